@@ -1,0 +1,113 @@
+"""stable-baselines3's SAC actor and critic with networks from `rpp_rl.networks`."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from stable_baselines3.common.policies import ContinuousCritic
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs
+from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor
+from torch import Tensor, nn
+
+from rpp_rl.errors import NetworkError
+from rpp_rl.layers import EquivariantLinear
+from rpp_rl.networks import MLP, merged, network_class, standard_inputs
+from rpp_rl.representations import Representation, trivial_representation
+from rpp_rl.symmetry import Symmetry
+
+
+class SymmetricActor(Actor):
+    """A Gaussian actor whose mean maps observations to actions and whose log-std to unsigned actions.
+
+    With an exactly equivariant network, mean(g s) = rho_act(g) mean(s), and the standard deviation moves by the
+    same permutation without signs; tanh is odd, so the squashed policy has the symmetry too.
+
+    Args:
+        symmetry: of the task.
+        kind: ``"rpp"`` or ``"equivariant"``.
+        residual_init_scale: see `rpp_rl.RPPLinear`.
+        **kwargs: as for stable-baselines3's `Actor`.
+
+    Raises:
+        NetworkError: for gSDE, another features extractor than flattening, or a width that does not fit the group.
+    """
+
+    def __init__(self, *, symmetry: Symmetry, kind: str, residual_init_scale: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if self.use_sde:
+            raise NetworkError("gSDE noise has no symmetry; leave use_sde=False, or use MlpPolicy")
+        _need_flat_features(self.features_extractor)
+        network = network_class(kind)
+        trunk = network(
+            symmetry.observation, None, self.net_arch, self.activation_fn, residual_init_scale, symmetry.center
+        )
+        self.latent_pi = trunk
+        self.mu = network.linear(trunk.rep_out, symmetry.action, residual_init_scale)
+        self.log_std = network.linear(trunk.rep_out, symmetry.action.unsigned(), residual_init_scale)  # type: ignore[assignment]
+        hidden = trunk(standard_inputs(symmetry.observation.size, symmetry.center))
+        for head in (self.mu, self.log_std):
+            if isinstance(head, EquivariantLinear):
+                head.correct_for(hidden)
+        self._merged: tuple[tuple[int, ...], nn.Module, nn.Module, nn.Module] | None = None
+
+    def get_action_dist_params(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Mean and log-std; from merged weights where nothing is learnt, since acting is one observation at a time."""
+        if self.training or torch.is_grad_enabled():
+            return super().get_action_dist_params(obs)
+        latent_pi, mu, log_std = self._merged_networks()
+        latent = latent_pi(self.extract_features(obs, self.features_extractor))
+        return mu(latent), log_std(latent).clamp(LOG_STD_MIN, LOG_STD_MAX), {}
+
+    def _merged_networks(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        """Plain networks that compute the same, made anew when a parameter was written to or moved."""
+        state = tuple(number for p in self.parameters() for number in (p.data_ptr(), p._version))
+        if self._merged is None or self._merged[0] != state:
+            trunk, log_std = cast(MLP, self.latent_pi), cast(nn.Module, self.log_std)
+            self._merged = (state, trunk.merged(), merged(self.mu), merged(log_std))
+        return self._merged[1:]
+
+
+class SymmetricCritic(ContinuousCritic):
+    """Critics that map an observation and an action to a scalar that the group leaves alone: Q(g s, g a) = Q(s, a).
+
+    Args:
+        symmetry: of the task.
+        kind: ``"rpp"`` or ``"equivariant"``.
+        residual_init_scale: see `rpp_rl.RPPLinear`.
+        **kwargs: as for stable-baselines3's `ContinuousCritic`.
+
+    Raises:
+        NetworkError: for another features extractor than flattening, or a width that does not fit the group.
+    """
+
+    def __init__(
+        self,
+        *,
+        symmetry: Symmetry,
+        kind: str,
+        residual_init_scale: float,
+        net_arch: list[int],
+        activation_fn: type[nn.Module] = nn.ReLU,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(net_arch=net_arch, activation_fn=activation_fn, **kwargs)
+        _need_flat_features(self.features_extractor)
+        rep_in: Representation = symmetry.observation + symmetry.action
+        center = (*symmetry.center, *[0.0] * symmetry.action.size) if symmetry.center else ()
+        scalar = trivial_representation(symmetry.group)
+        self.q_networks = [
+            network_class(kind)(rep_in, scalar, net_arch, activation_fn, residual_init_scale, center)
+            for _ in range(self.n_critics)
+        ]
+        for i, q_network in enumerate(self.q_networks):
+            setattr(self, f"qf{i}", q_network)
+
+
+def _need_flat_features(features_extractor: nn.Module) -> None:
+    if not isinstance(features_extractor, FlattenExtractor):
+        raise NetworkError(
+            f"how the features of {type(features_extractor).__name__} move under the group is not known; leave "
+            "features_extractor_class at FlattenExtractor, or use MlpPolicy"
+        )

@@ -1,0 +1,209 @@
+"""SAC policies with residual, exactly equivariant or plain networks; they work with SB3's unchanged SAC too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import ContinuousCritic
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.sac.policies import Actor, SACPolicy
+from torch import nn
+
+from rpp_rl.agents.actor_critic import SymmetricActor, SymmetricCritic
+from rpp_rl.errors import NetworkError, SymmetryError
+from rpp_rl.networks import network_class
+from rpp_rl.priors import PathwayPrior
+from rpp_rl.symmetry import Symmetry
+
+# The strengths of the paper's RL experiments, per network; 0 where a network has no such pathway.
+PAPER_WD = {"actor": 1e-6, "critic": 0.0}
+# The optimisers whose weight decay is the gradient of a sum of squares in the loss.
+COUPLED = (
+    *(torch.optim.Adam, torch.optim.Adamax, torch.optim.NAdam, torch.optim.RAdam),
+    *(torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.SGD),
+)
+PATHWAYS_OF = {"rpp": ("equiv", "basic"), "equivariant": ("equiv",), "mlp": ()}
+
+
+class RPPPolicy(SACPolicy):
+    """A SAC policy whose actor and critic are Residual Pathway Prior networks.
+
+    Args:
+        observation_space: a box of one axis.
+        action_space: a box of one axis that the symmetry maps onto itself.
+        lr_schedule: learning rate as a function of the remaining progress.
+        *args: further positional arguments of `SACPolicy`.
+        symmetry: the task's `Symmetry`, or the dictionary of `Symmetry.to_dict`; needed unless both networks are
+            ``"mlp"``.
+        actor: ``"rpp"``, ``"equivariant"`` or ``"mlp"``; None for the kind of the policy's name.
+        critic: the same for the critics.
+        actor_equiv_wd: strength of the prior on the actor's equivariant pathway: wd * (sum of squares) joins the
+            loss. None for the paper's 1e-6 where the actor has that pathway.
+        actor_basic_wd: the same for its residual pathway.
+        critic_equiv_wd: the same for the critics' equivariant pathway; None for the paper's 0.
+        critic_basic_wd: the same for their residual pathway.
+        residual_init_scale: the residual starts at this multiple of a plain initialisation.
+        **kwargs: as for `SACPolicy`.
+
+    Raises:
+        SymmetryError: if no symmetry is given, or it does not fit the spaces.
+        NetworkError: if a network cannot be built so, or a prior is given for a pathway that does not exist.
+    """
+
+    default_kind: ClassVar[str] = "rpp"
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Box,
+        lr_schedule: Schedule,
+        *args: Any,
+        symmetry: Symmetry | Mapping[str, Any] | None = None,
+        actor: str | None = None,
+        critic: str | None = None,
+        actor_equiv_wd: float | None = None,
+        actor_basic_wd: float | None = None,
+        critic_equiv_wd: float | None = None,
+        critic_basic_wd: float | None = None,
+        residual_init_scale: float = 1e-3,
+        **kwargs: Any,
+    ) -> None:
+        # SACPolicy builds the networks at the end of its constructor, so what they need comes first.
+        self.kinds = {"actor": actor or self.default_kind, "critic": critic or self.default_kind}
+        for kind in self.kinds.values():
+            network_class(kind)
+        self.priors = {
+            "actor": _prior("actor", self.kinds["actor"], actor_equiv_wd, actor_basic_wd),
+            "critic": _prior("critic", self.kinds["critic"], critic_equiv_wd, critic_basic_wd),
+        }
+        self.residual_init_scale = residual_init_scale
+        self.symmetry = as_symmetry(symmetry)
+        if self.symmetry is None:
+            if set(self.kinds.values()) != {"mlp"}:
+                raise SymmetryError(
+                    f"{type(self).__name__} needs a symmetry: make the environment with rpp_rl.make(...), or give "
+                    "symmetry=...; MlpPolicy needs none"
+                )
+        else:
+            _check_spaces(self.symmetry, observation_space, action_space)
+        super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
+
+    def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
+        """A new actor of the kind asked for."""
+        if self.symmetry is None or self.kinds["actor"] == "mlp":
+            return super().make_actor(features_extractor)
+        kwargs = self._update_features_extractor(self.actor_kwargs, features_extractor)
+        return SymmetricActor(**self._symmetric("actor"), **kwargs).to(self.device)
+
+    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
+        """New critics of the kind asked for."""
+        if self.symmetry is None or self.kinds["critic"] == "mlp":
+            return super().make_critic(features_extractor)
+        kwargs = self._update_features_extractor(self.critic_kwargs, features_extractor)
+        return SymmetricCritic(**self._symmetric("critic"), **kwargs).to(self.device)
+
+    def _symmetric(self, network: str) -> dict[str, Any]:
+        return {
+            "symmetry": self.symmetry,
+            "kind": self.kinds[network],
+            "residual_init_scale": self.residual_init_scale,
+        }
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        for name in ("actor", "critic"):
+            network: Any = getattr(self, name)
+            network.optimizer = self._with_prior(name, network, network.optimizer, lr_schedule(1))
+
+    def _with_prior(
+        self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, learning_rate: float
+    ) -> torch.optim.Optimizer:
+        """An optimiser like the given one, with one parameter group for each pathway and its prior."""
+        prior = self.priors[name]
+        if (prior.equiv_wd or prior.basic_wd) and not _adds_decay_to_gradient(optimizer):
+            raise NetworkError(
+                f"{type(optimizer).__name__} does not add its weight decay to the gradient, so it cannot carry the "
+                f"prior of the {name}; use torch.optim.Adam, or set {name}_equiv_wd=0 and {name}_basic_wd=0"
+            )
+        optimised = {p for group in optimizer.param_groups for p in group["params"]}
+        decay = float(self.optimizer_kwargs.get("weight_decay", 0.0))
+        groups = prior.optimizer_groups(network, decay)
+        for group in groups:
+            # A features extractor shared with the actor is not the critic's to optimise.
+            group["params"] = [p for p in group["params"] if p in optimised]
+        return self.optimizer_class(groups, lr=learning_rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = super()._get_constructor_parameters()
+        data.update(
+            symmetry=None if self.symmetry is None else self.symmetry.to_dict(),
+            actor=self.kinds["actor"],
+            critic=self.kinds["critic"],
+            residual_init_scale=self.residual_init_scale,
+            normalize_images=self.normalize_images,
+            share_features_extractor=self.share_features_extractor,
+        )
+        for name, prior in self.priors.items():
+            for pathway in PATHWAYS_OF[self.kinds[name]]:
+                data[f"{name}_{pathway}_wd"] = prior.strength(pathway)
+        return data
+
+
+class EquivariantPolicy(RPPPolicy):
+    """`RPPPolicy` with exactly equivariant networks unless told otherwise."""
+
+    default_kind = "equivariant"
+
+
+class MlpPolicy(RPPPolicy):
+    """`RPPPolicy` with plain networks, those of SB3's own SAC, unless told otherwise; needs no symmetry then."""
+
+    default_kind = "mlp"
+
+
+def _prior(network: str, kind: str, equiv_wd: float | None, basic_wd: float | None) -> PathwayPrior:
+    strengths = {"equiv": equiv_wd, "basic": basic_wd}
+    for pathway, given in strengths.items():
+        exists = pathway in PATHWAYS_OF[kind]
+        if given and not exists:
+            raise NetworkError(
+                f"{network}_{pathway}_wd={given:g} is a prior on a pathway that the {network} ({kind!r}) does not "
+                "have; for a plain weight decay use optimizer_kwargs={'weight_decay': ...}"
+            )
+        strengths[pathway] = given if given is not None else PAPER_WD[network] if exists else 0.0
+    return PathwayPrior(strengths["equiv"] or 0.0, strengths["basic"] or 0.0)
+
+
+def as_symmetry(symmetry: Symmetry | Mapping[str, Any] | None) -> Symmetry | None:
+    """A symmetry from the forms in which one may be given.
+
+    Raises:
+        SymmetryError: for anything else, a name for example.
+    """
+    if symmetry is None or isinstance(symmetry, Symmetry):
+        return symmetry
+    if isinstance(symmetry, Mapping):
+        return Symmetry.from_dict(symmetry)
+    raise SymmetryError(
+        f"symmetry={symmetry!r} is neither a Symmetry nor its dictionary; a name is for "
+        f"rpp_rl.make(env_id, symmetry={symmetry!r})"
+    )
+
+
+def _check_spaces(symmetry: Symmetry, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+    for what, space in (("observation", observation_space), ("action", action_space)):
+        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+            raise SymmetryError(
+                f"the {what} space is {space}, but symmetry {symmetry.name!r} acts on boxes of one axis"
+            )
+    where = "the environment"
+    symmetry.check_sizes(observation_space.shape[0], action_space.shape[0], where)  # type: ignore[index]
+    symmetry.check_action_bounds(action_space.low, action_space.high, where)  # type: ignore[attr-defined]
+
+
+def _adds_decay_to_gradient(optimizer: torch.optim.Optimizer) -> bool:
+    return type(optimizer) in COUPLED and not optimizer.defaults.get("decoupled_weight_decay", False)

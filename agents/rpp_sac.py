@@ -1,0 +1,179 @@
+"""Soft Actor-Critic with Residual Pathway Priors."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import torch
+from gymnasium import spaces
+from stable_baselines3 import SAC
+from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import MaybeCallback
+
+from rpp_rl.agents.callbacks import FiniteCheck
+from rpp_rl.agents.policies import EquivariantPolicy, MlpPolicy, RPPPolicy, as_symmetry
+from rpp_rl.errors import NetworkError, SymmetryError
+from rpp_rl.symmetry import Symmetry
+
+POLICY_OPTIONS = (
+    *("symmetry", "actor", "critic", "residual_init_scale"),
+    *("actor_equiv_wd", "actor_basic_wd", "critic_equiv_wd", "critic_basic_wd"),
+)
+
+
+class RPPSAC(SAC):
+    """SAC for tasks that are nearly symmetric.
+
+    It is `stable_baselines3.SAC` with policies that know the task's symmetry; every argument, method and logged
+    quantity of SAC is there unchanged. The priors on the two pathways are sums of squares in the losses, carried by
+    the optimisers' weight decay, so ``train/critic_loss`` and ``train/actor_loss`` stay SAC's and the priors are logged
+    beside them as ``train/prior_<network>_<pathway>``.
+
+    Source: Finzi, Benton and Wilson 2021, section 5.4 and appendix.
+
+    Args:
+        policy: ``"RPPPolicy"``, ``"EquivariantPolicy"``, ``"MlpPolicy"``, or a class.
+        env: the environment; its attribute `symmetry` is used unless one is given here.
+        *args: further positional arguments of SAC.
+        symmetry: the task's symmetry; None takes the environment's.
+        actor: ``"rpp"``, ``"equivariant"`` or ``"mlp"``, see `RPPPolicy`; as are the following.
+        critic: the same for the critics.
+        actor_equiv_wd: prior on the actor's equivariant pathway.
+        actor_basic_wd: prior on the actor's residual pathway.
+        critic_equiv_wd: prior on the critics' equivariant pathway.
+        critic_basic_wd: prior on the critics' residual pathway.
+        residual_init_scale: size of the residual at the start.
+        **kwargs: keyword arguments of SAC.
+
+    Raises:
+        SymmetryError: if there is no symmetry, environments disagree about it, or it does not fit the spaces.
+        NetworkError: for `use_sde`, or networks that cannot be built so.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "RPPPolicy": RPPPolicy,
+        "EquivariantPolicy": EquivariantPolicy,
+        "MlpPolicy": MlpPolicy,
+    }
+
+    def __init__(
+        self,
+        policy: str | type[RPPPolicy],
+        env: Any,
+        *args: Any,
+        symmetry: Symmetry | Mapping[str, Any] | None = None,
+        actor: str | None = None,
+        critic: str | None = None,
+        actor_equiv_wd: float | None = None,
+        actor_basic_wd: float | None = None,
+        critic_equiv_wd: float | None = None,
+        critic_basic_wd: float | None = None,
+        residual_init_scale: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        arguments = inspect.signature(SAC).bind(policy, env, *args, **kwargs).arguments
+        if arguments.get("use_sde"):
+            raise NetworkError("RPPSAC has no gSDE, whose noise has no symmetry; leave use_sde=False, or use SAC")
+        _need_boxes(env)
+        options = {
+            "symmetry": symmetry.to_dict() if isinstance(symmetry, Symmetry) else symmetry,
+            "actor": actor,
+            "critic": critic,
+            "actor_equiv_wd": actor_equiv_wd,
+            "actor_basic_wd": actor_basic_wd,
+            "critic_equiv_wd": critic_equiv_wd,
+            "critic_basic_wd": critic_basic_wd,
+            "residual_init_scale": residual_init_scale,
+        }
+        arguments["policy_kwargs"] = _merged(arguments.get("policy_kwargs") or {}, options)
+        super().__init__(**arguments)
+
+    def _setup_model(self) -> None:
+        if issubclass(self.policy_class, RPPPolicy) and self.policy_kwargs.get("symmetry") is None:
+            self._take_symmetry_of_environment()
+        super()._setup_model()
+        symmetric = set(getattr(self.policy, "kinds", {}).values()) - {"mlp"}
+        if self._vec_normalize_env is not None and self._vec_normalize_env.norm_obs and symmetric:
+            warnings.warn(
+                "VecNormalize keeps statistics per entry, which breaks a symmetry that exchanges entries or changes "
+                "their signs; use VecNormalize(..., norm_obs=False)",
+                stacklevel=3,
+            )
+
+    @property
+    def symmetry(self) -> Symmetry | None:
+        """The symmetry of the policy; None for plain networks on an environment without one."""
+        return getattr(self.policy, "symmetry", None)
+
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """The names of the observation's entries, where a symmetry gives them."""
+        return () if self.symmetry is None else self.symmetry.observation_names
+
+    def _take_symmetry_of_environment(self) -> None:
+        if self.env is None or not self.env.has_attr("symmetry"):
+            return  # a policy that needs a symmetry says so itself
+        found = [as_symmetry(declared) for declared in self.env.get_attr("symmetry")]
+        if any(other != found[0] for other in found):
+            raise SymmetryError("the parallel environments carry different symmetries; make them alike")
+        # Plain data, so that a saved agent loads where the environment is not installed.
+        if found[0] is not None:
+            self.policy_kwargs = {**self.policy_kwargs, "symmetry": found[0].to_dict()}
+
+    @classmethod
+    def load(cls, path: Any, env: Any = None, *args: Any, **kwargs: Any) -> Self:
+        """`SAC.load`; what belongs to the saved policy cannot be changed by it.
+
+        Raises:
+            NetworkError: if an option of the policy is given; it would have no effect.
+        """
+        for option in POLICY_OPTIONS:
+            if option in kwargs:
+                raise NetworkError(
+                    f"{option} belongs to the saved policy and cannot be changed by load; build a new RPPSAC with it "
+                    "and take over what fits with set_parameters"
+                )
+        return super().load(path, env, *args, **kwargs)
+
+    def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
+        callbacks: list[BaseCallback] = [FiniteCheck(self.observation_names)]
+        if isinstance(callback, list):
+            callbacks += callback
+        elif callback is not None:
+            callbacks.append(callback if isinstance(callback, BaseCallback) else ConvertCallback(callback))
+        return super()._init_callback(callbacks, progress_bar)
+
+    def dump_logs(self) -> None:
+        """Write log data, the prior terms among them."""
+        for network, prior in getattr(self.policy, "priors", {}).items():
+            with torch.no_grad():
+                for pathway, term in prior.penalty(getattr(self.policy, network)).items():
+                    self.logger.record(f"train/prior_{network}_{pathway}", float(term))
+        super().dump_logs()
+
+
+def _merged(policy_kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The policy's keyword arguments, with those given to the algorithm itself; the caller's are left alone."""
+    merged = dict(policy_kwargs)
+    if isinstance(merged.get("symmetry"), Symmetry):
+        merged["symmetry"] = merged["symmetry"].to_dict()
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name in merged and merged[name] != value:
+            raise NetworkError(
+                f"{name} is given twice, as {value!r} and in policy_kwargs as {merged[name]!r}; give it once"
+            )
+        merged[name] = value
+    return merged
+
+
+def _need_boxes(env: Any) -> None:
+    for what in ("observation", "action"):
+        space = getattr(env, f"{what}_space", None)
+        if space is not None and not (isinstance(space, spaces.Box) and len(space.shape) == 1):
+            raise SymmetryError(f"RPPSAC needs {what}s in a box of one axis, but the {what} space is {space}")

@@ -1,0 +1,106 @@
+"""The wrapper that gives an environment its symmetry, and the ways to make wrapped environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+
+from rpp_rl.envs.registry import REGISTRY, base_id, import_module_of
+from rpp_rl.errors import SymmetryError, UnknownNameError
+from rpp_rl.symmetry import Symmetry
+
+TRIVIAL = "trivial"
+Declared = Symmetry | Mapping[str, Any] | str | None
+
+
+class SymmetryWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """Declare a symmetry on an environment; observations, actions and rewards pass through unchanged.
+
+    Args:
+        env: the environment; its spaces must be boxes of one axis.
+        symmetry: the name of a registered symmetry, None for the default one, ``"trivial"`` for the group of
+            one element, or a `Symmetry` (as an object or as the dictionary of `Symmetry.to_dict`).
+
+    Attributes:
+        symmetry: the `Symmetry`.
+
+    Raises:
+        SymmetryError: if the spaces are no boxes, sizes differ, or the action bounds are not preserved.
+        UnknownNameError: if the environment or the name is not known.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], symmetry: Declared = None) -> None:
+        plain = symmetry.to_dict() if isinstance(symmetry, Symmetry) else symmetry
+        RecordConstructorArgs.__init__(self, symmetry=plain)
+        gym.Wrapper.__init__(self, env)
+        where = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+        observation, action = box_sizes(env.observation_space, env.action_space, where)
+        self.symmetry = resolve(symmetry, where, observation, action)
+        self.symmetry.check_sizes(observation, action, where)
+        bounds = env.action_space
+        if isinstance(bounds, spaces.Box):
+            self.symmetry.check_action_bounds(bounds.low, bounds.high, where)
+
+
+def resolve(symmetry: Declared, env_id: str, observation_size: int, action_size: int) -> Symmetry:
+    """The symmetry that a name, a dictionary or nothing stands for."""
+    if isinstance(symmetry, Symmetry):
+        return symmetry
+    if isinstance(symmetry, Mapping):
+        return Symmetry.from_dict(symmetry)
+    if symmetry == TRIVIAL:
+        return Symmetry.trivial(observation_size, action_size)
+    return REGISTRY.get(env_id, symmetry)
+
+
+def box_sizes(observation: gym.Space[Any], action: gym.Space[Any], where: str) -> tuple[int, int]:
+    """The lengths of an observation and an action.
+
+    Raises:
+        SymmetryError: if one of the spaces is not a box of one axis.
+    """
+    sizes = []
+    remedies = {
+        "observation": "wrap the environment in gymnasium.wrappers.FlattenObservation",
+        "action": "SAC and symmetries need continuous actions",
+    }
+    for what, space in (("observation", observation), ("action", action)):
+        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+            raise SymmetryError(
+                f"the {what} space of {where} is {space}, but a symmetry acts on boxes of one axis; {remedies[what]}"
+            )
+        sizes.append(int(np.prod(space.shape)))
+    return sizes[0], sizes[1]
+
+
+def make(env_id: str, symmetry: Declared = None, **kwargs: Any) -> SymmetryWrapper:
+    """`gymnasium.make`, with a symmetry attached.
+
+    Args:
+        env_id: an id of gymnasium, with or without ``RPP/`` in front.
+        symmetry: as for `SymmetryWrapper`; None for the default one.
+        **kwargs: as for `gymnasium.make`.
+
+    Raises:
+        SymmetryError: if the symmetry does not fit the environment.
+        UnknownNameError: if the environment or the name of the symmetry is not known.
+    """
+    return SymmetryWrapper(make_plain(env_id, **kwargs), symmetry)
+
+
+def make_plain(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
+    """`gymnasium.make`, without a symmetry and without ``RPP/``.
+
+    Raises:
+        UnknownNameError: if gymnasium does not know the id; says which may have been meant.
+    """
+    import_module_of(env_id)
+    try:
+        return gym.make(base_id(env_id), **kwargs)
+    except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
+        raise UnknownNameError("environment", env_id, gym.registry) from error

@@ -1,0 +1,65 @@
+"""Residual Pathway Priors for reinforcement learning: symmetries, equivariant and residual networks.
+
+The core imports numpy and torch only. Environments are in `rpp_rl.envs`, agents in `rpp_rl.agents`; `rpp_rl.make`
+and `rpp_rl.register_symmetry` are short for the functions of `rpp_rl.envs`, which they import when first used.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from rpp_rl.bases import equivariant_basis
+from rpp_rl.errors import RPPError
+from rpp_rl.groups import Group, cyclic_group, dihedral_group, matrix_group, symmetric_group, trivial_group
+from rpp_rl.layers import EquivariantLinear, RPPLinear
+from rpp_rl.measures import equivariance_error, residual_share, residual_shares
+from rpp_rl.networks import MLP, RPPMLP, EquivariantMLP
+from rpp_rl.priors import PathwayPrior
+from rpp_rl.representations import (
+    Representation,
+    defining_representation,
+    regular_representation,
+    sign_representation,
+    trivial_representation,
+)
+from rpp_rl.signed_permutation import SignedPermutation
+from rpp_rl.symmetry import Symmetry
+
+try:
+    __version__ = version("rpp-rl")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0.0.0"
+
+__all__ = [
+    "MLP",
+    "RPPMLP",
+    "EquivariantLinear",
+    "EquivariantMLP",
+    "Group",
+    "PathwayPrior",
+    "RPPError",
+    "RPPLinear",
+    "Representation",
+    "SignedPermutation",
+    "Symmetry",
+    "cyclic_group",
+    "defining_representation",
+    "dihedral_group",
+    "equivariance_error",
+    "equivariant_basis",
+    "matrix_group",
+    "regular_representation",
+    "residual_share",
+    "residual_shares",
+    "sign_representation",
+    "symmetric_group",
+    "trivial_group",
+    "trivial_representation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("make", "register_symmetry"):
+        from rpp_rl import envs
+
+        return getattr(envs, name)
+    raise AttributeError(f"module 'rpp_rl' has no attribute {name!r}")

@@ -1,0 +1,303 @@
+"""Orthonormal bases of the equivariant linear maps, W rho_in(g) = rho_out(g) W for every g.
+
+vec(W) = Q beta with W flattened row by row and orthonormal Q (Finzi, Welling and Wilson 2021, section 3). Two ways
+to Q:
+
+- signed permutations: W[i, j] moves to W[pi_out(i), pi_in(j)] with a sign, so entries fall into orbits, and each
+  orbit whose signs agree is one column of Q. Closed form; time and memory O(|G| rows columns).
+- any other matrices: the float64 null space of the constraint of each generator, for each distinct pair of
+  summands once. A generator A of a Lie algebra would add rho_out(A) W - W rho_in(A) = 0 to `_constraints`.
+
+Bases are values: `equivariant_basis` remembers them by the content of the two representations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpp_rl.errors import RepresentationError
+from rpp_rl.groups import Matrix
+from rpp_rl.representations import Representation, as_matrix
+
+# Single-precision generators leave singular values of 1e-7 where exact ones leave 1e-16; a true constraint of a
+# finite group of moderate order is of the order of one. A value between the two is a group we must not guess about.
+_ZERO, _NONZERO = 1e-5, 1e-3
+_MAX_BLOCK = 4096
+
+Number = TypeVar("Number", np.int64, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class OrbitBasis:
+    """Closed-form basis for signed permutations: W[i, j] = coefficient[i, j] * beta[orbit[i, j]].
+
+    Attributes:
+        orbit: index of the coefficient of each entry, shape (n_out, n_in); 0 where the entry is always zero.
+        coefficient: +-1 / sqrt(orbit length), and 0 where signs within the orbit contradict each other.
+        rank: number of coefficients.
+    """
+
+    orbit: NDArray[np.int64]
+    coefficient: Matrix
+    rank: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_out, n_in)."""
+        rows, columns = self.orbit.shape
+        return rows, columns
+
+    def dense(self) -> Matrix:
+        """Q, shape (n_out * n_in, rank)."""
+        Q = np.zeros((self.orbit.size, self.rank))
+        used = np.flatnonzero(self.coefficient)
+        Q[used, self.orbit.ravel()[used]] = self.coefficient.ravel()[used]
+        return Q
+
+    def weight(self, beta: Matrix) -> Matrix:
+        """W for coefficients beta of shape (rank,)."""
+        return self.coefficient * beta[self.orbit] if self.rank else np.zeros(self.shape)
+
+    def coordinates(self, weight: Matrix) -> Matrix:
+        """Beta = Q^T vec(W): the coefficients of the orthogonal projection of W."""
+        beta = np.bincount(self.orbit.ravel(), (self.coefficient * weight).ravel(), self.rank)
+        return beta[: self.rank].astype(np.float64)
+
+    def init_scale(self) -> Matrix:
+        """Scale of each coefficient at which W has the row variances of a dense matrix with entries of scale 1.
+
+        An entry is beta / sqrt(orbit length): the length undoes the shrinkage. Rows in which some entries must
+        be zero are enlarged so that the sum over the row is that of a full one.
+        """
+        filled = (self.coefficient != 0).sum(axis=1, keepdims=True)
+        per_entry = np.sqrt(self.shape[1] / np.maximum(filled, 1))
+        scale = np.zeros(self.rank)
+        used = self.coefficient != 0
+        scale[self.orbit[used]] = (per_entry / np.abs(np.where(used, self.coefficient, 1.0)))[used]
+        return scale
+
+    def row_moments(self, second_moment: Matrix) -> Matrix:
+        """E[(W x)_i^2] for coefficients drawn at `init_scale` and E[x x^T] = `second_moment`; shape (n_out,)."""
+        scaled = self.coefficient * self.init_scale()[self.orbit] if self.rank else np.zeros(self.shape)
+        moments = np.zeros(self.shape[0])
+        for i, (orbit, row) in enumerate(zip(self.orbit, scaled, strict=True)):
+            # Entries of one row in one orbit share a coefficient, so their inputs add up before they are squared.
+            used = np.flatnonzero(row)
+            together = orbit[used, None] == orbit[used]
+            moments[i] = np.sum(together * np.outer(row[used], row[used]) * second_moment[np.ix_(used, used)])
+        return moments
+
+    def per_coefficient(self, row_values: Matrix) -> Matrix:
+        """The mean, for each coefficient, of a value of the rows that it reaches; shape (rank,)."""
+        used = self.coefficient != 0
+        values = np.broadcast_to(row_values[:, None], self.shape)[used]
+        return np.bincount(self.orbit[used], values, self.rank) / np.bincount(self.orbit[used], minlength=self.rank)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockType:
+    """All blocks of W that map between two given summands: they share one small basis.
+
+    Attributes:
+        basis: Q of one block, shape (d_out * d_in, r).
+        entries: flat positions in W of each block's entries, shape (number of blocks, d_out * d_in).
+        init_scale: scale of the coefficients of each block, shape (number of blocks,).
+    """
+
+    basis: Matrix
+    entries: NDArray[np.int64]
+    init_scale: Matrix
+
+    @property
+    def rank(self) -> int:
+        """Coefficients of all blocks together."""
+        return len(self.entries) * int(self.basis.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class BlockBasis:
+    """Basis for arbitrary matrices, block by block over direct sums.
+
+    Coefficients are ordered by block type, then by block, then within the block's basis.
+
+    Attributes:
+        shape: (n_out, n_in).
+        types: the distinct pairs of summands that have equivariant maps between them.
+    """
+
+    shape: tuple[int, int]
+    types: tuple[BlockType, ...]
+
+    @property
+    def rank(self) -> int:
+        """Number of coefficients."""
+        return sum(t.rank for t in self.types)
+
+    def dense(self) -> Matrix:
+        """Q, shape (n_out * n_in, rank)."""
+        Q = np.zeros((self.shape[0] * self.shape[1], self.rank))
+        column = 0
+        for t in self.types:
+            for entries in t.entries:
+                Q[entries, column : column + t.basis.shape[1]] = t.basis
+                column += t.basis.shape[1]
+        return Q
+
+    def weight(self, beta: Matrix) -> Matrix:
+        """W for coefficients beta of shape (rank,)."""
+        W = np.zeros(self.shape[0] * self.shape[1])
+        start = 0
+        for t in self.types:
+            W[t.entries] = beta[start : start + t.rank].reshape(len(t.entries), -1) @ t.basis.T
+            start += t.rank
+        return W.reshape(self.shape)
+
+    def coordinates(self, weight: Matrix) -> Matrix:
+        """Beta = Q^T vec(W): the coefficients of the orthogonal projection of W."""
+        parts = [(weight.ravel()[t.entries] @ t.basis).ravel() for t in self.types]
+        return np.concatenate([np.zeros(0), *parts])
+
+    def init_scale(self) -> Matrix:
+        """Scale of each coefficient at which W has the row variances of a dense matrix with entries of scale 1."""
+        parts = [np.repeat(t.init_scale, t.basis.shape[1]) for t in self.types]
+        return np.concatenate([np.zeros(0), *parts])
+
+    def row_moments(self, second_moment: Matrix) -> Matrix:
+        """E[(W x)_i^2] for coefficients drawn at `init_scale` and E[x x^T] = `second_moment`; shape (n_out,)."""
+        moments = np.zeros(self.shape[0])
+        for t in self.types:
+            for entries, scale in zip(t.entries, t.init_scale, strict=True):
+                rows, columns = np.divmod(entries, self.shape[1])
+                inputs = columns[rows == rows[0]]
+                Q = t.basis.reshape(-1, len(inputs), t.basis.shape[1])
+                moment = second_moment[np.ix_(inputs, inputs)]
+                moments[np.unique(rows)] += scale**2 * np.einsum("ijr,jk,ikr->i", Q, moment, Q)
+        return moments
+
+    def per_coefficient(self, row_values: Matrix) -> Matrix:
+        """The mean, for each coefficient, of a value of the rows that it reaches; shape (rank,)."""
+        parts = [np.repeat(row_values[t.entries // self.shape[1]].mean(1), t.basis.shape[1]) for t in self.types]
+        return np.concatenate([np.zeros(0), *parts])
+
+
+EquivariantBasis = OrbitBasis | BlockBasis
+
+
+@lru_cache(maxsize=256)
+def equivariant_basis(rep_in: Representation, rep_out: Representation) -> EquivariantBasis:
+    """The basis of all W of shape (rep_out.size, rep_in.size) with W rho_in(g) = rho_out(g) W.
+
+    Raises:
+        RepresentationError: if the two represent different groups, if a block is too large for a null space
+            (more than 4096 entries), or if its singular values leave no clear gap.
+    """
+    if rep_in.group != rep_out.group:
+        raise RepresentationError(
+            f"no map is equivariant between representations of {rep_in.group.name} and {rep_out.group.name}; "
+            "both must represent one group"
+        )
+    if rep_in.is_signed_permutation and rep_out.is_signed_permutation:
+        return orbit_basis(rep_in, rep_out)
+    return null_space_basis(rep_in, rep_out)
+
+
+def orbit_basis(rep_in: Representation, rep_out: Representation) -> OrbitBasis:
+    """The closed form; both representations must be signed permutations."""
+    shape = (rep_out.size, rep_in.size)
+    # g moves entry (i, j) of W to (rows^-1(i), columns^-1(j)); over the whole group, inverses change nothing.
+    canonical = np.arange(shape[0] * shape[1]).reshape(shape)
+    sign = np.ones(shape)
+    consistent = np.ones(shape, dtype=bool)
+    for rows, columns in zip(rep_out.elements, rep_in.elements, strict=True):
+        if isinstance(rows, np.ndarray) or isinstance(columns, np.ndarray):
+            raise RepresentationError("orbit_basis needs signed permutations; use null_space_basis for other matrices")
+        image = rows.perm_array[:, None] * shape[1] + columns.perm_array
+        image_sign = rows.sign_array[:, None] * columns.sign_array
+        smaller = image < canonical
+        consistent &= (image != canonical) | (image_sign == sign)
+        consistent |= smaller
+        canonical, sign = np.where(smaller, image, canonical), np.where(smaller, image_sign, sign)
+    consistent = consistent.ravel()[canonical]
+    labels, inverse, counts = np.unique(canonical, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(shape)
+    kept = consistent.ravel()[labels]
+    number = np.where(kept, np.cumsum(kept) - 1, 0)
+    coefficient = np.where(consistent, sign / np.sqrt(counts[inverse]), 0.0)
+    return OrbitBasis(_frozen(number[inverse]), _frozen(coefficient), int(kept.sum()))
+
+
+def null_space_basis(rep_in: Representation, rep_out: Representation) -> BlockBasis:
+    """Null spaces of the constraints, once for each distinct pair of summands."""
+    columns, rows = _spans(rep_in), _spans(rep_out)
+    blocks: dict[tuple[Representation, Representation], list[NDArray[np.int64]]] = {}
+    for atom_out, i in rows:
+        for atom_in, j in columns:
+            blocks.setdefault((atom_in, atom_out), []).append((i[:, None] * rep_in.size + j).ravel())
+    bases = {pair: _atom_basis(*pair) for pair in blocks}
+    types = []
+    for (atom_in, atom_out), entries in blocks.items():
+        Q = bases[atom_in, atom_out]
+        if Q.shape[1]:
+            reached = sum(a.size for a, _ in columns if bases[a, atom_out].shape[1])
+            scale = np.sqrt(len(Q) / Q.shape[1] * rep_in.size / reached)
+            types.append(BlockType(Q, _frozen(np.array(entries)), np.full(len(entries), scale)))
+    return BlockBasis((rep_out.size, rep_in.size), tuple(types))
+
+
+@lru_cache(maxsize=1024)
+def _atom_basis(rep_in: Representation, rep_out: Representation) -> Matrix:
+    if rep_in.is_signed_permutation and rep_out.is_signed_permutation:
+        return _frozen(orbit_basis(rep_in, rep_out).dense())
+    size = rep_in.size * rep_out.size
+    if size > _MAX_BLOCK:
+        raise RepresentationError(
+            f"the maps from {rep_in.name} to {rep_out.name} have {size} entries, more than the {_MAX_BLOCK} for which "
+            "a null space is computed; write the representations as direct sums of smaller ones"
+        )
+    constraints = _constraints(rep_in, rep_out)
+    if not len(constraints):
+        return _frozen(np.eye(size))
+    values, vectors = np.linalg.eigh(constraints.T @ constraints)
+    singular = np.sqrt(np.maximum(values, 0.0))
+    unclear = singular[(singular >= _ZERO) & (singular < _NONZERO)]
+    if len(unclear):
+        raise RepresentationError(
+            f"the equivariant maps from {rep_in.name} to {rep_out.name} cannot be told from others: a singular value "
+            f"of {unclear[0]:.1e} is neither zero nor clearly not; give the generators to more digits"
+        )
+    return _polished(vectors[:, singular < _ZERO], rep_in, rep_out)
+
+
+def _constraints(rep_in: Representation, rep_out: Representation) -> Matrix:
+    """One block of rows per generator: rho_out(g) W - W rho_in(g), acting on W flattened row by row."""
+    identity_in, identity_out = np.eye(rep_in.size), np.eye(rep_out.size)
+    blocks = [
+        np.kron(as_matrix(image_out), identity_in) - np.kron(identity_out, as_matrix(image_in).T)
+        for image_in, image_out in zip(rep_in.images, rep_out.images, strict=True)
+    ]
+    return np.concatenate([np.zeros((0, rep_in.size * rep_out.size)), *blocks])
+
+
+def _polished(Q: Matrix, rep_in: Representation, rep_out: Representation) -> Matrix:
+    """Average over the group once, then orthonormalise: squares of constraints cost half of the digits."""
+    stack = Q.T.reshape(Q.shape[1], rep_out.size, rep_in.size)
+    average = np.zeros_like(stack)
+    for image_in, image_out in zip(rep_in.elements, rep_out.elements, strict=True):
+        average += as_matrix(image_out) @ stack @ np.linalg.inv(as_matrix(image_in))
+    orthonormal, _ = np.linalg.qr(average.reshape(Q.T.shape).T)
+    return _frozen(orthonormal)
+
+
+def _spans(rep: Representation) -> list[tuple[Representation, NDArray[np.int64]]]:
+    ends = np.cumsum([atom.size for atom in rep.atoms])
+    return [(atom, np.arange(end - atom.size, end)) for atom, end in zip(rep.atoms, ends, strict=True)]
+
+
+def _frozen(array: NDArray[Number]) -> NDArray[Number]:
+    array.setflags(write=False)
+    return array

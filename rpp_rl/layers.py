@@ -1,0 +1,170 @@
+"""Linear layers that are equivariant, exactly or up to a residual.
+
+`EquivariantLinear` has weights in the span of an equivariant basis. `RPPLinear` adds an unconstrained residual to
+weight and bias: y = x (A + B)^T + a + b (Finzi, Benton and Wilson 2021, section 4). The two pathways are added in
+weight space, so an input meets one dense matrix, and either layer collapses into a plain `torch.nn.Linear`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rpp_rl.assembly import assembly
+from rpp_rl.bases import EquivariantBasis, equivariant_basis
+from rpp_rl.errors import NetworkError
+from rpp_rl.representations import Representation, trivial_representation
+
+
+class EquivariantLinear(nn.Module):
+    """x -> x A^T + a with rho_out(g) A = A rho_in(g) and rho_out(g) a = a, for inputs of shape (..., n_in).
+
+    The coefficients are initialised so that an output has the variance that `torch.nn.Linear` gives it.
+
+    Attributes:
+        weight_equiv: coefficients of A in the orthonormal basis, shape (rank,).
+        bias_equiv: coefficients of a, shape (rank of the invariant biases,), or None.
+
+    Args:
+        rep_in: representation on inputs.
+        rep_out: representation on outputs.
+        bias: whether there is a bias.
+
+    Raises:
+        RepresentationError: if the representations are of different groups.
+    """
+
+    weight_equiv: nn.Parameter
+    bias_equiv: nn.Parameter | None
+
+    def __init__(self, rep_in: Representation, rep_out: Representation, bias: bool = True) -> None:
+        super().__init__()
+        self.rep_in, self.rep_out = rep_in, rep_out
+        self.in_features, self.out_features = rep_in.size, rep_out.size
+        self._weight_basis = equivariant_basis(rep_in, rep_out)
+        self._bias_basis = equivariant_basis(trivial_representation(rep_in.group), rep_out)
+        self.assemble_weight = assembly(self._weight_basis)
+        self.assemble_bias = assembly(self._bias_basis)
+        self.weight_equiv = nn.Parameter(torch.empty(self._weight_basis.rank))
+        if bias:
+            self.bias_equiv = nn.Parameter(torch.empty(self._bias_basis.rank))
+        else:
+            self.register_parameter("bias_equiv", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the coefficients anew: entries as those of `torch.nn.Linear`, U(-k, k) with k = n_in^(-1/2)."""
+        _uniform_coefficients(self.weight_equiv, self._weight_basis, self.in_features)
+        if self.bias_equiv is not None:
+            _uniform_coefficients(self.bias_equiv, self._bias_basis, self.in_features)
+
+    @torch.no_grad()
+    def correct_for(self, x: Tensor) -> None:
+        """Rescale freshly drawn coefficients so that outputs of inputs like `x` have a plain layer's second moment.
+
+        Needed where coefficients are shared within a row, that is, where a hidden layer meets the output; a layer
+        between regular representations shares none and is left as it is.
+        """
+        moment = (x.T @ x / len(x)).double().cpu().numpy()
+        wanted = np.full(self.out_features, np.trace(moment))
+        if self.bias_equiv is not None:
+            # A plain bias has the variance of one weight; where symmetry forbids it the weights stand in for it.
+            wanted += np.maximum(1.0 - self._bias_basis.row_moments(np.ones((1, 1))), 0.0)
+        given = self._weight_basis.row_moments(moment)
+        # Rows that symmetry (almost) forbids for such inputs hold rounding only; they stay as they are.
+        factor = np.sqrt(wanted / np.where(given > 1e-4 * wanted, given, wanted))
+        self.weight_equiv.mul_(torch.from_numpy(self._weight_basis.per_coefficient(factor)).to(self.weight_equiv))
+
+    def equivariant_weight(self) -> Tensor:
+        """A, shape (n_out, n_in)."""
+        return self.assemble_weight(self.weight_equiv)  # type: ignore[no-any-return]
+
+    def equivariant_bias(self) -> Tensor | None:
+        """a, shape (n_out,), or None."""
+        return None if self.bias_equiv is None else self.assemble_bias(self.bias_equiv).flatten()
+
+    def merged(self) -> tuple[Tensor, Tensor | None]:
+        """Weight (n_out, n_in) and bias (n_out,) of the plain layer that computes the same."""
+        return self.equivariant_weight(), self.equivariant_bias()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs of shape (..., n_out)."""
+        return functional.linear(x, *self.merged())
+
+    def to_linear(self) -> nn.Linear:
+        """A new plain layer that computes the same."""
+        with torch.no_grad():
+            weight, bias = self.merged()
+            linear = nn.Linear(self.in_features, self.out_features, bias is not None).to(weight)
+            linear.weight.copy_(weight)
+            if bias is not None:
+                linear.bias.copy_(bias)
+        return linear
+
+    def extra_repr(self) -> str:
+        """Sizes and ranks, for printing."""
+        return f"{self.rep_in.name} -> {self.rep_out.name}, equivariant dimension {self.weight_equiv.numel()}"
+
+
+class RPPLinear(EquivariantLinear):
+    """x -> x (A + B)^T + a + b: an equivariant pathway (A, a) and an unconstrained residual (B, b).
+
+    Attributes:
+        weight_basic: B, shape (n_out, n_in).
+        bias_basic: b, shape (n_out,), or None.
+
+    Args:
+        rep_in: representation on inputs.
+        rep_out: representation on outputs.
+        bias: whether there is a bias.
+        residual_init_scale: B and b start at this multiple of the initialisation of `torch.nn.Linear`.
+
+    Raises:
+        NetworkError: if `residual_init_scale` is negative or not finite.
+    """
+
+    bias_basic: nn.Parameter | None
+
+    def __init__(
+        self, rep_in: Representation, rep_out: Representation, bias: bool = True, residual_init_scale: float = 1e-3
+    ) -> None:
+        if not (math.isfinite(residual_init_scale) and residual_init_scale >= 0):
+            raise NetworkError(f"residual_init_scale must be a number >= 0, got {residual_init_scale}")
+        super().__init__(rep_in, rep_out, bias)
+        self.residual_init_scale = residual_init_scale
+        self.weight_basic = nn.Parameter(torch.empty(self.out_features, self.in_features))
+        if bias:
+            self.bias_basic = nn.Parameter(torch.empty(self.out_features))
+        else:
+            self.register_parameter("bias_basic", None)
+        self.reset_residual()
+
+    def reset_parameters(self) -> None:
+        """Draw both pathways anew."""
+        super().reset_parameters()
+        if "weight_basic" in self._parameters:
+            self.reset_residual()
+
+    def reset_residual(self) -> None:
+        """Draw the residual anew: U(-k, k) with k = residual_init_scale * n_in^(-1/2)."""
+        bound = self.residual_init_scale / math.sqrt(self.in_features)
+        nn.init.uniform_(self.weight_basic, -bound, bound)
+        if self.bias_basic is not None:
+            nn.init.uniform_(self.bias_basic, -bound, bound)
+
+    def merged(self) -> tuple[Tensor, Tensor | None]:
+        """A + B and a + b."""
+        weight, bias = super().merged()
+        if bias is not None and self.bias_basic is not None:
+            bias = bias + self.bias_basic
+        return weight + self.weight_basic, bias
+
+
+def _uniform_coefficients(coefficients: Tensor, basis: EquivariantBasis, fan_in: int) -> None:
+    scale = torch.from_numpy(basis.init_scale()).to(coefficients) / math.sqrt(fan_in)
+    with torch.no_grad():
+        coefficients.uniform_(-1.0, 1.0).mul_(scale)

@@ -1,0 +1,54 @@
+"""How symmetric a function is, as numbers: used by tests, callbacks and audits alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rpp_rl.layers import RPPLinear
+from rpp_rl.representations import Representation
+
+
+@torch.no_grad()
+def equivariance_error(
+    f: Callable[[Tensor], Tensor], x: Tensor, rep_in: Representation, rep_out: Representation
+) -> Tensor:
+    """|f(g x) - g f(x)| / |f(x)| for each group element, norms taken over the whole batch.
+
+    Args:
+        f: the function, from (batch, n_in) to (batch, n_out).
+        x: inputs, shape (batch, n_in).
+        rep_in: representation on inputs.
+        rep_out: representation on outputs; trivial for an invariant function.
+
+    Returns:
+        One error per element, in the order of `Group.words`; the first, the identity's, is zero.
+    """
+    return transformation_error(f, x, [(rep_in.act_on(i), rep_out.act_on(i)) for i in range(rep_in.group.order)])
+
+
+@torch.no_grad()
+def transformation_error(
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    transformations: Sequence[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]],
+) -> Tensor:
+    """|f(g x) - g f(x)| / |f(x)| for pairs of functions (g on inputs, g on outputs)."""
+    y = f(x)
+    norm = torch.linalg.vector_norm(y).clamp_min(torch.finfo(y.dtype).tiny)
+    return torch.stack([torch.linalg.vector_norm(f(g_in(x)) - g_out(y)) / norm for g_in, g_out in transformations])
+
+
+@torch.no_grad()
+def residual_share(layer: RPPLinear) -> float:
+    """|B|_F / (|A|_F + |B|_F): 0 for an equivariant layer, 1 for one without an equivariant pathway."""
+    equivariant = torch.linalg.vector_norm(layer.equivariant_weight())
+    residual = torch.linalg.vector_norm(layer.weight_basic)
+    return float(residual / (equivariant + residual).clamp_min(torch.finfo(residual.dtype).tiny))
+
+
+def residual_shares(module: nn.Module) -> dict[str, float]:
+    """The residual share of every `RPPLinear` in a network, by the layer's name."""
+    return {name: residual_share(layer) for name, layer in module.named_modules() if isinstance(layer, RPPLinear)}

@@ -1,0 +1,153 @@
+"""Multilayer perceptrons over representations: RPP, exactly equivariant, and plain, from one constructor.
+
+Hidden layers carry copies of the regular representation, on which group elements only permute channels; so
+pointwise activations keep the symmetry exactly, and after merging an `RPPMLP` is a plain MLP.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from rpp_rl.errors import NetworkError, RepresentationError, UnknownNameError
+from rpp_rl.layers import EquivariantLinear, RPPLinear
+from rpp_rl.representations import Representation, hidden_representation, trivial_representation
+
+NetworkKind = Literal["rpp", "equivariant", "mlp"]
+
+
+class Shift(nn.Module):
+    """x -> x - c, in front of a network whose group fixes c instead of the origin."""
+
+    center: Tensor
+
+    def __init__(self, center: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.tensor(center, dtype=torch.get_default_dtype()), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Inputs relative to the centre."""
+        return x - self.center
+
+
+class MLP(nn.Sequential):
+    """A plain perceptron on the sizes of the representations; the base of the family.
+
+    Args:
+        rep_in: representation on inputs.
+        rep_out: representation on outputs; None stops after the last hidden activation, as
+            stable-baselines3's ``create_mlp`` does for ``output_dim=-1``.
+        net_arch: widths of the hidden layers.
+        activation_fn: class of a pointwise activation.
+        residual_init_scale: see `RPPLinear`; without effect on networks that have no residual.
+        center: a point of input space that the group fixes instead of the origin; empty for the origin.
+
+    Attributes:
+        rep_in: representation on inputs.
+        rep_out: representation on outputs, that of the last hidden layer if none was given.
+
+    Raises:
+        NetworkError: if the group's order does not divide a width (says the next one that it divides).
+    """
+
+    kind: ClassVar[NetworkKind] = "mlp"
+
+    def __init__(
+        self,
+        rep_in: Representation,
+        rep_out: Representation | None,
+        net_arch: Sequence[int] = (256, 256),
+        activation_fn: type[nn.Module] = nn.ReLU,
+        residual_init_scale: float = 1e-3,
+        center: Sequence[float] = (),
+    ) -> None:
+        modules: list[nn.Module] = [Shift(center)] if any(center) else []
+        rep = rep_in
+        for i, width in enumerate(net_arch):
+            following = self.hidden(rep_in, width, i)
+            modules += [self.linear(rep, following, residual_init_scale), activation_fn()]
+            rep = following
+        if rep_out is not None:
+            modules.append(self.linear(rep, rep_out, residual_init_scale))
+            rep = rep_out
+        super().__init__(*modules)
+        self.rep_in, self.rep_out = rep_in, rep
+        if rep_out is not None and isinstance(self[-1], EquivariantLinear):
+            self[-1].correct_for(nn.Sequential(*modules[:-1])(standard_inputs(rep_in.size, center)))
+
+    @staticmethod
+    def hidden(rep_in: Representation, width: int, index: int) -> Representation:
+        """The representation of a hidden layer; a plain network takes any width."""
+        if width < 1:
+            raise NetworkError(f"hidden layer {index + 1} has width {width}; it needs at least 1")
+        return width * trivial_representation(rep_in.group)
+
+    @staticmethod
+    def linear(rep_in: Representation, rep_out: Representation, residual_init_scale: float) -> nn.Module:
+        """One linear layer of the family."""
+        return nn.Linear(rep_in.size, rep_out.size)
+
+    def merged(self) -> nn.Sequential:
+        """A new plain network that computes the same, with `torch.nn.Linear` layers."""
+        return nn.Sequential(*(merged(m) for m in self))
+
+
+class EquivariantMLP(MLP):
+    """A perceptron that commutes with the group exactly: f(rho_in(g) x) = rho_out(g) f(x)."""
+
+    kind: ClassVar[NetworkKind] = "equivariant"
+
+    @staticmethod
+    def hidden(rep_in: Representation, width: int, index: int) -> Representation:
+        """Copies of the regular representation."""
+        try:
+            return hidden_representation(rep_in.group, width)
+        except RepresentationError as error:
+            raise NetworkError(f"hidden layer {index + 1}: {error}") from error
+
+    @staticmethod
+    def linear(rep_in: Representation, rep_out: Representation, residual_init_scale: float) -> nn.Module:
+        """An `EquivariantLinear`."""
+        return EquivariantLinear(rep_in, rep_out)
+
+
+class RPPMLP(EquivariantMLP):
+    """A perceptron with an equivariant and a residual pathway in each layer: a Residual Pathway Prior."""
+
+    kind: ClassVar[NetworkKind] = "rpp"
+
+    @staticmethod
+    def linear(rep_in: Representation, rep_out: Representation, residual_init_scale: float) -> nn.Module:
+        """An `RPPLinear`."""
+        return RPPLinear(rep_in, rep_out, residual_init_scale=residual_init_scale)
+
+
+def merged(layer: nn.Module) -> nn.Module:
+    """A new plain layer that computes the same: a `torch.nn.Linear` for an equivariant or residual one."""
+    return layer.to_linear() if isinstance(layer, EquivariantLinear) else copy.deepcopy(layer)
+
+
+@torch.no_grad()
+def standard_inputs(size: int, center: Sequence[float] = (), batch: int = 1024) -> Tensor:
+    """Standard normal inputs about the centre, always the same ones and without touching the global generator."""
+    x = torch.randn(batch, size, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    x = x.to(torch.get_default_dtype())
+    return x + torch.tensor(center, dtype=x.dtype) if any(center) else x
+
+
+NETWORKS: dict[str, type[MLP]] = {cls.kind: cls for cls in (RPPMLP, EquivariantMLP, MLP)}
+
+
+def network_class(kind: str) -> type[MLP]:
+    """The class for ``"rpp"``, ``"equivariant"`` or ``"mlp"``.
+
+    Raises:
+        UnknownNameError: for any other word.
+    """
+    if kind not in NETWORKS:
+        raise UnknownNameError("kind of network", kind, NETWORKS)
+    return NETWORKS[kind]

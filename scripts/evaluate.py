@@ -1,0 +1,186 @@
+"""`rpp-rl evaluate`: the return of a saved agent over deterministic episodes of a seeded environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from tyro.conf import Positional, arg
+
+from rpp_rl.errors import RPPError, RunError
+from rpp_rl.scripts.settings import key_values
+
+DEFAULT_SEED = 10_000
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """Evaluate a saved agent."""
+
+    run: Positional[Path]
+    """A run folder, or a model file."""
+    episodes: Annotated[int, arg(aliases=["-n"])] = 10
+    """Number of episodes."""
+    seed: int | None = None
+    """Seed of the environment; the run's own evaluation seed if left out."""
+    env: str | None = None
+    """Another environment than the run's."""
+    env_kwargs: tuple[str, ...] = ()
+    """Arguments of the environment, as key:value, beside the run's."""
+    device: str = "auto"
+    """auto, cpu, cuda, ..."""
+    json: bool = False
+    """Print JSON."""
+    video: Path | None = None
+    """A folder for a video of the first episode."""
+
+
+def evaluate(arguments: Annotated[EvaluateArguments, arg(name="")]) -> None:
+    """Load an agent, run deterministic episodes on a seeded environment, print mean and standard deviation."""
+    result = evaluate_run(arguments)
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    score = f"{result['mean_reward']:.2f} +- {result['std_reward']:.2f}"
+    print(f"{score} over {result['episodes']} episodes of {result['env']}")
+    if arguments.video is not None:
+        print(f"video in {arguments.video}")
+
+
+def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
+    """Evaluate as the arguments say.
+
+    Returns:
+        ``mean_reward``, ``std_reward``, ``rewards``, ``lengths``, ``episodes``, ``seed``, ``env`` and ``model``.
+
+    Raises:
+        RPPError: if there is no model, it cannot be read, or it does not fit the environment.
+    """
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.vec_env import VecMonitor
+
+    from rpp_rl.agents import FiniteVecEnv
+    from rpp_rl.envs.wrapper import make_plain
+    from rpp_rl.scripts.run_folder import find_model, read_config
+    from rpp_rl.scripts.tasks import make_checked, vec_env
+
+    if arguments.episodes < 1:
+        raise RunError(f"--episodes must be at least 1, got {arguments.episodes}")
+    if arguments.seed is not None and not 0 <= arguments.seed < 2**32:
+        raise RunError(f"--seed must be a number from 0 to {2**32 - 1}, got {arguments.seed}")
+    check_device(arguments.device)
+    path = find_model(arguments.run)
+    config = read_config(path)
+    env_id = arguments.env or config.get("env")
+    if env_id is None:
+        raise RunError(f"there is no config.json beside {path} to say which environment it was trained on; give --env")
+    model = load_agent(path, arguments.device)
+    seed = arguments.seed if arguments.seed is not None else int(config.get("evaluation_seed", DEFAULT_SEED))
+    env_kwargs = {**config.get("env_kwargs", {}), **key_values(arguments.env_kwargs, "--env-kwargs")}
+    make_checked(make_plain, env_id, env_kwargs).close()
+    env = VecMonitor(FiniteVecEnv(vec_env(env_id, None, env_kwargs), model.observation_names))
+    _check_spaces(model, env, env_id, path)
+    if arguments.video is not None:
+        _record(model, env_id, env_kwargs, seed, arguments.video)
+    env.seed(seed)
+    rewards, lengths = evaluate_policy(model, env, arguments.episodes, return_episode_rewards=True)
+    env.close()
+    return {
+        "mean_reward": float(np.mean(rewards)),
+        "std_reward": float(np.std(rewards)),
+        "rewards": [float(r) for r in rewards],  # type: ignore[union-attr]
+        "lengths": [int(n) for n in lengths],  # type: ignore[union-attr]
+        "episodes": arguments.episodes,
+        "seed": seed,
+        "env": env_id,
+        "model": str(path),
+    }
+
+
+def check_device(name: str) -> None:
+    """Check that torch has a device of that name.
+
+    Raises:
+        RunError: if not.
+    """
+    import torch
+
+    kind, colon, index = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (colon and (kind != "cuda" or not index.isdecimal())):
+        raise RunError(f"--device {name!r} is no device; use auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise RunError(f"--device {name} asked for, but torch sees {torch.cuda.device_count()} CUDA devices; use auto")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise RunError("--device mps asked for, but torch sees none; use auto")
+
+
+def load_agent(path: Path, device: str = "auto") -> Any:
+    """Load a SAC agent, of this library or of stable-baselines3, without its environment.
+
+    Raises:
+        RunError: if the file is no such agent, or cannot be read with the libraries at hand.
+    """
+    from rpp_rl.agents import RPPSAC
+    from rpp_rl.scripts.run_folder import check_model
+
+    check_model(path)
+    try:
+        return RPPSAC.load(path, device=device)
+    except RPPError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, AssertionError, EOFError) as error:
+        detail = " ".join(str(error).split())[:300]
+        raise RunError(f"{path} cannot be loaded: {detail}; was it saved with other versions?") from error
+
+
+def _check_spaces(model: Any, env: Any, env_id: str, path: Path) -> None:
+    for what in ("observation_space", "action_space"):
+        trained, given = getattr(model, what), getattr(env, what)
+        if trained.shape != given.shape:
+            raise RunError(
+                f"{path} was trained on {what.replace('_space', 's')} of shape {trained.shape}, but {env_id} has "
+                f"{given.shape}; evaluate it on its own environment"
+            )
+
+
+def _record(model: Any, env_id: str, env_kwargs: dict[str, Any], seed: int, folder: Path) -> None:
+    """Record one episode with gymnasium's wrapper; off-screen unless told otherwise by MUJOCO_GL."""
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    from gymnasium.error import DependencyNotInstalled
+    from gymnasium.wrappers import RecordVideo
+
+    from rpp_rl.envs.wrapper import make_plain
+    from rpp_rl.scripts.tasks import make_checked
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"no video can be written to {folder}: {error.strerror}; choose another folder") from error
+    env = make_checked(make_plain, env_id, {**env_kwargs, "render_mode": "rgb_array"})
+    try:
+        env = RecordVideo(env, str(folder), episode_trigger=lambda _: True, disable_logger=True)
+        observation, _ = env.reset(seed=seed)
+        done = False
+        while not done:
+            action, _ = model.predict(observation, deterministic=True)
+            observation, _, terminated, truncated, _ = env.step(action)
+            done = terminated or truncated
+        env.close()  # type: ignore[no-untyped-call]
+    except DependencyNotInstalled as error:
+        raise RunError("a video needs moviepy; install it with: pip install 'rpp-rl[video]'") from error
+    except (ImportError, AttributeError, RuntimeError, OSError) as error:
+        detail = " ".join(str(error).split())[:200]
+        raise RunError(
+            f"no off-screen renderer works here ({detail}); install EGL or OSMesa and set MUJOCO_GL to egl or osmesa"
+        ) from error
+
+
+if __name__ == "__main__":
+    from rpp_rl.scripts.main import main
+
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

@@ -1,0 +1,131 @@
+"""The folder of a run: where it lies, what it holds, how a saved agent is found and read again."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import zipfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rpp_rl.errors import RunError
+
+MODEL = "model.zip"
+CONFIG = "config.json"
+PACKAGES = ("rpp-rl", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "tensorboard")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run: configuration, TensorBoard events, ``evaluations.npz``, ``monitor.csv``, checkpoints, final model.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, root: Path, env_id: str, algo: str, seed: int) -> RunFolder:
+        """Make ``<root>/<env>/<algo>/seed<seed>``, or the first of ``seed<seed>-2``, ``-3``, ... that is not there.
+
+        Raises:
+            RunError: if the folder cannot be made.
+        """
+        parent = root / env_id.replace("/", "-") / algo
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            for attempt in range(1, 10_000):
+                path = parent / (f"seed{seed}" if attempt == 1 else f"seed{seed}-{attempt}")
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    continue
+                if attempt > 1:
+                    print(f"{parent / f'seed{seed}'} exists and is left alone; this run goes to {path}")
+                return cls(path)
+        except OSError as error:
+            raise RunError(
+                f"no run folder can be made in {parent}: {error.strerror}; choose another with -f"
+            ) from error
+        raise RunError(f"{parent} is full of runs with seed {seed}; choose another seed or folder")
+
+    def write_json(self, name: str, data: dict[str, Any]) -> None:
+        """Write a JSON file into the folder; what JSON has no form for (a class, say) is written as its repr."""
+        (self.path / name).write_text(json.dumps(data, indent=2, default=repr) + "\n", encoding="utf-8")
+
+    @property
+    def model(self) -> Path:
+        """The final model."""
+        return self.path / MODEL
+
+
+def provenance() -> dict[str, Any]:
+    """Command, versions and machine, for the configuration of a run."""
+    return {
+        "command": ["rpp-rl", *sys.argv[1:]],
+        "versions": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def find_model(run: Path) -> Path:
+    """The model file of a run: the file itself, or the final model of a run folder.
+
+    Raises:
+        RunError: if there is none.
+    """
+    if run.is_dir():
+        model = run / MODEL
+        if not model.is_file():
+            raise RunError(f"{run} holds no {MODEL}; give a folder that rpp-rl train made, or a model file")
+        return model
+    for candidate in (run, run.with_name(run.name + ".zip")):
+        if candidate.is_file():
+            return candidate
+    raise RunError(f"there is no run or model at {run}; rpp-rl train makes one")
+
+
+def check_model(path: Path) -> None:
+    """Check that a file is a whole SAC agent as stable-baselines3 saves it.
+
+    Raises:
+        RunError: if it is truncated, damaged or something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            names = set(archive.namelist())
+            data = json.loads(archive.read("data")) if "data" in names else None
+    except (zipfile.BadZipFile, EOFError, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunError(f"{path} is no model file, or only a part of one ({error}); train or copy it again") from error
+    if damaged is not None:
+        raise RunError(f"{path} is damaged at {damaged}; train or copy it again")
+    if not isinstance(data, dict) or "ent_coef" not in data or not {"policy.pth", "critic.optimizer.pth"} <= names:
+        raise RunError(
+            f"{path} is no SAC agent that stable-baselines3 or rpp-rl saved, or only a part of one; "
+            "train or copy it again"
+        )
+
+
+def read_config(model: Path) -> dict[str, Any]:
+    """The configuration beside a model, or an empty one.
+
+    Raises:
+        RunError: if there is one that cannot be read.
+    """
+    for folder in (model.parent, model.parent.parent):
+        path = folder / CONFIG
+        if path.is_file():
+            try:
+                config = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise RunError(f"{path} cannot be read: {error}") from error
+            if not isinstance(config, dict):
+                raise RunError(f"{path} is not the configuration of a run")
+            return config
+    return {}

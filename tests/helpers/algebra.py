@@ -1,0 +1,95 @@
+"""Groups and representations to test with: a small parser for their names, and random ones for hypothesis."""
+
+import json
+import re
+from functools import reduce
+from operator import add, mul
+from pathlib import Path
+
+import numpy as np
+from hypothesis import strategies as st
+
+from rpp_rl import (
+    Group,
+    Representation,
+    cyclic_group,
+    defining_representation,
+    dihedral_group,
+    matrix_group,
+    regular_representation,
+    sign_representation,
+    symmetric_group,
+    trivial_group,
+    trivial_representation,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def golden(name):
+    return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+
+
+def parse(text, group):
+    """Read the golden file's notation: ``3*V+2*Scalar``, ``P*V**2``, ``T(3)``."""
+    return reduce(add, (_product(term, group) for term in text.split("+")))
+
+
+def _product(term, group):
+    factors = re.findall(r"T\(\d+\)|V\*\*\d+|V|P|Scalar|\d+", term)
+    copies = int(factors.pop(0)) if factors[0].isdigit() else 1
+    return copies * reduce(mul, (_atom(f, group) for f in factors))
+
+
+def _atom(name, group):
+    if name == "Scalar":
+        return trivial_representation(group)
+    if name == "P":
+        return sign_representation(group)
+    power = int(re.sub(r"\D", "", name) or 1)
+    return defining_representation(group) ** power
+
+
+def rotation(angle):
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+SMALL_GROUPS = {
+    "trivial": trivial_group(2),
+    "C2": cyclic_group(2),
+    "C3": cyclic_group(3),
+    "C2xC2": cyclic_group(2) * cyclic_group(2),
+    "D3": dihedral_group(3),
+    "D4": dihedral_group(4),
+    "S3": symmetric_group(3),
+    "C5 turned": matrix_group("C5", [rotation(2 * np.pi / 5)]),
+    "C2xD3": cyclic_group(2) * dihedral_group(3),
+    "quaternions": matrix_group(
+        "Q8",
+        [
+            [[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, -1], [0, 0, 1, 0]],
+            [[0, 0, -1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, -1, 0, 0]],
+        ],
+    ),
+}
+
+groups = st.sampled_from(sorted(SMALL_GROUPS)).map(SMALL_GROUPS.__getitem__)
+
+
+@st.composite
+def representations(draw, group: Group) -> Representation:
+    """Sums and products of the elementary representations of a group, of size up to about 30."""
+    elementary = [
+        trivial_representation(group),
+        sign_representation(group),
+        defining_representation(group),
+        regular_representation(group),
+    ]
+    terms = []
+    for _ in range(draw(st.integers(1, 3))):
+        term = draw(st.sampled_from(elementary))
+        factor = draw(st.sampled_from(elementary))
+        if term.size * factor.size <= 16 and draw(st.booleans()):
+            term = term * factor
+        terms.append(draw(st.integers(1, 2)) * term)
+    return reduce(add, terms)
