@@ -75,8 +75,10 @@ class EquivariantLinear(nn.Module):
             # A plain bias has the variance of one weight; where symmetry forbids it the weights stand in for it.
             wanted += np.maximum(1.0 - self._bias_basis.row_moments(np.ones((1, 1))), 0.0)
         given = self._weight_basis.row_moments(moment)
-        # Rows that symmetry (almost) forbids for such inputs hold rounding only; they stay as they are.
-        factor = np.sqrt(wanted / np.where(given > 1e-4 * wanted, given, wanted))
+        # Rows that symmetry (almost) forbids for such inputs hold rounding only, and dead inputs give nothing at all:
+        # such rows stay as they are.
+        correctable = given > 1e-4 * wanted
+        factor = np.sqrt(np.divide(wanted, given, out=np.ones_like(wanted), where=correctable))
         self.weight_equiv.mul_(torch.from_numpy(self._weight_basis.per_coefficient(factor)).to(self.weight_equiv))
 
     def equivariant_weight(self) -> Tensor:

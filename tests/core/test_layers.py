@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from rpp_rl import EquivariantLinear, EquivariantMLP, Representation, RPPLinear, equivariance_error, trivial_group
 from rpp_rl.errors import NetworkError
-from rpp_rl.representations import regular_representation
+from rpp_rl.representations import regular_representation, trivial_representation
 
 some = settings(max_examples=30)
 
@@ -103,6 +103,16 @@ def test_coefficients_start_at_the_spread_of_a_plain_layer(group):
     weights = torch.stack([EquivariantLinear(hidden, hidden).equivariant_weight().detach() for _ in range(20)])
     assert weights.std() == pytest.approx(1 / math.sqrt(3 * hidden.size), rel=0.02)
     assert weights.abs().max() <= 1 / math.sqrt(hidden.size) + 1e-6
+
+
+@pytest.mark.parametrize("group", SMALL_GROUPS.values(), ids=SMALL_GROUPS)
+def test_dead_inputs_leave_the_coefficients_as_drawn(group):
+    # Seen for real: in a net of a few units every ReLU can be dead at initialisation, and 0 / 0 is no correction.
+    hidden, out = regular_representation(group), trivial_representation(group)
+    layer = EquivariantLinear(hidden, out)
+    before = layer.weight_equiv.detach().clone()
+    layer.correct_for(torch.zeros(16, hidden.size))
+    assert torch.equal(layer.weight_equiv, before)
 
 
 def test_without_bias():
