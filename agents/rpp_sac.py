@@ -19,9 +19,9 @@ from rpp_rl.agents.policies import EquivariantPolicy, MlpPolicy, RPPPolicy, as_s
 from rpp_rl.errors import NetworkError, SymmetryError
 from rpp_rl.symmetry import Symmetry
 
-POLICY_OPTIONS = (
-    *("symmetry", "actor", "critic", "residual_init_scale"),
-    *("actor_equiv_wd", "actor_basic_wd", "critic_equiv_wd", "critic_basic_wd"),
+# What RPPPolicy takes beyond SACPolicy: symmetry, networks, priors.
+POLICY_OPTIONS = tuple(
+    name for name, p in inspect.signature(RPPPolicy).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY
 )
 
 

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.runs import FAST, PENDULUM
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,5 +37,32 @@ def main(monkeypatch, tmp_path, capsys):
             code = stop.code
         out, err = capsys.readouterr()
         return code, out, err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """One short run of each algorithm."""
+    from rpp_rl.scripts.main import main
+
+    folder = tmp_path_factory.mktemp("runs")
+    for algo in ("rpp_sac", "equivariant_sac", "sac"):
+        arguments = [*PENDULUM, "--algo", algo, "-n", 400, "-f", folder, "--save-freq", 200, "--eval-freq", 100, *FAST]
+        assert main([str(a) for a in arguments]) == 0
+    return folder / "InvertedPendulum-v5"
+
+
+@pytest.fixture
+def refused(main, tmp_path):
+    """Call the command line and expect one sentence, exit code 2, no traceback and nothing written."""
+
+    def run(*arguments):
+        before = sorted(tmp_path.rglob("*"))
+        code, _, err = main(*arguments)
+        assert code == 2, err
+        assert "Traceback" not in err
+        assert sorted(tmp_path.rglob("*")) == before
+        return err
 
     return run

@@ -1,0 +1,93 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from helpers.agents import POLICIES, agent, assert_same_parameters, parameters
+from helpers.tasks import WHEELS, bicycle
+
+from rpp_rl.agents import RPPSAC, EquivariantPolicy, MlpPolicy, RPPPolicy
+from rpp_rl.errors import NetworkError
+
+
+class TestSaving:
+    @pytest.mark.parametrize("policy", POLICIES)
+    def test_round_trip(self, policy, tmp_path):
+        model = agent(
+            policy,
+            residual_init_scale=0.01,
+            policy_kwargs={"net_arch": {"pi": [16, 8], "qf": [24]}, "activation_fn": torch.nn.Tanh, "n_critics": 3},
+        )
+        model.learn(40)
+        model.save(tmp_path / "agent")
+        for env in (None, bicycle()):
+            again = RPPSAC.load(tmp_path / "agent", env=env, device="auto")
+            assert_same_parameters(parameters(again), parameters(model))
+            assert again.symmetry == model.symmetry
+            assert again.policy.residual_init_scale == 0.01
+            x = np.random.default_rng(0).standard_normal((5, 4))
+            np.testing.assert_array_equal(
+                again.predict(x, deterministic=True)[0], model.predict(x, deterministic=True)[0]
+            )
+        again.learn(40, reset_num_timesteps=False)
+        assert again.num_timesteps == 80
+
+    def test_optimizer_state_and_priors_survive(self, tmp_path):
+        model = agent(actor_equiv_wd=0.1, actor_basic_wd=0.2, critic_equiv_wd=0.3, critic_basic_wd=0.4)
+        model.learn(40)
+        model.save(tmp_path / "agent")
+        again = RPPSAC.load(tmp_path / "agent", env=bicycle(), device="auto")
+        for name in ("actor", "critic"):
+            one, other = (getattr(m, name).optimizer.state_dict() for m in (model, again))
+            assert one["param_groups"] == other["param_groups"]
+            assert again.policy.priors[name] == model.policy.priors[name]
+            for key, state in one["state"].items():
+                torch.testing.assert_close(state["exp_avg"], other["state"][key]["exp_avg"])
+
+    def test_custom_objects_and_parameters(self, tmp_path):
+        model = agent()
+        model.learn(30)
+        model.save(tmp_path / "agent")
+        again = RPPSAC.load(tmp_path / "agent", device="cpu", custom_objects={"learning_rate": 1e-5, "gamma": 0.5})
+        assert (again.gamma, again.learning_rate) == (0.5, 1e-5)
+        fresh = agent(seed=3)
+        fresh.set_parameters(model.get_parameters(), device="auto")
+        assert_same_parameters(parameters(fresh), parameters(model))
+        fresh.set_parameters(str(tmp_path / "agent.zip"), device="auto")
+        same = {"policy_kwargs": copy.deepcopy(model.policy_kwargs)}
+        RPPSAC.load(tmp_path / "agent", device="auto", **same)
+        for option in ({"symmetry": WHEELS}, {"actor_basic_wd": 1.0}):
+            with pytest.raises(NetworkError, match="cannot be changed by load"):
+                RPPSAC.load(tmp_path / "agent", **option)
+        with pytest.raises(ValueError, match="policy kwargs"):
+            RPPSAC.load(tmp_path / "agent", device="auto", policy_kwargs={"net_arch": [1]})
+
+    @pytest.mark.parametrize("policy", [RPPPolicy, EquivariantPolicy, MlpPolicy])
+    def test_policy_alone(self, policy, tmp_path):
+        model = agent(policy, residual_init_scale=0.02, critic="mlp")
+        model.policy.save(str(tmp_path / "policy.pt"))
+        again = policy.load(str(tmp_path / "policy.pt"), device="auto")
+        assert_same_parameters(again.state_dict(), model.policy.state_dict())
+        assert (again.kinds, again.priors, again.residual_init_scale) == (
+            model.policy.kinds,
+            model.policy.priors,
+            0.02,
+        )
+
+    def test_replay_buffer(self, tmp_path):
+        model = agent()
+        model.learn(30)
+        model.save_replay_buffer(tmp_path / "buffer")
+        again = agent()
+        again.load_replay_buffer(tmp_path / "buffer")
+        assert again.replay_buffer.size() == 30
+
+    @pytest.mark.gpu
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+    def test_across_devices(self, tmp_path):
+        model = agent(device="cuda")
+        model.learn(40)
+        model.save(tmp_path / "agent")
+        again = RPPSAC.load(tmp_path / "agent", device="cpu")
+        assert_same_parameters(parameters(again), parameters(model))
+        assert str(model.device).startswith("cuda")
