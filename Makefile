@@ -10,7 +10,7 @@ SEED ?= 0
 # Random steps before learning starts; the files' 10000 is meant for runs of a million steps.
 LEARNING_STARTS ?= 1000
 
-.PHONY: train test lint type format wheel clean
+.PHONY: train test lint type format wheel docs-symmetries clean
 
 train: $(VENV)/.train
 	$(BIN)/rpp-rl train --algo $(ALGO) --env $(ENV) -n $(STEPS) --seed $(SEED) --progress \
@@ -27,6 +27,10 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Audits every declared symmetry and writes the table; never edit it by hand.
+docs-symmetries: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python docs/symmetries.py docs/symmetries.md
 
 # The four folders are one package, so mypy is given them as one tree.
 type: $(VENV)/.dev

@@ -1,12 +1,13 @@
-"""What is symmetric about an environment: declarations, their registry, and the wrapper that attaches them.
+"""What is symmetric about an environment: declarations, their registry, wrapper and audit.
 
 Importing this module tells gymnasium the ids ``RPP/Ant-v5``, ``RPP/HalfCheetah-v5`` and so on.
 """
 
+from rpp_rl.envs.auditing import audit
 from rpp_rl.envs.registry import REGISTRY, SymmetryRegistry, reflection, register_symmetry, register_wrapped
 from rpp_rl.envs.wrapper import SymmetryWrapper, make
 
 for _env_id in REGISTRY.environments():
     register_wrapped(_env_id)
 
-__all__ = ["REGISTRY", "SymmetryRegistry", "SymmetryWrapper", "make", "reflection", "register_symmetry"]
+__all__ = ["REGISTRY", "SymmetryRegistry", "SymmetryWrapper", "audit", "make", "reflection", "register_symmetry"]

@@ -9,11 +9,17 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from rpp_rl.errors import RPPError
+from rpp_rl.scripts.audit import audit
 from rpp_rl.scripts.evaluate import evaluate
 from rpp_rl.scripts.symmetries import symmetries
 from rpp_rl.scripts.train import train
 
-COMMANDS: dict[str, Callable[..., None]] = {"train": train, "evaluate": evaluate, "symmetries": symmetries}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "symmetries": symmetries,
+    "audit": audit,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
     from rpp_rl.agents import RPPSAC
+    from rpp_rl.envs.auditing import SymmetryAudit
     from rpp_rl.scripts.run_folder import RunFolder
 
 EVALUATION_SEED = 10_000  # added to the run's seed, so that evaluation never meets a training episode
@@ -62,6 +63,8 @@ class TrainArguments:
     """A model or run folder to go on from, in a new run folder; the replay buffer starts empty."""
     hyperparams: Annotated[tuple[str, ...], arg(aliases=["-params"])] = ()
     """Hyperparameters to override, as key:value."""
+    audit: bool = True
+    """Check the symmetry on the simulator first, for a second or so."""
     verbose: int = 0
     """1 prints stable-baselines3's tables."""
 
@@ -84,6 +87,7 @@ def run_training(arguments: TrainArguments) -> Path:
     from rpp_rl.agents import FiniteVecEnv
     from rpp_rl.agents.algorithms import hyperparameters
     from rpp_rl.envs.registry import base_id
+    from rpp_rl.scripts.audit import quick_audit
     from rpp_rl.scripts.run_folder import CONFIG, RunFolder, provenance
     from rpp_rl.scripts.tasks import resolve_symmetry, vec_env
 
@@ -131,9 +135,12 @@ def run_training(arguments: TrainArguments) -> Path:
             f"note: the first {model.learning_starts} steps are random and nothing is learnt from {steps}; "
             "give more steps, or -params learning_starts:N"
         )
+    audited = quick_audit(env_id, symmetry, env_kwargs, arguments.seed) if symmetry and arguments.audit else None
+    if audited is not None:
+        _record_audit(audited, run)
     names = symmetry["observation_names"] if symmetry else ()
     evaluation_env = VecMonitor(FiniteVecEnv(vec_env(env_id, symmetry, env_kwargs), names))
-    _learn(model, run, arguments, steps, evaluation_env, names)
+    _learn(model, run, arguments, steps, evaluation_env, names, audited)
     _finish(run, arguments)
     return run.path
 
@@ -210,7 +217,13 @@ def _eval_freq(arguments: TrainArguments, steps: int) -> int:
 
 
 def _learn(
-    model: SAC, run: RunFolder, arguments: TrainArguments, steps: int, evaluation_env: VecEnv, names: Sequence[str]
+    model: SAC,
+    run: RunFolder,
+    arguments: TrainArguments,
+    steps: int,
+    evaluation_env: VecEnv,
+    names: Sequence[str],
+    audited: SymmetryAudit | None,
 ) -> None:
     from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
     from stable_baselines3.common.logger import configure
@@ -223,6 +236,10 @@ def _learn(
     if arguments.tensorboard_log is not None:
         events = arguments.tensorboard_log / base_id(arguments.env) / arguments.algo / run.path.name
     model.set_logger(configure(str(events), ["tensorboard", *(["stdout"] if arguments.verbose else [])]))
+    for g in audited.generators if audited is not None else ():
+        model.logger.record("symmetry/dynamics_error", g.dynamics_median)
+        model.logger.record("symmetry/reward_error", g.reward_error)
+        model.logger.dump(0)
     n_envs = model.n_envs
     evaluation_env.seed(arguments.seed + EVALUATION_SEED)
     callbacks: list[BaseCallback] = [
@@ -260,6 +277,16 @@ def _learn(
         for env in (model.get_env(), evaluation_env):
             if env is not None:
                 env.close()
+
+
+def _record_audit(audited: SymmetryAudit, run: RunFolder) -> None:
+    run.write_json("audit.json", audited.to_dict())
+    for g in audited.generators:
+        if g.verdict == g.verdict.MIS_SPECIFIED:
+            print(
+                f"warning: generator {g.name!r} of symmetry {audited.symmetry.name!r} is {g.sentence}; "
+                f"see rpp-rl audit {audited.environment}"
+            )
 
 
 def _go_on(arguments: TrainArguments, run: RunFolder) -> str:

@@ -8,7 +8,7 @@ from rpp_rl.symmetry import Symmetry
 
 DECLARATIONS: Mapping[str, Mapping[str, Callable[[], Symmetry]]] = MappingProxyType(
     {
-        "Ant-v5": {"sagittal": ant.sagittal, "rpp2021": ant.rpp2021},
+        "Ant-v5": {"sagittal": ant.sagittal, "dihedral": ant.dihedral, "rpp2021": ant.rpp2021},
         "HalfCheetah-v5": {"rpp2021": planar.half_cheetah_rpp2021, "fore_aft": planar.half_cheetah_fore_aft},
         "Hopper-v5": {"rpp2021": planar.hopper_rpp2021},
         "Humanoid-v5": {"sagittal": humanoid.sagittal, "rpp2021": humanoid.rpp2021},

@@ -1,7 +1,8 @@
 """Ant: a quadruped on the square. Legs 1 to 4 stand at (+,+), (-,+), (-,-) and (+,-) of the (x, y) plane."""
 
 from rpp_rl.envs.entries import IDENTITY, PAPER, Space, declare, moved, reflect, unmoved
-from rpp_rl.groups import cyclic_group
+from rpp_rl.groups import cyclic_group, dihedral_group
+from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
 
 _JOINTS = "hip_1 ankle_1 hip_2 ankle_2 hip_3 ankle_3 hip_4 ankle_4"
@@ -18,6 +19,30 @@ def sagittal() -> Symmetry:
     observation = space.floating_robot(joints) + contact
     action = moved(_ACTIONS, "-hip_1 ankle_1 -hip_4 ankle_4 -hip_3 ankle_3 -hip_2 ankle_2")
     return declare("sagittal", observation, action)
+
+
+def dihedral() -> Symmetry:
+    """All symmetries of the square: quarter turns about the vertical, and the mirror of left and right."""
+    space = Space((SignedPermutation((1, 0, 2), (-1, 1, 1)), reflect("y")))
+    joints = moved(
+        _JOINTS,
+        "hip_4 ankle_4 hip_1 -ankle_1 hip_2 ankle_2 hip_3 -ankle_3",
+        "-hip_4 ankle_4 -hip_3 ankle_3 -hip_2 ankle_2 -hip_1 ankle_1",
+    )
+    bodies = moved(
+        _BODIES,
+        "torso leg_4 aux_4 foot_4 leg_1 aux_1 foot_1 leg_2 aux_2 foot_2 leg_3 aux_3 foot_3",
+        "torso leg_4 aux_4 foot_4 leg_3 aux_3 foot_3 leg_2 aux_2 foot_2 leg_1 aux_1 foot_1",
+    )
+    contact = bodies.each(space.velocity_and_force("torque", "force")).prefixed("cfrc_ext.")
+    action = moved(
+        _ACTIONS,
+        "hip_3 -ankle_3 hip_4 ankle_4 hip_1 -ankle_1 hip_2 ankle_2",
+        "-hip_1 ankle_1 -hip_4 ankle_4 -hip_3 ankle_3 -hip_2 ankle_2",
+    )
+    breaks = "the reward, which prefers one direction"
+    group = dihedral_group(4, ("turn", "mirror"))
+    return declare("dihedral", space.floating_robot(joints) + contact, action, group=group, breaks=breaks)
 
 
 def rpp2021() -> Symmetry:

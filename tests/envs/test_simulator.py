@@ -55,6 +55,8 @@ def generators(cases):
 
 def test_every_declaration_is_tried():
     declared = {(env_id, name) for env_id in REGISTRY.environments() for name in REGISTRY.names(env_id)}
+    # Ant's dihedral group, exact but for the reward of one generator, is tried in test_audit.
+    declared -= {("Ant-v5", "dihedral")}
     assert {case for case in declared if case[0].endswith("-v5")} == {*FAITHFUL, *APPROXIMATE}
 
 

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import helpers.tasks  # noqa: F401, registers Bicycle-v0
 import pytest
 from helpers.runs import FAST, PENDULUM
 

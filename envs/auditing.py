@@ -1,0 +1,323 @@
+"""Compare declared symmetries with the simulator, and say by name what breaks them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from rpp_rl.envs import verdicts
+from rpp_rl.envs.inequalities import Inequality, inequalities
+from rpp_rl.envs.negative_control import Control, negative_control
+from rpp_rl.envs.registry import REGISTRY
+from rpp_rl.envs.repair import error_shares
+from rpp_rl.envs.rollouts import Policy, Sample, Transitions, divergence, samples, transitions
+from rpp_rl.envs.simulator import Floats, Simulator
+from rpp_rl.envs.state_map import Lifting, Move
+from rpp_rl.envs.verdicts import Verdict
+from rpp_rl.envs.wrapper import make_plain
+from rpp_rl.errors import SymmetryError
+from rpp_rl.symmetry import Symmetry
+
+Track = Callable[[Sequence[Sample]], Iterable[Sample]]
+
+# How many of the samples the costlier parts of an audit use.
+_CONTROL = 25
+_DIVERGENCE = 50
+_REPAIR = 100
+_RESETS = 200
+_SIGNIFICANCE = 0.01
+
+
+@dataclass(frozen=True)
+class GeneratorAudit:
+    """What was measured for one generator g; errors of dynamics are those of `relative_error`.
+
+    Attributes:
+        name: of the generator.
+        observation_error: the largest |obs(g s) - g obs(s)|.
+        observation_worst: the entry where it is.
+        dynamics_median: over the transitions, one step.
+        dynamics_p95: the 95th percentile.
+        contact_free_median: the median without contacts; None if every state touches something.
+        contact_median: the median with contacts; None if no state does.
+        exact_share: of transitions with an error up to 1e-6.
+        rollout25_median: the median error after 25 mirrored steps.
+        entry_errors: by name, the root mean square error of an entry over that of its change.
+        reward_error: mean |difference of rewards| over their standard deviation.
+        termination_mismatch: share of transitions of which only one ends the task.
+        reset_invariant: whether a two-sample test finds no entry whose distribution at reset the map changes.
+        reset_broken: the entries for which it does.
+        unequal: what the model gives unequally to two sides.
+        causes: by kind of inequality, the share of the error that goes away when it is repaired.
+        untested: entries that could be wrong without being noticed.
+        suspects: entries of which another sign or place is clearly better.
+        axes: the verdict on observation, dynamics, and task (reward and termination).
+    """
+
+    name: str
+    observation_error: float
+    observation_worst: str
+    dynamics_median: float
+    dynamics_p95: float
+    contact_free_median: float | None
+    contact_median: float | None
+    exact_share: float
+    rollout25_median: float
+    entry_errors: dict[str, float]
+    reward_error: float
+    termination_mismatch: float
+    reset_invariant: bool
+    reset_broken: tuple[str, ...]
+    unequal: tuple[Inequality, ...]
+    causes: dict[str, float]
+    untested: tuple[str, ...]
+    suspects: tuple[str, ...]
+    axes: dict[str, Verdict]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the axes."""
+        return max(self.axes.values())
+
+    @property
+    def sentence(self) -> str:
+        """The verdict for a person."""
+        axes = self.axes
+        return verdicts.sentence(
+            axes["dynamics"], axes["observation"], axes["task"], self.reset_invariant, self.suspects
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        unequal = [{"kind": u.kind, "names": list(u.names), "values": list(u.values)} for u in self.unequal]
+        return {
+            **{k: v for k, v in vars(self).items() if k not in ("unequal", "axes")},
+            "reset_broken": list(self.reset_broken),
+            "unequal": unequal,
+            "untested": list(self.untested),
+            "suspects": list(self.suspects),
+            "axes": {axis: str(verdict) for axis, verdict in self.axes.items()},
+            "verdict": str(self.verdict),
+            "sentence": self.sentence,
+        }
+
+
+@dataclass(frozen=True)
+class SymmetryAudit:
+    """The audit of one symmetry.
+
+    Attributes:
+        environment: its id.
+        symmetry: what was audited.
+        states: number of transitions.
+        generators: one audit each.
+    """
+
+    environment: str
+    symmetry: Symmetry
+    states: int
+    generators: tuple[GeneratorAudit, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the generators'; a group of one element is exact."""
+        return max((g.verdict for g in self.generators), default=Verdict.EXACT)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "name": self.symmetry.name,
+            "group": self.symmetry.group.name,
+            "verdict": str(self.verdict),
+            "states": self.states,
+            "generators": [g.to_dict() for g in self.generators],
+        }
+
+
+@dataclass(frozen=True)
+class Thoroughness:
+    """Which of an audit's costlier parts are done.
+
+    Attributes:
+        control: the negative control.
+        causes: the repair of what is unequal.
+        resets: resets to compare; 0 for none.
+    """
+
+    control: bool = True
+    causes: bool = True
+    resets: int = _RESETS
+
+
+QUICK = Thoroughness(control=False, causes=False, resets=0)
+
+
+def audit(
+    env: gym.Env[Any, Any] | str,
+    symmetry: Symmetry | str | None = None,
+    states: int = 500,
+    *,
+    seed: int = 0,
+    policy: Policy | None = None,
+    thoroughness: Thoroughness = Thoroughness(),
+    track: Track = iter,
+) -> SymmetryAudit:
+    """Compare a symmetry with the simulator.
+
+    States s along rollouts of several kinds of actions a are set, mirrored as full states (solver warm start
+    included), and stepped: the step from g s under g a should be the mirror image of the step from s under a.
+
+    Args:
+        env: a MuJoCo environment, which is reset and stepped, or the id of one.
+        symmetry: a symmetry, the name of a declared one, or None for the one that the environment carries or that is
+            its default.
+        states: number of transitions.
+        seed: of states and actions.
+        policy: from observations to actions, for rollouts of a fourth kind.
+        thoroughness: which of the costlier parts are done.
+        track: wraps the samples to show progress.
+
+    Raises:
+        SymmetryError: if the symmetry does not fit the environment, or its state cannot be set or moved.
+        UnknownNameError: if the environment or the name is not known.
+    """
+    if states < 1:
+        raise SymmetryError(f"an audit needs at least one state, got {states}")
+    if isinstance(env, str):
+        made = make_plain(env)
+        try:
+            return _audit(Simulator(made), symmetry, states, seed, policy, thoroughness, track)
+        finally:
+            made.close()
+    return _audit(Simulator(env), symmetry, states, seed, policy, thoroughness, track)
+
+
+def _audit(
+    simulator: Simulator,
+    symmetry: Symmetry | str | None,
+    states: int,
+    seed: int,
+    policy: Policy | None,
+    thoroughness: Thoroughness,
+    track: Track,
+) -> SymmetryAudit:
+    env = simulator.env
+    if symmetry is None and env.has_wrapper_attr("symmetry"):
+        symmetry = env.get_wrapper_attr("symmetry")
+    if not isinstance(symmetry, Symmetry):
+        symmetry = REGISTRY.get(simulator.name, symmetry)
+    env.reset(seed=seed)
+    box = simulator.action_space
+    low, high = (np.asarray(bound, dtype=np.float64) for bound in (box.low, box.high))
+    symmetry.check_sizes(len(simulator.observe()), len(low), simulator.name)
+    symmetry.check_action_bounds(low, high, simulator.name)
+    drawn = samples(simulator, states, seed, policy)
+    lifting = Lifting(simulator, seed)
+    audits = tuple(
+        _audit_generator(lifting, symmetry, generator, drawn, thoroughness, track, seed)
+        for generator in range(len(symmetry.group.generators))
+    )
+    return SymmetryAudit(simulator.name, symmetry, states, audits)
+
+
+def _audit_generator(
+    lifting: Lifting,
+    symmetry: Symmetry,
+    generator: int,
+    drawn: Sequence[Sample],
+    thoroughness: Thoroughness,
+    track: Track,
+    seed: int,
+) -> GeneratorAudit:
+    simulator, move = lifting.simulator, Move.of(symmetry, generator)
+    state_map = lifting.lift(move)
+    done = transitions(simulator, track(drawn), move, state_map)
+    errors = done.relative_error(move)
+    few = _spread(drawn, _DIVERGENCE)
+    unequal = inequalities(simulator, move, state_map, [sample.state for sample in few])
+    causes = {}
+    if thoroughness.causes and np.quantile(errors, 0.95) > verdicts.EXACT:
+        causes = error_shares(simulator, _spread(drawn, _REPAIR), move, state_map, unequal)
+    control = Control((), (), (), ())
+    if thoroughness.control:
+        control = negative_control(lifting, _spread(drawn, _CONTROL), move, state_map, done)
+    observation_names, action_names = symmetry.observation_names, symmetry.action_names
+    suspects = _named(control.suspect_observation, observation_names) + _named(control.suspect_action, action_names)
+    observation = np.abs(done.moved_before - move.observe(done.before)).max(axis=0)
+    broken = _broken_at_reset(simulator, move, observation_names, thoroughness.resets, seed)
+    median, p95 = float(np.median(errors)), float(np.quantile(errors, 0.95))
+    reward_error = _reward_error(done)
+    mismatch = float((done.terminated != done.moved_terminated).mean())
+    return GeneratorAudit(
+        name=symmetry.group.generator_names[generator],
+        observation_error=float(observation.max()),
+        observation_worst=observation_names[int(observation.argmax())],
+        dynamics_median=median,
+        dynamics_p95=p95,
+        contact_free_median=_median(errors[~done.contact]),
+        contact_median=_median(errors[done.contact]),
+        exact_share=verdicts.share_within(errors),
+        rollout25_median=float(np.median(divergence(simulator, few, move, state_map, seed=seed))),
+        entry_errors=_entry_errors(done, move, observation_names),
+        reward_error=reward_error,
+        termination_mismatch=mismatch,
+        reset_invariant=not broken,
+        reset_broken=broken,
+        unequal=unequal,
+        causes=causes,
+        untested=_named(control.untested_observation, observation_names)
+        + _named(control.untested_action, action_names),
+        suspects=suspects,
+        axes={
+            "observation": verdicts.of_observation(float(observation.max())),
+            "dynamics": verdicts.of_dynamics(median, p95, suspects),
+            "task": verdicts.of_task(reward_error, mismatch),
+        },
+    )
+
+
+def _spread(drawn: Sequence[Sample], count: int) -> Sequence[Sample]:
+    """About that many samples, from all over."""
+    return drawn[:: max(1, len(drawn) // count)]
+
+
+def _named(indices: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(names[i] for i in indices)
+
+
+def _median(errors: Floats) -> float | None:
+    return float(np.median(errors)) if len(errors) else None
+
+
+def _reward_error(done: Transitions) -> float:
+    difference = float(np.abs(done.moved_reward - done.reward).mean())
+    spread = float(done.reward.std())
+    # A reward that never varies has no scale of its own.
+    return difference / spread if spread > 1e-12 else difference
+
+
+def _entry_errors(done: Transitions, move: Move, names: Sequence[str]) -> dict[str, float]:
+    error, change = (np.sqrt(np.mean(x**2, axis=0)) for x in (done.error(move), done.after - done.before))
+    moving = change > 1e-9
+    return {name: float(e / c) for name, e, c, m in zip(names, error, change, moving, strict=True) if m}
+
+
+def _broken_at_reset(simulator: Simulator, move: Move, names: Sequence[str], resets: int, seed: int) -> tuple[str, ...]:
+    """Entries whose distribution at reset differs from that of its mirror image, at 1 % over all entries."""
+    from scipy import stats  # slow to import, and not needed to declare a symmetry
+
+    if resets == 0:
+        return ()
+    drawn = []
+    for i in range(2 * resets):
+        simulator.env.reset(seed=seed + i)
+        drawn.append(simulator.observe())
+    observations = np.array(drawn)
+    # Rounded, so that a constant and its image, equal up to rounding, do not look like two distributions.
+    one, other = np.round(observations[:resets], 9), np.round(move.observe(observations[resets:]), 9)
+    p = np.array([stats.ks_2samp(a, b).pvalue for a, b in zip(one.T, other.T, strict=True)])
+    return _named(np.flatnonzero(p < _SIGNIFICANCE / len(p)).tolist(), names)

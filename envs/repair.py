@@ -1,0 +1,71 @@
+"""How much of a symmetry's error each inequality of the model causes: repair it and measure again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import mujoco
+
+from rpp_rl.envs.inequalities import Inequality
+from rpp_rl.envs.rollouts import Sample, transitions
+from rpp_rl.envs.simulator import Simulator
+from rpp_rl.envs.state_map import Move, StateMap
+
+# The arrays of a model that repairs write into.
+_ARRAYS = (
+    *("dof_damping", "dof_armature", "dof_frictionloss", "jnt_stiffness", "jnt_range"),
+    *("actuator_gear", "body_mass"),
+)
+
+
+def error_shares(
+    simulator: Simulator,
+    drawn: Sequence[Sample],
+    move: Move,
+    state_map: StateMap,
+    unequal: Sequence[Inequality],
+) -> dict[str, float]:
+    """By kind of inequality, 1 - (mean error with it repaired) / (mean error), largest first; negative if it grew.
+
+    Where several kinds can be repaired, ``"all of these"`` tells what repairing them together does.
+    """
+
+    def error() -> float:
+        return float(transitions(simulator, drawn, move, state_map).relative_error(move).mean())
+
+    by_kind: dict[str, list[Inequality]] = {}
+    for inequality in unequal:
+        if inequality.repair is not None:
+            by_kind.setdefault(inequality.kind, []).append(inequality)
+    if not by_kind:
+        return {}
+    before = error()
+    shares = {}
+    for kind, members in by_kind.items():
+        with repaired(simulator, members):
+            shares[kind] = 1 - error() / before
+    shares = dict(sorted(shares.items(), key=lambda item: -item[1]))
+    if len(by_kind) > 1:
+        with repaired(simulator, [i for members in by_kind.values() for i in members]):
+            shares["all of these"] = 1 - error() / before
+    return shares
+
+
+@contextmanager
+def repaired(simulator: Simulator, unequal: Sequence[Inequality]) -> Iterator[None]:
+    """The simulator's model with these inequalities made equal; as it was afterwards."""
+    model = simulator.model
+    kept = {name: getattr(model, name).copy() for name in _ARRAYS}
+    gravity = model.opt.gravity.copy()
+    try:
+        for inequality in unequal:
+            if inequality.repair is not None:
+                inequality.repair(model)
+        mujoco.mj_setConst(model, simulator.data)
+        yield
+    finally:
+        for name, values in kept.items():
+            getattr(model, name)[:] = values
+        model.opt.gravity[:] = gravity
+        mujoco.mj_setConst(model, simulator.data)

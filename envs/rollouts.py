@@ -1,0 +1,157 @@
+"""States and actions to audit a symmetry on, and what the simulator makes of them and of their mirror images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpp_rl.envs.simulator import Floats, Simulator, State
+from rpp_rl.envs.state_map import Move, StateMap
+
+Policy = Callable[[Floats], Floats]
+
+# Steps after which a rollout starts anew even if it goes well, so that young and old episodes are seen.
+_EPISODE = 60
+_HELD = 10
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A state on a rollout, and the actions that follow there.
+
+    Attributes:
+        state: the full state.
+        action: the action taken.
+        kind: of the rollout: ``"uniform"``, ``"small"``, ``"held"`` or ``"policy"``.
+    """
+
+    state: State
+    action: Floats
+    kind: str
+
+
+def samples(simulator: Simulator, count: int, seed: int = 0, policy: Policy | None = None) -> list[Sample]:
+    """States along rollouts, about the same number of each kind of action."""
+    rng = np.random.default_rng(seed)
+    low, high = simulator.action_space.low.astype(float), simulator.action_space.high.astype(float)
+    kinds = ("uniform", "small", "held") + (("policy",) if policy else ())
+    drawn: list[Sample] = []
+    episodes = 0
+    while len(drawn) < count:
+        kind = kinds[episodes % len(kinds)]
+        simulator.env.reset(seed=int(rng.integers(2**31)))
+        action = rng.uniform(low, high)
+        for step in range(min(_EPISODE, count - len(drawn))):
+            if kind == "policy" and policy is not None:
+                action = policy(simulator.observe())
+            elif kind != "held" or step % _HELD == 0:
+                action = rng.uniform(low, high)
+                if kind == "small":
+                    action = (low + high) / 2 + 0.1 * (action - (low + high) / 2)
+            drawn.append(Sample(simulator.state(), action, kind))
+            if simulator.step(action).terminated:
+                break
+        episodes += 1
+    return drawn
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Steps from states s under actions a, and from g s under g a; n of them.
+
+    Attributes:
+        before: obs(s), shape (n, entries).
+        after: the observation one step later.
+        moved_before: obs(g s).
+        moved_after: the observation one step later.
+        reward: of the steps, shape (n,).
+        moved_reward: of the mirrored steps.
+        terminated: whether the step ended the task.
+        moved_terminated: whether the mirrored step did.
+        contact: whether anything touched before or after the step.
+    """
+
+    before: Floats
+    after: Floats
+    moved_before: Floats
+    moved_after: Floats
+    reward: Floats
+    moved_reward: Floats
+    terminated: NDArray[np.bool_]
+    moved_terminated: NDArray[np.bool_]
+    contact: NDArray[np.bool_]
+
+    def error(self, move: Move) -> Floats:
+        """obs(g s') - g obs(s') after the step, shape (n, entries)."""
+        return self.moved_after - move.observe(self.after)
+
+    def relative_error(self, move: Move) -> Floats:
+        """`relative_error` of the step, shape (n,)."""
+        return relative_error(self.error(move), self.after - self.before)
+
+
+def transitions(simulator: Simulator, drawn: Iterable[Sample], move: Move, state_map: StateMap) -> Transitions:
+    """Step every sample and its mirror image."""
+    rows = []
+    for sample in drawn:
+        simulator.set(sample.state)
+        before, contact = simulator.observe(), simulator.in_contact()
+        step = simulator.step(sample.action)
+        contact = contact or simulator.in_contact()
+        simulator.set(state_map(sample.state))
+        moved_before = simulator.observe()
+        moved = simulator.step(move.act(sample.action))
+        rows.append(
+            (
+                *(before, step.observation, moved_before, moved.observation),
+                *(step.reward, moved.reward, step.terminated, moved.terminated, contact),
+            )
+        )
+    return Transitions(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def divergence(
+    simulator: Simulator,
+    drawn: Iterable[Sample],
+    move: Move,
+    state_map: StateMap,
+    steps: int = 25,
+    seed: int = 0,
+) -> Floats:
+    """The error of observations after a number of mirrored steps, relative to the change in that time, per sample."""
+    rng = np.random.default_rng(seed)
+    low, high = simulator.action_space.low, simulator.action_space.high
+    first, last, moved_last = [], [], []
+    for sample in drawn:
+        actions = rng.uniform(low, high, (steps, len(low)))
+        ends = []
+        for start, played in ((sample.state, actions), (state_map(sample.state), move.act(actions))):
+            simulator.set(start)
+            ends.append(simulator.observe())
+            for action in played:
+                end = simulator.step(action)
+            ends.append(end.observation)
+        first.append(ends[0])
+        last.append(ends[1])
+        moved_last.append(ends[3])
+    before, after = np.array(first), np.array(last)
+    error = np.array(moved_last) - move.observe(after)
+    return relative_error(error, after - before)
+
+
+def relative_error(error: Floats, change: Floats) -> Floats:
+    """|error| / max(|change|, typical |change|) for each row, every entry in units of its own typical change.
+
+    The typical change of an entry is its root mean square over the rows; a state at rest is measured against it, and
+    not against its own change of nearly nothing. Entries that never change are left out. The result has shape (n,).
+    """
+    scale = np.sqrt(np.mean(change**2, axis=0))
+    moving = scale > 1e-9
+    if not moving.any():
+        return np.asarray(np.linalg.norm(error, axis=1))
+    size = np.linalg.norm(change[:, moving] / scale[moving], axis=1)
+    distance = np.linalg.norm(error[:, moving] / scale[moving], axis=1)
+    return np.asarray(distance / np.maximum(size, np.sqrt(moving.sum())))

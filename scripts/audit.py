@@ -1,0 +1,196 @@
+"""`rpp-rl audit`: do declared symmetries hold on the simulator, and what breaks them?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from rpp_rl.errors import RunError, SymmetryError
+from rpp_rl.scripts.settings import key_values
+
+if TYPE_CHECKING:
+    from rpp_rl.envs.auditing import GeneratorAudit, SymmetryAudit
+    from rpp_rl.envs.rollouts import Policy
+
+_QUICK_STATES = 100
+
+
+@dataclass(frozen=True)
+class AuditArguments:
+    """Check the declared symmetries of a MuJoCo environment on the simulator."""
+
+    env: Positional[str]
+    """Environment id, with its version."""
+    symmetry: str | None = None
+    """Name of one symmetry; all that are declared if left out."""
+    states: int = 2000
+    """Transitions that are mirrored."""
+    seed: int = 0
+    """Seed of states and actions."""
+    policy: Path | None = None
+    """A run folder or model whose agent acts on a fourth kind of rollouts."""
+    env_kwargs: tuple[str, ...] = ()
+    """Arguments of the environment, as key:value."""
+    json: bool = False
+    """Print JSON."""
+    plot: Path | None = None
+    """Draw the error of each entry into this picture."""
+
+
+def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
+    """Check the declared symmetries of a MuJoCo environment on the simulator."""
+    from tqdm import tqdm
+
+    from rpp_rl.envs import REGISTRY
+    from rpp_rl.envs.auditing import audit as audit_symmetry
+    from rpp_rl.envs.verdicts import THRESHOLDS
+    from rpp_rl.envs.wrapper import make_plain
+    from rpp_rl.scripts.tasks import make_checked
+
+    if arguments.states < 1:
+        raise RunError(f"--states must be at least 1, got {arguments.states}")
+    if arguments.plot is not None and not arguments.plot.parent.is_dir():
+        raise RunError(f"there is no folder {arguments.plot.parent} for the picture; make it first")
+    env = make_checked(make_plain, arguments.env, key_values(arguments.env_kwargs, "--env-kwargs"))
+    try:
+        names = REGISTRY.names(arguments.env) if arguments.symmetry is None else (arguments.symmetry,)
+        policy = None if arguments.policy is None else _policy(arguments.policy)
+        done = [
+            audit_symmetry(
+                env,
+                REGISTRY.get(arguments.env, name),
+                arguments.states,
+                seed=arguments.seed,
+                policy=policy,
+                track=lambda drawn: tqdm(drawn, desc="transitions", disable=None, leave=False),
+            )
+            for name in names
+        ]
+    finally:
+        env.close()
+    if arguments.plot is not None:
+        plot(done, arguments.plot)
+    default = REGISTRY.names(arguments.env)[0]
+    if arguments.json:
+        found = [{**a.to_dict(), "default": a.symmetry.name == default} for a in done]
+        print(json.dumps({"environment": arguments.env, "symmetries": found}))
+        return
+    for a in done:
+        show(a, a.symmetry.name == default)
+    print(THRESHOLDS)
+
+
+def quick_audit(
+    env_id: str, symmetry: Mapping[str, Any], env_kwargs: Mapping[str, Any], seed: int
+) -> SymmetryAudit | None:
+    """An audit of a second or so, before training; None where the environment cannot be audited."""
+    from rpp_rl.envs.auditing import QUICK
+    from rpp_rl.envs.auditing import audit as audit_symmetry
+    from rpp_rl.scripts.tasks import make_env
+    from rpp_rl.symmetry import Symmetry
+
+    env = make_env(env_id, None, env_kwargs)
+    try:
+        return audit_symmetry(env, Symmetry.from_dict(symmetry), _QUICK_STATES, seed=seed, thoroughness=QUICK)
+    except SymmetryError as error:
+        print(f"note: the symmetry is not audited: {error}")
+        return None
+    finally:
+        env.close()
+
+
+def _policy(run: Path) -> Policy:
+    from rpp_rl.scripts.evaluate import load_agent
+    from rpp_rl.scripts.run_folder import find_model
+
+    agent: Any = load_agent(find_model(run), "cpu")
+    return lambda observation: agent.predict(observation, deterministic=True)[0]
+
+
+def show(done: SymmetryAudit, default: bool) -> None:
+    """Print an audit as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    symmetry = done.symmetry
+    title = (
+        f"{done.environment}, {symmetry.name}{' (default)' if default else ''}, {symmetry.group.name}: {done.verdict}"
+    )
+    table = Table("", *(g.name for g in done.generators), title=title)
+    rows: dict[str, Callable[[GeneratorAudit], str]] = {
+        "observation map, largest error": lambda g: f"{g.observation_error:.2g} ({g.observation_worst})",
+        "one step, median relative error": lambda g: f"{g.dynamics_median:.2g}",
+        "one step, 95th percentile": lambda g: f"{g.dynamics_p95:.2g}",
+        "  without contact, median": lambda g: _number(g.contact_free_median),
+        "  in contact, median": lambda g: _number(g.contact_median),
+        "transitions exact to 1e-6": lambda g: f"{g.exact_share:.1%}",
+        "25 steps, median relative error": lambda g: f"{g.rollout25_median:.2g}",
+        "reward, mean difference / deviation": lambda g: f"{g.reward_error:.2g}",
+        "termination, mismatch": lambda g: f"{g.termination_mismatch:.1%}",
+        "starts symmetrically": lambda g: "yes" if g.reset_invariant else "no: " + _listed(g.reset_broken),
+        "verdict": lambda g: f"{g.verdict}",
+    }
+    for label, cell in rows.items():
+        table.add_row(label, *(cell(g) for g in done.generators))
+    console.print(table)
+    for g in done.generators:
+        for line in findings(g):
+            console.print(f"{g.name}: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def findings(g: GeneratorAudit) -> list[str]:
+    """What an audit found about a generator, in sentences."""
+    lines = [g.sentence]
+    lines += [f"unequal {inequality}" for inequality in g.unequal]
+    lines += [f"repairing {kind} takes away {share:.0%} of the error" for kind, share in g.causes.items()]
+    if g.untested:
+        lines.append(f"untested, a wrong map would not have been noticed: {_listed(g.untested)}")
+    worst = sorted(g.entry_errors.items(), key=lambda item: -item[1])[:5]
+    if worst and worst[0][1] > 1e-6:
+        lines.append("entries with the largest errors: " + ", ".join(f"{name} {error:.2g}" for name, error in worst))
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2g}"
+
+
+def _listed(names: tuple[str, ...], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def plot(done: list[SymmetryAudit], path: Path) -> None:
+    """One bar per entry and generator: the root mean square error of a step over that of its change.
+
+    Raises:
+        RunError: if matplotlib is not installed, or the picture's kind is not known.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise RunError("--plot needs matplotlib: pip install 'rpp-rl[plot]'") from error
+    bars = [(a, g) for a in done for g in a.generators]
+    figure = Figure(figsize=(max(6, 0.16 * max(len(g.entry_errors) for _, g in bars)), 3 * len(bars)), dpi=100)
+    figure.set_layout_engine("constrained")
+    for i, (a, g) in enumerate(bars):
+        axes = figure.add_subplot(len(bars), 1, i + 1)
+        axes.bar(list(g.entry_errors), [max(e, 1e-17) for e in g.entry_errors.values()])
+        axes.set(yscale="log", ylabel="error / change", title=f"{a.symmetry.name}, {g.name}: {g.verdict}")
+        axes.tick_params(axis="x", labelrotation=90, labelsize=7)
+    try:
+        figure.savefig(path)
+    except (ValueError, OSError) as error:
+        raise RunError(f"the picture cannot be written to {path}: {error}") from error
+
+
+if __name__ == "__main__":
+    from rpp_rl.scripts.main import main
+
+    sys.exit(main(["audit", *sys.argv[1:]]))

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+from helpers.runs import FAST, PENDULUM
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+def test_json(main):
+    code, out, err = main("audit", "Walker2d-v5", "--states", 60, "--json")
+    assert code == 0, err
+    data = json.loads(out)
+    assert data["environment"] == "Walker2d-v5"
+    assert [(s["name"], s["default"], s["verdict"]) for s in data["symmetries"]] == [
+        ("sagittal", True, "exact"),
+        ("rpp2021", False, "exact"),
+    ]
+
+
+def test_for_people(main, tmp_path):
+    code, out, _ = main("audit", "Humanoid-v5", "--symmetry", "sagittal", "--states", 120, "--plot", "bars.png")
+    assert code == 0
+    text = " ".join(out.split())
+    assert "near-exact" in text
+    assert "stiffness: right_knee 0., left_knee 1." in text
+    assert "repairing stiffness takes away" in text
+    assert "exact: 95 % of steps within" in text
+    assert (tmp_path / "bars.png").stat().st_size > 1000
+
+
+def test_a_trained_agent_acts(main, trained):
+    run = trained / "rpp_sac" / "seed0"
+    code, out, err = main("audit", "InvertedPendulum-v5", "--states", 250, "--policy", run, "--json")
+    assert code == 0, err
+    assert json.loads(out)["symmetries"][0]["verdict"] == "near-exact"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Walker2d-v6",), "did you mean 'Walker2d-v5'?"),
+        (("Walker2d-v5", "--symmetry", "sagital"), "did you mean 'sagittal'?"),
+        (("Walker2d-v5", "--states", 0), "--states must be at least 1"),
+        (("Walker2d-v5", "--policy", "nowhere"), "there is no run or model at nowhere"),
+        (("Walker2d-v5", "--plot", "nowhere/bars.png"), "make it first"),
+        (("Walker2d-v5", "--states", 20, "--plot", "bars.docx"), "cannot be written"),
+        (("Pendulum-v1",), "no symmetry is declared for it"),
+        (("Bicycle-v0",), "needs a MuJoCo environment"),
+    ],
+)
+def test_bad_input(refused, arguments, message):
+    assert message in " ".join(refused("audit", *arguments).split())
+
+
+class TestTraining:
+    def audit_of(self, run):
+        return json.loads((run / "audit.json").read_text())
+
+    def test_the_audit_is_written_and_logged(self, trained):
+        run = trained / "rpp_sac" / "seed0"
+        (generator,) = self.audit_of(run)["generators"]
+        events = EventAccumulator(str(run))
+        events.Reload()
+        (logged,) = events.Scalars("symmetry/dynamics_error")
+        assert logged.step == 0
+        assert logged.value == pytest.approx(generator["dynamics_median"], rel=1e-6)
+        assert events.Scalars("symmetry/reward_error")[0].value == pytest.approx(generator["reward_error"], abs=1e-6)
+
+    def test_a_wrong_map_is_warned_of_in_one_line(self, main, tmp_path):
+        code, out, err = main(
+            "train", "--env", "Ant-v5", "--symmetry", "rpp2021", "-n", 20, "--eval-episodes", 1, *FAST
+        )
+        assert code == 0, err
+        (line,) = [line for line in out.splitlines() if "mis-specified" in line]
+        assert "rpp-rl audit Ant-v5" in line
+        assert self.audit_of(tmp_path / "runs/Ant-v5/rpp_sac/seed0")["verdict"] == "mis-specified"
+
+    def test_it_can_be_switched_off(self, main, tmp_path):
+        assert main(*PENDULUM, "-n", 20, "--no-audit", *FAST)[0] == 0
+        assert not (tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0/audit.json").exists()
+
+    def test_what_cannot_be_audited_is_trained_on_all_the_same(self, main, tmp_path):
+        code, out, err = main("train", "--env", "Bicycle-v0", "-n", 20, "--eval-episodes", 1, *FAST)
+        assert code == 0, err
+        assert "not audited: Bicycle-v0 has no 'model'" in out
+        assert not (tmp_path / "runs/Bicycle-v0/rpp_sac/seed0/audit.json").exists()
