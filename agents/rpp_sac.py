@@ -15,6 +15,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
 
 from rpp_rl.agents.callbacks import FiniteCheck
+from rpp_rl.agents.normalize import SymmetricVecNormalize
 from rpp_rl.agents.policies import EquivariantPolicy, MlpPolicy, RPPPolicy, as_symmetry
 from rpp_rl.errors import NetworkError, SymmetryError
 from rpp_rl.symmetry import Symmetry
@@ -97,10 +98,16 @@ class RPPSAC(SAC):
             self._take_symmetry_of_environment()
         super()._setup_model()
         symmetric = set(getattr(self.policy, "kinds", {}).values()) - {"mlp"}
-        if self._vec_normalize_env is not None and self._vec_normalize_env.norm_obs and symmetric:
+        normalizer = self._vec_normalize_env
+        if (
+            symmetric
+            and normalizer is not None
+            and normalizer.norm_obs
+            and not isinstance(normalizer, SymmetricVecNormalize)
+        ):
             warnings.warn(
                 "VecNormalize keeps statistics per entry, which breaks a symmetry that exchanges entries or changes "
-                "their signs; use VecNormalize(..., norm_obs=False)",
+                "their signs; use rpp_rl.agents.SymmetricVecNormalize, or VecNormalize(..., norm_obs=False)",
                 stacklevel=3,
             )
 

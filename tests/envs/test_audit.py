@@ -248,6 +248,22 @@ def test_a_policy_gives_a_fourth_kind_of_rollouts():
     assert len({tuple(a) for a in held}) < len(held) / 3
 
 
+def test_the_whole_state_is_moved():
+    # Solvers converge from any start, so no error would tell of a warm start that was left behind.
+    simulator = Simulator(gym.make("Walker2d-v5"))
+    state = samples(simulator, 30)[-1].state
+    move = Move.of(REGISTRY.get("Walker2d-v5"), 0)
+    state_map = Lifting(simulator).lift(move)
+    moved = state_map(state)
+    legs = [0, 1, 2, 6, 7, 8, 3, 4, 5]
+    for name in ("qpos", "qvel", "warmstart"):
+        assert np.abs(getattr(state, name)).max() > 0
+        np.testing.assert_array_equal(getattr(moved, name), getattr(state, name)[legs])
+    np.testing.assert_array_equal(moved.ctrl, state.ctrl[[3, 4, 5, 0, 1, 2]])
+    again = state_map(moved)
+    np.testing.assert_array_equal(again.warmstart, state.warmstart)
+
+
 def test_lifting_finds_the_plane_and_the_angles_that_an_observation_hides():
     pusher = Lifting(Simulator(gym.make("Pusher-v5")))
     state_map = pusher.lift(Move.of(REGISTRY.get("Pusher-v5"), 0))

@@ -1,0 +1,122 @@
+"""Normalising observations without breaking a symmetry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from rpp_rl.agents.policies import as_symmetry
+from rpp_rl.errors import SymmetryError
+from rpp_rl.representations import as_matrix
+from rpp_rl.symmetry import Symmetry
+
+
+class OrbitMeanStd(RunningMeanStd):
+    """Running moments of a stream of observations and of all its images under a group.
+
+    The mean is a fixed point of the group, and entries that a generator mixes or exchanges have one variance. So
+    x -> (x - mean) / std commutes with the group, whatever the stream was.
+
+    Args:
+        symmetry: whose group acts on observations.
+        epsilon: weight of the moments at the start, as for `RunningMeanStd`.
+    """
+
+    def __init__(self, symmetry: Symmetry, epsilon: float = 1e-4) -> None:
+        super().__init__(epsilon, (symmetry.observation.size,))
+        self.symmetry = symmetry
+        self._blocks = _blocks(symmetry)
+        # Zero is no fixed point where the group turns about another one.
+        self.mean = self._images(np.zeros((1, symmetry.observation.size))).mean(axis=0)
+
+    def update(self, arr: NDArray[Any]) -> None:
+        """Take in observations of shape (n, entries); they count once, however large the group is."""
+        images = self._images(np.asarray(arr, dtype=np.float64))
+        variance = images.var(axis=0)
+        pooled = np.bincount(self._blocks, variance) / np.bincount(self._blocks)
+        self.update_from_moments(images.mean(axis=0), pooled[self._blocks], arr.shape[0])
+
+    def copy(self) -> OrbitMeanStd:
+        """A copy that is updated on its own."""
+        new = OrbitMeanStd(self.symmetry)
+        new.mean, new.var, new.count = self.mean.copy(), self.var.copy(), float(self.count)
+        return new
+
+    def _images(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        elements = range(self.symmetry.group.order)
+        return np.concatenate([self.symmetry.transform_observation(element, x) for element in elements])
+
+    def update_from_moments(
+        self, batch_mean: NDArray[np.float64], batch_var: NDArray[np.float64], batch_count: float
+    ) -> None:
+        """As `RunningMeanStd`; the change of the mean, too, is pooled within the entries that a generator mixes."""
+        delta = np.square(batch_mean - self.mean)
+        pooled = (np.bincount(self._blocks, delta) / np.bincount(self._blocks))[self._blocks]
+        total = self.count + batch_count
+        squares = self.var * self.count + batch_var * batch_count + pooled * self.count * batch_count / total
+        self.mean = self.mean + (batch_mean - self.mean) * batch_count / total
+        self.var, self.count = squares / total, total
+
+
+class SymmetricVecNormalize(VecNormalize):
+    """stable-baselines3's `VecNormalize` with statistics that keep a symmetry: normalise(g x) = rho(g) normalise(x).
+
+    The symmetry of the normalised observations is `symmetry`; it differs from the environment's in that it fixes the
+    origin. Clipping keeps a symmetry of signed permutations exactly, and any other as long as nothing is clipped.
+
+    Args:
+        venv: the environments.
+        symmetry: None takes the one that the environments carry.
+        **kwargs: as for `VecNormalize`.
+
+    Raises:
+        SymmetryError: if there is no symmetry, the environments disagree about it, or it does not fit observations.
+    """
+
+    def __init__(self, venv: VecEnv, symmetry: Symmetry | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        declared = as_symmetry(symmetry) or _carried(venv)
+        space = venv.observation_space
+        if not isinstance(space, spaces.Box) or space.shape != (declared.observation.size,):
+            raise SymmetryError(
+                f"symmetry {declared.name!r} acts on {declared.observation.size} entries, but the observation space "
+                f"is {space}"
+            )
+        super().__init__(venv, **kwargs)
+        self.symmetry = declared
+        if self.norm_obs:
+            self.obs_rms = OrbitMeanStd(declared)  # type: ignore[assignment]
+            self.symmetry = replace(declared, center=())
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """As `VecEnv.get_attr`; the symmetry is that of the normalised observations."""
+        if attr_name == "symmetry":
+            return [self.symmetry for _ in self._get_indices(indices)]
+        return self.venv.get_attr(attr_name, indices)
+
+
+def _carried(venv: VecEnv) -> Symmetry:
+    if not venv.has_attr("symmetry"):
+        raise SymmetryError(
+            "SymmetricVecNormalize needs a symmetry: make the environments with rpp_rl.make(...), or give symmetry=..."
+        )
+    found = [as_symmetry(declared) for declared in venv.get_attr("symmetry")]
+    if found[0] is None or any(other != found[0] for other in found):
+        raise SymmetryError("the parallel environments carry different symmetries; make them alike")
+    return found[0]
+
+
+def _blocks(symmetry: Symmetry) -> NDArray[np.int64]:
+    """For each entry, the number of the block of entries that the generators mix it with."""
+    size = symmetry.observation.size
+    block = np.arange(size)
+    edges = [np.argwhere(as_matrix(image)) for image in symmetry.observation.images]
+    for i, j in np.concatenate(edges).tolist() if edges else []:
+        block[block == block[i]] = block[j]
+    return np.unique(block, return_inverse=True)[1]
