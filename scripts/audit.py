@@ -15,7 +15,7 @@ from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.scripts.settings import key_values
 
 if TYPE_CHECKING:
-    from rpp_rl.envs.auditing import GeneratorAudit, SymmetryAudit
+    from rpp_rl.envs.reports import GeneratorAudit, SymmetryAudit
     from rpp_rl.envs.rollouts import Policy
 
 _QUICK_STATES = 100
