@@ -4,10 +4,22 @@ Importing this module tells gymnasium the ids ``RPP/Ant-v5``, ``RPP/HalfCheetah-
 """
 
 from rpp_rl.envs.auditing import audit
+from rpp_rl.envs.files import read_symmetry
+from rpp_rl.envs.plugins import load_plugins
 from rpp_rl.envs.registry import REGISTRY, SymmetryRegistry, reflection, register_symmetry, register_wrapped
 from rpp_rl.envs.wrapper import SymmetryWrapper, make
 
+load_plugins()
 for _env_id in REGISTRY.environments():
     register_wrapped(_env_id)
 
-__all__ = ["REGISTRY", "SymmetryRegistry", "SymmetryWrapper", "audit", "make", "reflection", "register_symmetry"]
+__all__ = [
+    "REGISTRY",
+    "SymmetryRegistry",
+    "SymmetryWrapper",
+    "audit",
+    "make",
+    "read_symmetry",
+    "reflection",
+    "register_symmetry",
+]

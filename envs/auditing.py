@@ -12,13 +12,12 @@ import numpy as np
 from rpp_rl.envs import verdicts
 from rpp_rl.envs.inequalities import inequalities
 from rpp_rl.envs.negative_control import Control, negative_control
-from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.envs.repair import error_shares
 from rpp_rl.envs.reports import GeneratorAudit, SymmetryAudit
 from rpp_rl.envs.rollouts import Policy, Sample, Transitions, divergence, samples, transitions
 from rpp_rl.envs.simulator import Floats, Simulator
 from rpp_rl.envs.state_map import Lifting, Move
-from rpp_rl.envs.wrapper import make_plain
+from rpp_rl.envs.wrapper import make_plain, resolve
 from rpp_rl.errors import SymmetryError
 from rpp_rl.symmetry import Symmetry
 
@@ -67,8 +66,8 @@ def audit(
 
     Args:
         env: a MuJoCo environment, which is reset and stepped, or the id of one.
-        symmetry: a symmetry, the name of a declared one, or None for the one that the environment carries or that is
-            its default.
+        symmetry: a symmetry, the name of a declared one, the path of a YAML file, or None for the one that the
+            environment carries or that is its default.
         states: number of transitions.
         seed: of states and actions.
         policy: from observations to actions, for rollouts of a fourth kind.
@@ -102,10 +101,9 @@ def _audit(
     env = simulator.env
     if symmetry is None and env.has_wrapper_attr("symmetry"):
         symmetry = env.get_wrapper_attr("symmetry")
-    if not isinstance(symmetry, Symmetry):
-        symmetry = REGISTRY.get(simulator.name, symmetry)
     env.reset(seed=seed)
     box = simulator.action_space
+    symmetry = resolve(symmetry, simulator.name, len(simulator.observe()), box.low.size)
     low, high = (np.asarray(bound, dtype=np.float64) for bound in (box.low, box.high))
     symmetry.check_sizes(len(simulator.observe()), len(low), simulator.name)
     symmetry.check_action_bounds(low, high, simulator.name)

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
+from rpp_rl.envs.files import SUFFIXES, read_symmetry
 from rpp_rl.envs.registry import REGISTRY, base_id, import_module_of
 from rpp_rl.errors import SymmetryError, UnknownNameError
 from rpp_rl.symmetry import Symmetry
@@ -24,7 +25,8 @@ class SymmetryWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     Args:
         env: the environment; its spaces must be boxes of one axis.
         symmetry: the name of a registered symmetry, None for the default one, ``"trivial"`` for the group of
-            one element, or a `Symmetry` (as an object or as the dictionary of `Symmetry.to_dict`).
+            one element, the path of a YAML file (see `rpp_rl.envs.files`), or a `Symmetry` (as an object or as the
+            dictionary of `Symmetry.to_dict`).
 
     Attributes:
         symmetry: the `Symmetry`.
@@ -55,6 +57,8 @@ def resolve(symmetry: Declared, env_id: str, observation_size: int, action_size:
         return Symmetry.from_dict(symmetry)
     if symmetry == TRIVIAL:
         return Symmetry.trivial(observation_size, action_size)
+    if isinstance(symmetry, str) and symmetry.endswith(SUFFIXES):
+        return read_symmetry(symmetry)
     return REGISTRY.get(env_id, symmetry)
 
 

@@ -28,7 +28,7 @@ class AuditArguments:
     env: Positional[str]
     """Environment id, with its version."""
     symmetry: str | None = None
-    """Name of one symmetry; all that are declared if left out."""
+    """Name of one symmetry, or a YAML file; all that are declared if left out."""
     states: int = 2000
     """Transitions that are mirrored."""
     seed: int = 0
@@ -49,6 +49,7 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
 
     from rpp_rl.envs import REGISTRY
     from rpp_rl.envs.auditing import audit as audit_symmetry
+    from rpp_rl.envs.registry import base_id
     from rpp_rl.envs.verdicts import THRESHOLDS
     from rpp_rl.envs.wrapper import make_plain
     from rpp_rl.scripts.tasks import make_checked
@@ -64,7 +65,7 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
         done = [
             audit_symmetry(
                 env,
-                REGISTRY.get(arguments.env, name),
+                name,
                 arguments.states,
                 seed=arguments.seed,
                 policy=policy,
@@ -76,7 +77,7 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
         env.close()
     if arguments.plot is not None:
         plot(done, arguments.plot)
-    default = REGISTRY.names(arguments.env)[0]
+    default = REGISTRY.names(arguments.env)[0] if base_id(arguments.env) in REGISTRY.environments() else None
     if arguments.json:
         found = [{**a.to_dict(), "default": a.symmetry.name == default} for a in done]
         print(json.dumps({"environment": arguments.env, "symmetries": found}))

@@ -34,7 +34,7 @@ class TrainArguments:
     env: str = "HalfCheetah-v5"
     """Environment id, with its version."""
     symmetry: str | None = None
-    """Name of a declared symmetry (see `rpp-rl symmetries`); the environment's default if left out."""
+    """A declared symmetry (see `rpp-rl symmetries`) or a YAML file; the environment's default if left out."""
     n_timesteps: Annotated[int | None, arg(aliases=["-n"])] = None
     """Environment steps; from the hyperparameter file if left out."""
     seed: int = 0

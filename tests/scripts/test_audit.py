@@ -83,3 +83,15 @@ class TestTraining:
         assert code == 0, err
         assert "not audited: Bicycle-v0 has no 'model'" in out
         assert not (tmp_path / "runs/Bicycle-v0/rpp_sac/seed0/audit.json").exists()
+
+
+def test_a_symmetry_file(main, refused, tmp_path):
+    (tmp_path / "mirror.yaml").write_text("observation: 4\naction: 1\nflip: [0, 1, 2, 3]\naction_flip: [0]\n")
+    code, out, err = main("audit", "InvertedPendulum-v5", "--symmetry", "mirror.yaml", "--states", 60, "--json")
+    assert code == 0, err
+    assert json.loads(out)["symmetries"][0]["verdict"] == "near-exact"
+    code, _, err = main(*PENDULUM, "-n", 20, "--symmetry", "mirror.yaml", *FAST)
+    assert code == 0, err
+    config = json.loads((tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0/config.json").read_text())
+    assert config["symmetry"]["name"] == "mirror"
+    assert "cannot be read" in refused("audit", "InvertedPendulum-v5", "--symmetry", "nowhere.yaml")

@@ -1,0 +1,87 @@
+"""Symmetries declared in YAML files.
+
+name: mirror
+observation: [height, roll, left_hip, right_hip]
+action: [left_hip, right_hip]
+swap: [[left_hip, right_hip]]
+flip: [roll]
+action_swap: [[left_hip, right_hip]]
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rpp_rl.envs.registry import reflection
+from rpp_rl.errors import SymmetryError, UnknownNameError
+from rpp_rl.symmetry import Symmetry
+
+SUFFIXES = (".yaml", ".yml")
+_KEYS = tuple(inspect.signature(reflection).parameters)
+_LISTS = ("swap", "flip", "action_swap", "action_flip")
+
+
+def read_symmetry(path: str | Path) -> Symmetry:
+    """Read a reflection from a YAML file whose keys are the arguments of `rpp_rl.envs.reflection`.
+
+    Its name is that of the file unless it has one.
+
+    Raises:
+        SymmetryError: if the file cannot be read, is no such mapping, or what it declares is no reflection.
+        UnknownNameError: if a key or an entry is not known.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise SymmetryError(f"the symmetry file {path} cannot be read: {reason}") from error
+    except yaml.YAMLError as error:
+        raise SymmetryError(f"the symmetry file {path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, Mapping) or not {"observation", "action"} <= data.keys():
+        raise SymmetryError(
+            f"the symmetry file {path} must be a mapping with observation and action, the names of their entries or "
+            "their numbers, and swap, flip, action_swap, action_flip as needed"
+        )
+    try:
+        return reflection(**{"name": path.stem, "source": f"declared in {path.name}", **_checked(data, path)})
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{error.kind} in {path}", error.name, error.known) from error
+    except SymmetryError as error:
+        raise SymmetryError(f"{path}: {error}") from error
+
+
+def _checked(data: Mapping[Any, Any], path: Path) -> dict[str, Any]:
+    for key, value in data.items():
+        if key not in _KEYS:
+            raise UnknownNameError(f"key in {path}", str(key), _KEYS)
+        kind: Any = str
+        if key in ("observation", "action"):
+            kind = int if isinstance(value, int) and not isinstance(value, bool) else list
+        elif key in _LISTS:
+            kind = list
+        if not isinstance(value, kind):
+            raise SymmetryError(f"{key} must be a {kind.__name__}, got {value!r}")
+        if key in ("observation", "action") and isinstance(value, list):
+            _need_names(key, value)
+        for entry in value if key in _LISTS else ():
+            _need_entry(key, entry)
+    return {str(key): value for key, value in data.items()}
+
+
+def _need_names(key: str, value: list[Any]) -> None:
+    if not all(isinstance(name, str) for name in value) or len(set(value)) != len(value):
+        raise SymmetryError(f"{key} must list different names, or be the number of entries; quote a name such as 'on'")
+
+
+def _need_entry(key: str, entry: Any) -> None:
+    one = entry if key.endswith("swap") and isinstance(entry, list) and len(entry) == 2 else [entry]
+    if key.endswith("swap") and len(one) != 2:
+        raise SymmetryError(f"{key} must list pairs such as [left, right], got {entry!r}")
+    if not all(isinstance(e, int | str) and not isinstance(e, bool) for e in one):
+        raise SymmetryError(f"{key} must hold names or indices, got {entry!r}; quote a name such as 'on'")
