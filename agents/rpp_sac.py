@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from gymnasium import spaces
+from gymnasium.wrappers import NormalizeObservation
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.policies import BasePolicy
@@ -98,18 +99,23 @@ class RPPSAC(SAC):
             self._take_symmetry_of_environment()
         super()._setup_model()
         symmetric = set(getattr(self.policy, "kinds", {}).values()) - {"mlp"}
-        normalizer = self._vec_normalize_env
-        if (
-            symmetric
-            and normalizer is not None
-            and normalizer.norm_obs
-            and not isinstance(normalizer, SymmetricVecNormalize)
-        ):
+        breaking = self._breaking_normalizer() if symmetric else None
+        if breaking:
             warnings.warn(
-                "VecNormalize keeps statistics per entry, which breaks a symmetry that exchanges entries or changes "
-                "their signs; use rpp_rl.agents.SymmetricVecNormalize, or VecNormalize(..., norm_obs=False)",
+                f"{breaking} keeps statistics per entry, which breaks a symmetry that exchanges entries or changes "
+                "their signs; use rpp_rl.agents.SymmetricVecNormalize, or do not normalise observations "
+                "(VecNormalize(..., norm_obs=False))",
                 stacklevel=3,
             )
+
+    def _breaking_normalizer(self) -> str | None:
+        """The name of a wrapper that normalises observations entry by entry."""
+        normalizer = self._vec_normalize_env
+        if normalizer is not None and normalizer.norm_obs and not isinstance(normalizer, SymmetricVecNormalize):
+            return "VecNormalize"
+        if self.env is not None and any(self.env.env_is_wrapped(NormalizeObservation)):
+            return "NormalizeObservation"
+        return None
 
     @property
     def symmetry(self) -> Symmetry | None:

@@ -5,6 +5,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.wrappers import NormalizeObservation
 from helpers.agents import POLICIES, SMALL, agent, assert_same_parameters, observations, parameters
 from helpers.tasks import WHEELS, bicycle
 from stable_baselines3 import SAC
@@ -97,6 +98,8 @@ def test_vec_normalize_works_and_warns_about_the_symmetry():
     with pytest.warns(UserWarning, match="norm_obs=False"):
         model = agent(env=VecNormalize(DummyVecEnv([bicycle])))
     model.learn(30)
+    with pytest.warns(UserWarning, match="NormalizeObservation keeps statistics per entry"):
+        agent(env=NormalizeObservation(bicycle()))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         agent("MlpPolicy", env=VecNormalize(DummyVecEnv([bicycle])))
