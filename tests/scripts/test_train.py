@@ -154,7 +154,15 @@ def test_the_script_is_the_command(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, PENDULUM), "-n", "100000", *FAST]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite that a shell runs in the background would hand down an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     run = tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (run / "monitor.csv").exists():
