@@ -4,6 +4,7 @@ Importing this module tells gymnasium the ids ``RPP/Ant-v5``, ``RPP/HalfCheetah-
 """
 
 from rpp_rl.envs.auditing import audit
+from rpp_rl.envs.derivation import derive_symmetries, derive_symmetry
 from rpp_rl.envs.files import read_symmetry
 from rpp_rl.envs.plugins import load_plugins
 from rpp_rl.envs.registry import REGISTRY, SymmetryRegistry, reflection, register_symmetry, register_wrapped
@@ -18,6 +19,8 @@ __all__ = [
     "SymmetryRegistry",
     "SymmetryWrapper",
     "audit",
+    "derive_symmetries",
+    "derive_symmetry",
     "make",
     "read_symmetry",
     "reflection",

@@ -103,7 +103,7 @@ def _audit(
         symmetry = env.get_wrapper_attr("symmetry")
     env.reset(seed=seed)
     box = simulator.action_space
-    symmetry = resolve(symmetry, simulator.name, len(simulator.observe()), box.low.size)
+    symmetry = resolve(symmetry, env)
     low, high = (np.asarray(bound, dtype=np.float64) for bound in (box.low, box.high))
     symmetry.check_sizes(len(simulator.observe()), len(low), simulator.name)
     symmetry.check_action_bounds(low, high, simulator.name)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 import gymnasium as gym
 from gymnasium.envs.registration import WrapperSpec
 
 from rpp_rl.envs.declarations import DECLARATIONS
+from rpp_rl.envs.derivation import Derived
 from rpp_rl.envs.entries import Entries, declare
 from rpp_rl.errors import RPPError, SymmetryError, UnknownNameError
 from rpp_rl.signed_permutation import SignedPermutation
@@ -28,10 +29,11 @@ class SymmetryRegistry:
 
     def __init__(self) -> None:
         self._by_env: dict[str, dict[str, Callable[[], Symmetry]]] = {}
+        self._recipes: dict[tuple[str, str], Derived] = {}
         self._default: dict[str, str] = {}
 
-    def add(self, env_id: str, name: str, build: Callable[[], Symmetry], default: bool = False) -> None:
-        """Add a symmetry that is built when first asked for.
+    def add(self, env_id: str, name: str, build: Callable[[], Symmetry] | Derived, default: bool = False) -> None:
+        """Add a symmetry that is built, or derived from the model, when first asked for.
 
         Raises:
             SymmetryError: if the environment has one of that name.
@@ -40,6 +42,9 @@ class SymmetryRegistry:
         named = self._by_env.setdefault(env_id, {})
         if name in named:
             raise SymmetryError(f"{env_id} already has a symmetry named {name!r}; register it under another name")
+        if isinstance(build, Derived):
+            self._recipes[env_id, name] = build
+            build = partial(_derive, env_id, build)
         named[name] = cache(build)
         if default or len(named) == 1:
             self._default[env_id] = name
@@ -71,12 +76,24 @@ class SymmetryRegistry:
             raise UnknownNameError(f"symmetry of {base_id(env_id)}", name, named)
         return named[name]()
 
+    def recipe(self, env_id: str, name: str | None = None) -> Derived | None:
+        """How to derive the symmetry of that name, or the default, from a model; None if it is declared by hand."""
+        return self._recipes.get((base_id(env_id), name or self.names(env_id)[0]))
+
     def _named(self, env_id: str) -> dict[str, Callable[[], Symmetry]]:
         env_id = base_id(env_id)
         if env_id not in self._by_env:
             hint = "no symmetry is declared for it, which rpp_rl.register_symmetry does"
             raise UnknownNameError("symmetric environment", env_id, self._by_env, hint)
         return self._by_env[env_id]
+
+
+def _derive(env_id: str, recipe: Derived) -> Symmetry:
+    env = gym.make(env_id)
+    try:
+        return recipe(env)
+    finally:
+        env.close()
 
 
 def base_id(env_id: str) -> str:

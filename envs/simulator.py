@@ -78,7 +78,7 @@ class Simulator:
             raise SymmetryError(f"the model of {self.name} is no mujoco.MjModel, so its state cannot be set")
         self.observation_wrappers: list[gym.ObservationWrapper[Any, Any, Any]] = []
         self.action_wrappers: list[gym.ActionWrapper[Any, Any, Any]] = []
-        for wrapper in _wrappers(env):
+        for wrapper in wrappers_of(env):
             if type(wrapper).__module__ == _REMEMBERING:
                 raise SymmetryError(
                     f"{type(wrapper).__name__} remembers earlier observations, which a state set from outside does "
@@ -145,7 +145,7 @@ class Simulator:
         return bool(self.data.ncon > 0)
 
 
-def _wrappers(env: gym.Env[Any, Any]) -> Iterator[gym.Wrapper[Any, Any, Any, Any]]:
+def wrappers_of(env: gym.Env[Any, Any]) -> Iterator[gym.Wrapper[Any, Any, Any, Any]]:
     """The wrappers, outermost first."""
     while isinstance(env, gym.Wrapper):
         yield env

@@ -8,8 +8,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import RecordConstructorArgs
 
+from rpp_rl.envs.carrying import carried, changing_wrappers
 from rpp_rl.envs.files import SUFFIXES, read_symmetry
 from rpp_rl.envs.registry import REGISTRY, base_id, import_module_of
 from rpp_rl.errors import SymmetryError, UnknownNameError
@@ -40,26 +42,58 @@ class SymmetryWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         plain = symmetry.to_dict() if isinstance(symmetry, Symmetry) else symmetry
         RecordConstructorArgs.__init__(self, symmetry=plain)
         gym.Wrapper.__init__(self, env)
-        where = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+        where = name_of(env)
         observation, action = box_sizes(env.observation_space, env.action_space, where)
-        self.symmetry = resolve(symmetry, where, observation, action)
+        self.symmetry = resolve(symmetry, env)
         self.symmetry.check_sizes(observation, action, where)
         bounds = env.action_space
         if isinstance(bounds, spaces.Box):
             self.symmetry.check_action_bounds(bounds.low, bounds.high, where)
 
 
-def resolve(symmetry: Declared, env_id: str, observation_size: int, action_size: int) -> Symmetry:
-    """The symmetry that a name, a dictionary or nothing stands for."""
+def resolve(symmetry: Declared, env: gym.Env[Any, Any]) -> Symmetry:
+    """The symmetry of an environment that a name, a dictionary, a file or nothing stands for.
+
+    What is declared for an id is carried through the wrappers that stand around the environment.
+
+    Raises:
+        SymmetryError: if a wrapper cannot carry it, or a file cannot be read.
+        UnknownNameError: if the environment or the name is not known.
+    """
     if isinstance(symmetry, Symmetry):
         return symmetry
     if isinstance(symmetry, Mapping):
         return Symmetry.from_dict(symmetry)
     if symmetry == TRIVIAL:
-        return Symmetry.trivial(observation_size, action_size)
+        return Symmetry.trivial(*box_sizes(env.observation_space, env.action_space, name_of(env)))
     if isinstance(symmetry, str) and symmetry.endswith(SUFFIXES):
         return read_symmetry(symmetry)
-    return REGISTRY.get(env_id, symmetry)
+    env_id, recipe = name_of(env), REGISTRY.recipe(name_of(env), symmetry)
+    if recipe is None or _is_as_registered(env):
+        return carried(REGISTRY.get(env_id, symmetry), changing_wrappers(env))
+    # Another model file, or other entries in the observation: the map is derived for this form of the task.
+    plain = gym.make(base_id(env_id), **_kwargs(env.spec))
+    try:
+        return carried(recipe(plain), changing_wrappers(env))
+    finally:
+        plain.close()
+
+
+def name_of(env: gym.Env[Any, Any]) -> str:
+    """The environment's id, or the name of its class if it has none."""
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def _is_as_registered(env: gym.Env[Any, Any]) -> bool:
+    if env.spec is None or base_id(env.spec.id) not in gym.registry:
+        return True
+    return _kwargs(env.spec) == _kwargs(gym.spec(base_id(env.spec.id)))
+
+
+def _kwargs(spec: EnvSpec | None) -> dict[str, Any]:
+    """The arguments of an environment that its task depends on."""
+    looks = ("render_mode", "width", "height", "camera_id", "camera_name", "default_camera_config", "max_geom")
+    return {} if spec is None else {key: value for key, value in spec.kwargs.items() if key not in looks}
 
 
 def box_sizes(observation: gym.Space[Any], action: gym.Space[Any], where: str) -> tuple[int, int]:

@@ -27,8 +27,12 @@ class SymmetriesArguments:
 
 def symmetries(arguments: Annotated[SymmetriesArguments, arg(name="")]) -> None:
     """List the declared symmetries of an environment, or of all."""
+    import mujoco
+
     from rpp_rl.envs.registry import REGISTRY, import_module_of
 
+    # A model that warns when it is read says so when it is used; a list is no place for it.
+    mujoco.set_mju_user_warning(lambda message: None)
     if arguments.env is not None:
         import_module_of(arguments.env)
     env_ids = REGISTRY.environments() if arguments.env is None else (arguments.env,)

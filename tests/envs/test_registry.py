@@ -61,6 +61,13 @@ def test_every_declaration_survives_json(env_id):
         assert len(set(symmetry.observation_names)) == symmetry.observation.size
 
 
+def test_a_derived_symmetry_follows_the_form_of_the_task():
+    env = rpp_rl.make("Ant-v5", include_cfrc_ext_in_observation=False, exclude_current_positions_from_observation=False)
+    assert env.symmetry.observation_names[:3] == ("x", "y", "z")
+    assert env.symmetry.observation.size == env.observation_space.shape[0] == 29
+    assert env.symmetry.transform_observation(1, np.arange(29.0))[1] == -1.0
+
+
 def test_the_spec_rebuilds_the_environment():
     for env in (rpp_rl.make("Ant-v5", symmetry="rpp2021"), rpp_rl.make("Ant-v5", symmetry=REGISTRY.get("Ant-v5"))):
         again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
@@ -132,8 +139,8 @@ def test_register_symmetry_makes_the_environment_known():
         (lambda: rpp_rl.make("CartPole-v1", "trivial"), "action space of CartPole-v1 is Discrete"),
         (lambda: rpp_rl.make("Toy-v0", REGISTRY.get("Ant-v5")), "observation of 105 entries, but that of Toy-v0 has 4"),
         (
-            lambda: rpp_rl.make("Ant-v5", include_cfrc_ext_in_observation=False),
-            "observation of 105 entries, but that of Ant-v5 has 27",
+            lambda: rpp_rl.make("Hopper-v5", exclude_current_positions_from_observation=False),
+            "observation of 11 entries, but that of Hopper-v5 has 12",
         ),
         (lambda: reflection(4, 2, swap=[("left", "right")]), "observation entry 'left'"),
         (lambda: reflection(["left", "right"], 2, swap=[("left", "rigth")]), "did you mean 'right'"),

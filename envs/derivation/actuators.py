@@ -1,0 +1,96 @@
+"""How actuators change places: by what they pull on, measured on the simulator, so any transmission will do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rpp_rl.envs.derivation.signals import recognise_exchange
+from rpp_rl.envs.simulator import Floats, Simulator, State
+from rpp_rl.envs.state_map import StateMap
+from rpp_rl.errors import SymmetryError
+
+
+def control_map(simulator: Simulator, state_map: StateMap, states: list[State], names: tuple[str, ...]) -> Floats:
+    """C of ctrl -> C ctrl, shape (nu, nu): actuators whose lengths change alike at mirrored states are images.
+
+    Raises:
+        SymmetryError: if an actuator has no image, or its control would move by an offset; names it.
+    """
+    model = simulator.model
+    if model.nu == 0:
+        return np.zeros((0, 0))
+    rates = []
+    for mirrored in (False, True):
+        rows = []
+        for state in states:
+            simulator.set(state_map(state) if mirrored else state)
+            rows.append(simulator.data.actuator_velocity.copy())
+        rates.append(np.array(rows))
+    exchange = recognise_exchange(rates[0], rates[1], scaled=True, cost=_differences(model, *rates))
+    for i in (*exchange.unknown, *exchange.constant):
+        raise SymmetryError(f"actuator {names[i]!r} of {simulator.name} has no image: none pulls as it does")
+    _refuse_offsets(simulator, state_map, names)
+    return exchange.matrix
+
+
+def _differences(model: Any, rates: Floats, moved: Floats) -> Floats:
+    """The cost of pairs of actuators that pull alike but are of different kinds, as the muscles of one joint are."""
+    sign = np.sign(moved.T @ rates)
+    low, high = (model.actuator_ctrlrange[:, k] for k in (0, 1))
+    moved_low = np.where(sign < 0, -high, low)
+    moved_high = np.where(sign < 0, -low, high)
+    ranges = np.abs(moved_low - low[:, None]) + np.abs(moved_high - high[:, None])
+    kinds = [
+        np.abs(table[:, None] - table[None]).sum(axis=-1)
+        for table in (model.actuator_gainprm, np.abs(model.actuator_biasprm))
+    ]
+    # Small: what an actuator pulls on counts first.
+    return np.asarray(1e-3 * np.tanh(ranges) + 1e-4 * np.tanh(kinds[0] + kinds[1]))
+
+
+def _refuse_offsets(simulator: Simulator, state_map: StateMap, names: tuple[str, ...]) -> None:
+    """A position servo follows its joint's coordinate; a joint that moves by an offset would shift its controls."""
+    model = simulator.model
+    for i in range(model.nu):
+        bias = model.actuator_biasprm[i]
+        joint = int(model.actuator_trnid[i, 0])
+        on_joint = int(model.actuator_trntype[i]) in (0, 1)
+        if on_joint and bias[1] and abs(state_map.offsets[model.jnt_qposadr[joint]]) > 1e-6:
+            raise SymmetryError(
+                f"the joint of servo {names[i]!r} of {simulator.name} moves by an offset, and so would its control, "
+                "but a symmetry acts on actions by a matrix alone; measure the joint from its mirror plane"
+            )
+
+
+def action_map(simulator: Simulator, controls: Floats, state: State) -> Floats:
+    """Sigma = B^-1 C B for an environment whose controls are B a + c; shape (actions, actions).
+
+    Raises:
+        SymmetryError: if the controls are no such function of the actions, or c is not its own image.
+    """
+    box = simulator.action_space
+    low, high = box.low.astype(np.float64), box.high.astype(np.float64)
+    middle, half = (high + low) / 2, (high - low) / 4
+    if not np.isfinite(middle).all() or len(middle) != len(controls):
+        raise SymmetryError(
+            f"{simulator.name} has {len(middle)} actions for {len(controls)} actuators; a map can be derived only "
+            "where each action drives one actuator, within finite bounds; declare it by hand"
+        )
+    start = _controls(simulator, state, middle)
+    B = np.array([(_controls(simulator, state, middle + h) - start) / h.sum() for h in np.diag(half)]).T
+    predicted = start + B @ (0.5 * half)
+    if not np.allclose(_controls(simulator, state, middle + 0.5 * half), predicted, atol=1e-4 * np.abs(B).max()):
+        raise SymmetryError(f"the controls of {simulator.name} are no linear function of its actions; declare by hand")
+    if not np.allclose(controls @ start, start, atol=1e-6 * max(1.0, float(np.abs(start).max()))):
+        raise SymmetryError(
+            f"the middle of the action range of {simulator.name} is not its own image; rescale actions to be symmetric"
+        )
+    return np.asarray(np.linalg.inv(B) @ controls @ B)
+
+
+def _controls(simulator: Simulator, state: State, action: Floats) -> Floats:
+    simulator.set(state)
+    simulator.step(action)
+    return np.asarray(simulator.data.ctrl.copy())

@@ -1,0 +1,145 @@
+"""The ways in which a map of the world may move a task, one for each match of the bodies of its compiled model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+
+from rpp_rl.envs.derivation.actuators import action_map, control_map
+from rpp_rl.envs.derivation.bodies import FREE, HINGE, Match, matches, misfit_in_words, size_of
+from rpp_rl.envs.derivation.isometry import world_map
+from rpp_rl.envs.derivation.layout import action_names, layout_of, look, recognised_names
+from rpp_rl.envs.derivation.signals import recognise_exchange
+from rpp_rl.envs.derivation.states import state_map_of
+from rpp_rl.envs.simulator import Floats, Simulator, State
+from rpp_rl.envs.state_map import Move, StateMap
+from rpp_rl.errors import SymmetryError
+
+# Random states with which actuators and observations are recognised.
+_STATES = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One way in which a map of the world moves a task.
+
+    Attributes:
+        move: of observations and actions.
+        misfit: of the bodies, relative to the size of the robot.
+        unknown: entries of the observation for which no law was found.
+    """
+
+    move: Move
+    misfit: float
+    unknown: tuple[int, ...]
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether it moves nothing."""
+        move = self.move
+        return is_identity(move.observation) and is_identity(move.action) and not move.offset.any()
+
+
+class Deriving:
+    """The derivation of one environment's symmetries.
+
+    Args:
+        env: a MuJoCo environment.
+        seed: of the random states with which actuators and observations are recognised.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
+        self.simulator = Simulator(env)
+        env.reset(seed=seed)
+        self._rng = np.random.default_rng(seed)
+        self.states = [self._random_state() for _ in range(_STATES)]
+        self.layout = layout_of(self.simulator, self.states[0])
+        self.observation_names = self.layout.names if self.layout else recognised_names(self.simulator, self.states)
+        self.action_names = action_names(self.simulator.model, len(self.simulator.action_space.low))
+
+    def _random_state(self) -> State:
+        """Bent joints, and bodies low enough to touch the floor and one another."""
+        model, rng = self.simulator.model, self._rng
+        qpos = model.qpos0 + 0.4 * rng.standard_normal(model.nq)
+        for q in (int(model.jnt_qposadr[j]) for j in range(model.njnt) if model.jnt_type[j] != HINGE):
+            # Positions in proportion to the robot's size.
+            qpos[q] = model.qpos0[q] + 0.5 * size_of(model) * rng.standard_normal()
+        for q in (int(model.jnt_qposadr[j]) for j in range(model.njnt) if model.jnt_type[j] == FREE):
+            qpos[q : q + 3] = model.qpos0[q : q + 3] + 0.3 * size_of(model) * rng.standard_normal(3)
+        mujoco.mj_normalizeQuat(model, qpos)
+        qvel, ctrl = rng.standard_normal(model.nv), 0.3 * rng.standard_normal(model.nu)
+        return State(qpos, qvel, ctrl, np.zeros(model.nv))
+
+    def candidates(self, reflection: str) -> list[Candidate]:
+        """All ways in which a map of the world moves the task, the best fitting first.
+
+        Raises:
+            SymmetryError: if there is none; says why.
+            UnknownNameError: if there is no map of the world of that name.
+        """
+        linear, model = world_map(reflection), self.simulator.model
+        gravity = model.opt.gravity
+        if np.linalg.norm(linear @ gravity - gravity) > 0.1 * np.linalg.norm(gravity):
+            raise SymmetryError(f"{self._none(reflection)}: gravity {gravity.tolist()} is not its own image")
+        found: list[Candidate] = []
+        errors: list[SymmetryError] = []
+        for match in matches(model, linear):
+            try:
+                candidate = self._candidate(match)
+            except SymmetryError as error:
+                errors.append(error)
+                continue
+            if not any(_same(candidate.move, other.move) for other in found):
+                found.append(candidate)
+        if not found and errors:
+            raise SymmetryError(f"{self._none(reflection)}: {errors[0]}")
+        if not found:
+            raise SymmetryError(f"{self._none(reflection)}: {misfit_in_words(model, linear)}")
+        return found
+
+    def _none(self, reflection: str) -> str:
+        return f"{self.simulator.name} has no symmetry under {reflection!r}"
+
+    def _candidate(self, match: Match) -> Candidate:
+        simulator, model = self.simulator, self.simulator.model
+        state_map = state_map_of(model, match, np.zeros((model.nu, model.nu)))
+        controls = control_map(simulator, state_map, self.states[:20], action_names(model, model.nu))
+        state_map = StateMap(state_map.positions, state_map.offsets, state_map.velocities, controls)
+        action = action_map(simulator, controls, self.states[0])
+        if self.layout is not None:
+            observation, offset = self.layout.map(match, state_map)
+            return Candidate(Move(observation, offset, action), match.misfit, ())
+        observation, offset, unknown = self._probed(state_map)
+        return Candidate(Move(observation, offset, action), match.misfit, unknown)
+
+    def _probed(self, state_map: StateMap) -> tuple[Floats, Floats, tuple[int, ...]]:
+        """The map of observations, read off from observations of states and of their mirror images."""
+        values = np.array([look(self.simulator, state) for state in self.states])
+        moved = np.array([look(self.simulator, state_map(state)) for state in self.states])
+        exchange = recognise_exchange(values, moved)
+        # An entry that no state changes is known if the simulator gives it, and it is not zero.
+        untold = tuple(i for i in exchange.constant if not self._from_simulator(i) or abs(values[0, i]) < 1e-9)
+        return exchange.matrix, exchange.offset, tuple(sorted({*exchange.unknown, *untold}))
+
+    def _from_simulator(self, entry: int) -> bool:
+        """Whether an entry of the observation is read from places in the simulator's data."""
+        before = look(self.simulator, self.states[0])
+        data = self.simulator.data
+        for field in ("xpos", "xipos", "geom_xpos", "site_xpos", "subtree_com", "sensordata", "xmat", "xquat"):
+            getattr(data, field)[:] += 0.1
+        changed = self.simulator.observe()
+        return bool(changed[entry] != before[entry])
+
+
+def is_identity(matrix: Floats) -> bool:
+    """Whether a square matrix is the identity."""
+    return bool(np.allclose(matrix, np.eye(len(matrix))))
+
+
+def _same(one: Move, other: Move) -> bool:
+    pairs = ((one.observation, other.observation), (one.offset, other.offset), (one.action, other.action))
+    return all(np.allclose(a, b) for a, b in pairs)

@@ -1,0 +1,163 @@
+"""Derive a symmetry from a compiled model: how a reflection or rotation of the world maps a robot to itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from rpp_rl.envs.derivation.candidates import Candidate, Deriving, is_identity
+from rpp_rl.envs.derivation.isometry import WORLD_MAPS
+from rpp_rl.envs.simulator import Simulator
+from rpp_rl.errors import RPPError, SymmetryError
+from rpp_rl.groups import Group, cyclic_group, dihedral_group, matrix_group
+from rpp_rl.representations import as_matrix
+from rpp_rl.symmetry import Symmetry
+
+# Transitions of the audits that choose among several maps.
+_AUDITED = 60
+
+
+def derive_symmetries(
+    env: gym.Env[Any, Any], reflection: str | Sequence[str] = "y", *, name: str = "", seed: int = 0
+) -> tuple[Symmetry, ...]:
+    """All symmetries that fit, the best first, one that moves nothing last; see `derive_symmetry`."""
+    reflections = (reflection,) if isinstance(reflection, str) else tuple(reflection)
+    deriving = Deriving(env, seed)
+    per_generator = [deriving.candidates(r) for r in reflections]
+    found: list[Symmetry] = []
+    refused: RPPError | None = None
+    for choice in itertools.product(*per_generator):
+        try:
+            found.append(_symmetry(deriving, reflections, choice, name or "derived_" + "_".join(reflections)))
+        except RPPError as error:
+            refused = refused or error
+    if not found and refused is not None:
+        raise refused
+    if len(found) > 1:
+        source = f"{found[0].source}, chosen among {len(found)} maps that fit"
+        moving = [s for s in found if not _is_trivial(s)]
+        ranked = sorted(moving, key=lambda s: _rank(env, s, seed)) if len(moving) > 1 else moving
+        found = [replace(s, source=source) for s in (*ranked, *(s for s in found if _is_trivial(s)))]
+    return tuple(found)
+
+
+def derive_symmetry(
+    env: gym.Env[Any, Any], reflection: str | Sequence[str] = "y", *, name: str = "", seed: int = 0
+) -> Symmetry:
+    """Derive how a reflection or rotation of the world moves a task's observations and actions.
+
+    Bodies and joints are matched with their mirror images by geometry, actuators by what they pull on, and entries of
+    the observation through `observation_structure` or, where an environment has none, by comparing observations of
+    states with those of their mirror images. Where several maps fit, as both the identity and the exchange of two legs
+    do in a planar robot, a short audit chooses; `derive_symmetries` returns them all.
+
+    Args:
+        env: a MuJoCo environment like gymnasium's, which is reset.
+        reflection: ``"x"``, ``"y"`` or ``"z"`` for a mirror that changes the sign of that axis, ``"rot90"`` or
+            ``"rot180"`` for a turn about the vertical; or several of these, which generate a group.
+        name: of the symmetry; ``derived_<reflection>`` unless given.
+        seed: of the random states that are compared.
+
+    Raises:
+        SymmetryError: if the robot is not its own image even approximately, everything is its own image, or it is not
+            known how some entry of the observation moves.
+        UnknownNameError: if there is no such reflection.
+    """
+    best, *_ = derive_symmetries(env, reflection, name=name, seed=seed)
+    if _is_trivial(best):
+        raise SymmetryError(
+            f"under {reflection!r} every state of {Simulator(env).name} is its own image: the map moves nothing; try "
+            "another reflection"
+        )
+    return best
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A symmetry that is derived from a model when it is needed.
+
+    Attributes:
+        name: of the symmetry.
+        reflection: as for `derive_symmetry`.
+        breaks: what breaks it, in words.
+    """
+
+    name: str
+    reflection: str | tuple[str, ...]
+    breaks: str = ""
+
+    def __call__(self, env: gym.Env[Any, Any]) -> Symmetry:
+        """The symmetry of an environment."""
+        return replace(derive_symmetry(env, self.reflection, name=self.name), breaks=self.breaks)
+
+
+def _symmetry(deriving: Deriving, reflections: Sequence[str], choice: Sequence[Candidate], name: str) -> Symmetry:
+    for reflection, candidate in zip(reflections, choice, strict=True):
+        if candidate.unknown:
+            entry = deriving.observation_names[candidate.unknown[0]]
+            raise SymmetryError(
+                f"how entry {entry!r} of the observation of {deriving.simulator.name} moves under {reflection!r} "
+                "cannot be derived; `rpp-rl new-symmetry` writes a file in which it can be declared by hand"
+            )
+    return Symmetry.from_generators(
+        name,
+        _group(reflections),
+        [c.move.observation for c in choice],
+        [c.move.action for c in choice],
+        observation_names=deriving.observation_names,
+        action_names=deriving.action_names,
+        center=_center(deriving.simulator.name, choice),
+        source=f"derived from the model: {', '.join(reflections)}",
+    )
+
+
+def _group(reflections: Sequence[str]) -> Group:
+    """The group that maps of the world generate."""
+    names = tuple({"rot90": "turn", "rot180": "half_turn"}.get(r, "mirror") for r in reflections)
+    if len(reflections) == 1:
+        return cyclic_group(4 if reflections[0] == "rot90" else 2, names[0])
+    if names == ("turn", "mirror"):
+        return dihedral_group(4, names)
+    if len(set(names)) < len(names):
+        names = tuple(f"{n}_{r}" if n == "mirror" else n for n, r in zip(names, reflections, strict=True))
+    matrices = [WORLD_MAPS[r] for r in reflections]
+    commuting = all(np.allclose(a @ b, b @ a) for a in matrices for b in matrices)
+    name = " x ".join("C4" if r == "rot90" else "C2" for r in reflections) if commuting else "".join(reflections)
+    return matrix_group(name, matrices, names)
+
+
+def _center(where: str, choice: Sequence[Candidate]) -> tuple[float, ...]:
+    """The point of observation space that all moves fix: the solution c of (1 - rho) c = offset."""
+    size = len(choice[0].move.offset)
+    if not any(candidate.move.offset.any() for candidate in choice):
+        return ()
+    system = np.concatenate([np.eye(size) - c.move.observation for c in choice])
+    offsets = np.concatenate([c.move.offset for c in choice])
+    center = np.linalg.lstsq(system, offsets, rcond=None)[0]
+    if np.abs(system @ center - offsets).max() > 1e-6:
+        raise SymmetryError(
+            f"the map moves an entry of the observation of {where} by a constant and leaves no point fixed; observe "
+            "angles by their sines and cosines"
+        )
+    return tuple(np.round(center, 9).tolist())
+
+
+def _rank(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> tuple[float, ...]:
+    """Better maps have smaller ranks."""
+    from rpp_rl.envs.auditing import QUICK, audit  # which needs the registry of what is derived
+
+    try:
+        done = audit(env, symmetry, _AUDITED, seed=seed, thoroughness=QUICK)
+    except SymmetryError:
+        return (np.inf,)
+    return (float(done.verdict), max(g.dynamics_median for g in done.generators))
+
+
+def _is_trivial(symmetry: Symmetry) -> bool:
+    images = (*symmetry.observation.images, *symmetry.action.images)
+    return all(is_identity(as_matrix(image)) for image in images) and not symmetry.center
