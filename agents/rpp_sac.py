@@ -16,8 +16,9 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
 
 from rpp_rl.agents.callbacks import FiniteCheck
+from rpp_rl.agents.carried_symmetry import symmetry_of
 from rpp_rl.agents.normalize import SymmetricVecNormalize
-from rpp_rl.agents.policies import EquivariantPolicy, MlpPolicy, RPPPolicy, as_symmetry
+from rpp_rl.agents.policies import EquivariantPolicy, MlpPolicy, RPPPolicy
 from rpp_rl.errors import NetworkError, SymmetryError
 from rpp_rl.symmetry import Symmetry
 
@@ -128,14 +129,10 @@ class RPPSAC(SAC):
         return () if self.symmetry is None else self.symmetry.observation_names
 
     def _take_symmetry_of_environment(self) -> None:
-        if self.env is None or not self.env.has_attr("symmetry"):
-            return  # a policy that needs a symmetry says so itself
-        found = [as_symmetry(declared) for declared in self.env.get_attr("symmetry")]
-        if any(other != found[0] for other in found):
-            raise SymmetryError("the parallel environments carry different symmetries; make them alike")
-        # Plain data, so that a saved agent loads where the environment is not installed.
-        if found[0] is not None:
-            self.policy_kwargs = {**self.policy_kwargs, "symmetry": found[0].to_dict()}
+        found = None if self.env is None else symmetry_of(self.env)
+        # A policy that needs a symmetry says so itself. Plain data, so that a saved agent loads anywhere.
+        if found is not None:
+            self.policy_kwargs = {**self.policy_kwargs, "symmetry": found.to_dict()}
 
     @classmethod
     def load(cls, path: Any, env: Any = None, *args: Any, **kwargs: Any) -> Self:

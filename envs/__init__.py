@@ -7,7 +7,8 @@ from rpp_rl.envs.auditing import audit
 from rpp_rl.envs.derivation import derive_symmetries, derive_symmetry
 from rpp_rl.envs.files import read_symmetry
 from rpp_rl.envs.plugins import load_plugins
-from rpp_rl.envs.registry import REGISTRY, SymmetryRegistry, reflection, register_symmetry, register_wrapped
+from rpp_rl.envs.reflections import reflection
+from rpp_rl.envs.registry import REGISTRY, SymmetryRegistry, register_symmetry, register_wrapped
 from rpp_rl.envs.wrapper import SymmetryWrapper, make
 
 load_plugins()

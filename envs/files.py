@@ -15,21 +15,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import yaml
 
-from rpp_rl.envs.registry import reflection
+from rpp_rl.envs.reflections import reflection, reflection_by_joints
 from rpp_rl.errors import SymmetryError, UnknownNameError
 from rpp_rl.symmetry import Symmetry
 
 SUFFIXES = (".yaml", ".yml")
-_KEYS = tuple(inspect.signature(reflection).parameters)
+_KEYS = (*(key for key in inspect.signature(reflection).parameters if key != "driven"), "unknown")
 _LISTS = ("swap", "flip", "action_swap", "action_flip")
 
 
-def read_symmetry(path: str | Path) -> Symmetry:
+def read_symmetry(path: str | Path, env: gym.Env[Any, Any] | None = None) -> Symmetry:
     """Read a reflection from a YAML file whose keys are the arguments of `rpp_rl.envs.reflection`.
 
-    Its name is that of the file unless it has one.
+    Its name is that of the file unless it has one. Names of observation and action that are left out are those of the
+    joints of a MuJoCo environment. Entries under the key ``unknown`` are those that `rpp-rl new-symmetry` left to you.
+
+    Args:
+        path: of the file.
+        env: the environment whose joints give names.
 
     Raises:
         SymmetryError: if the file cannot be read, is no such mapping, or what it declares is no reflection.
@@ -43,13 +49,20 @@ def read_symmetry(path: str | Path) -> Symmetry:
         raise SymmetryError(f"the symmetry file {path} cannot be read: {reason}") from error
     except yaml.YAMLError as error:
         raise SymmetryError(f"the symmetry file {path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, Mapping) or not {"observation", "action"} <= data.keys():
+    named = isinstance(data, Mapping) and {"observation", "action"} <= data.keys()
+    if not isinstance(data, Mapping) or (env is None and not named):
         raise SymmetryError(
             f"the symmetry file {path} must be a mapping with observation and action, the names of their entries or "
             "their numbers, and swap, flip, action_swap, action_flip as needed"
         )
     try:
-        return reflection(**{"name": path.stem, "source": f"declared in {path.name}", **_checked(data, path)})
+        checked = {"name": path.stem, "source": f"declared in {path.name}", **_checked(data, path)}
+        if checked.pop("unknown", None):
+            raise SymmetryError(
+                f"it is still unknown how {', '.join(map(str, data['unknown']))} moves; put each into swap or flip, or "
+                "nowhere if it does not move, and take it out of unknown"
+            )
+        return reflection(**checked) if named or env is None else reflection_by_joints(env, **checked)
     except UnknownNameError as error:
         raise UnknownNameError(f"{error.kind} in {path}", error.name, error.known) from error
     except SymmetryError as error:
@@ -63,12 +76,16 @@ def _checked(data: Mapping[Any, Any], path: Path) -> dict[str, Any]:
         kind: Any = str
         if key in ("observation", "action"):
             kind = int if isinstance(value, int) and not isinstance(value, bool) else list
-        elif key in _LISTS:
+        elif key in _LISTS or key == "unknown":
             kind = list
+        elif key == "center":
+            kind = dict
         if not isinstance(value, kind):
             raise SymmetryError(f"{key} must be a {kind.__name__}, got {value!r}")
         if key in ("observation", "action") and isinstance(value, list):
             _need_names(key, value)
+        if key == "center" and not all(isinstance(v, int | float) for v in value.values()):
+            raise SymmetryError(f"center must map names of entries to numbers, got {value!r}")
         for entry in value if key in _LISTS else ():
             _need_entry(key, entry)
     return {str(key): value for key, value in data.items()}

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache, partial
+from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import WrapperSpec
 
 from rpp_rl.envs.declarations import DECLARATIONS
 from rpp_rl.envs.derivation import Derived
-from rpp_rl.envs.entries import Entries, declare
+from rpp_rl.envs.reflections import reflection, reflection_by_joints
 from rpp_rl.errors import RPPError, SymmetryError, UnknownNameError
-from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
 
 PREFIX = "RPP/"
-Entry = int | str
-Pair = tuple[Entry, Entry]
 
 
 class SymmetryRegistry:
@@ -140,51 +138,8 @@ def _declared() -> SymmetryRegistry:
     return registry
 
 
-def reflection(
-    observation: int | Sequence[str],
-    action: int | Sequence[str],
-    *,
-    swap: Sequence[Pair] = (),
-    flip: Sequence[Entry] = (),
-    action_swap: Sequence[Pair] = (),
-    action_flip: Sequence[Entry] = (),
-    name: str = "mirror",
-    breaks: str = "",
-    source: str = "declared by hand",
-) -> Symmetry:
-    """A reflection: pairs of entries change places, and the flipped ones change sign.
-
-    An entry that is in a pair and flipped does both; then its partner must be flipped too.
-
-    Args:
-        observation: the names of the observation's entries, or their number.
-        action: the names of the action's entries, or their number.
-        swap: pairs of observation entries, by name or index.
-        flip: observation entries that change sign.
-        action_swap: pairs of action entries.
-        action_flip: action entries that change sign.
-        name: the name of the symmetry.
-        breaks: what breaks it, in words.
-        source: where the declaration comes from.
-
-    Returns:
-        The symmetry, of group C2 with the generator ``mirror``.
-
-    Raises:
-        SymmetryError: if an entry is paired twice or the map is no reflection.
-        UnknownNameError: if an entry is not known.
-    """
-    return declare(
-        name,
-        Entries(_names(observation), (_reflected("observation", observation, swap, flip),)),
-        Entries(_names(action), (_reflected("action", action, action_swap, action_flip),)),
-        breaks=breaks,
-        source=source,
-    )
-
-
 def register_symmetry(
-    env_id: str, symmetry: Symmetry | None = None, *, default: bool = False, **declaration: object
+    env_id: str, symmetry: Symmetry | None = None, *, default: bool = False, **declaration: Any
 ) -> Symmetry:
     """Declare a symmetry for an environment id, so that `rpp_rl.make` and the scripts know it.
 
@@ -192,54 +147,52 @@ def register_symmetry(
 
     Args:
         env_id: the full id, with its version.
-        symmetry: the symmetry; or leave it out and give the arguments of `reflection`.
+        symmetry: the symmetry; or leave it out and declare one as follows.
         default: make it the environment's default; the first one registered is.
-        **declaration: the arguments of `reflection`.
+        **declaration: either the `reflection` of `rpp_rl.envs.derive_symmetry`, by which it is derived from the model,
+            with a `name` and what `breaks` it if you like; or the arguments of `rpp_rl.envs.reflection`, of which
+            `observation` and `action` may be left out where gymnasium knows the id and the model gives the names.
 
     Returns:
         The symmetry registered.
 
     Raises:
-        SymmetryError: if the declaration is no group action, or the name is taken.
-        UnknownNameError: if an entry is not known.
+        SymmetryError: if the declaration is no group action or cannot be derived, or the name is taken.
+        UnknownNameError: if an entry is not known, or gymnasium does not know an id whose model is needed.
     """
-    if symmetry is None:
-        symmetry = reflection(**declaration)  # type: ignore[arg-type]
-    elif declaration:
+    if symmetry is not None and declaration:
         raise SymmetryError(f"give a Symmetry or its declaration, not both ({', '.join(declaration)})")
-    REGISTRY.add(env_id, symmetry.name, lambda: symmetry, default)
+    if symmetry is None:
+        symmetry = _of_model(env_id, declaration) if _needs_model(declaration) else reflection(**declaration)
+    found = symmetry
+    recipe = _recipe(declaration, symmetry.name) if "reflection" in declaration else lambda: found
+    REGISTRY.add(env_id, symmetry.name, recipe, default)
     register_wrapped(base_id(env_id))
     return symmetry
 
 
-def _names(entries: int | Sequence[str]) -> tuple[str, ...]:
-    return () if isinstance(entries, int) else tuple(entries)
+def _needs_model(declaration: Mapping[str, Any]) -> bool:
+    return "reflection" in declaration or not {"observation", "action"} <= declaration.keys()
 
 
-def _reflected(
-    what: str, entries: int | Sequence[str], swap: Sequence[Pair], flip: Sequence[Entry]
-) -> SignedPermutation:
-    size = entries if isinstance(entries, int) else len(entries)
-    names = _names(entries)
-    perm, sign = list(range(size)), [1] * size
-    for pair in swap:
-        i, j = (_index(what, entry, size, names) for entry in pair)
-        if perm[i] != i or perm[j] != j or i == j:
-            raise SymmetryError(f"{what} entries {pair} cannot change places: each may be in one pair of two")
-        perm[i], perm[j] = j, i
-    for entry in flip:
-        sign[_index(what, entry, size, names)] = -1
-    return SignedPermutation(tuple(perm), tuple(sign))
+def _recipe(declaration: Mapping[str, Any], name: str) -> Derived:
+    unknown = declaration.keys() - {"reflection", "name", "breaks"}
+    if unknown:
+        raise SymmetryError(f"a symmetry that is derived from the model takes no {', '.join(sorted(unknown))}")
+    turns = declaration["reflection"]
+    return Derived(name, turns if isinstance(turns, str) else tuple(turns), declaration.get("breaks", ""))
 
 
-def _index(what: str, entry: Entry, size: int, names: tuple[str, ...]) -> int:
-    if isinstance(entry, str):
-        if entry not in names:
-            raise UnknownNameError(f"{what} entry", entry, names)
-        return names.index(entry)
-    if not 0 <= entry < size:
-        raise SymmetryError(f"{what} entry {entry} does not exist; entries are 0 to {size - 1}")
-    return entry
+def _of_model(env_id: str, declaration: Mapping[str, Any]) -> Symmetry:
+    if base_id(env_id) not in gym.registry:
+        raise UnknownNameError("environment", env_id, gym.registry, "register it with gymnasium first")
+    env = gym.make(base_id(env_id))
+    try:
+        if "reflection" in declaration:
+            return _recipe(declaration, declaration.get("name", ""))(env)
+        return reflection_by_joints(env, **declaration)
+    finally:
+        env.close()
 
 
 REGISTRY = _declared()

@@ -71,8 +71,8 @@ class Simulator:
         for attribute in ("model", "data", "_get_obs"):
             if not hasattr(self.base, attribute):
                 raise SymmetryError(
-                    f"{self.name} has no {attribute!r}: an audit needs a MuJoCo environment like gymnasium's, with "
-                    "model, data and _get_obs"
+                    f"{self.name} has no {attribute!r}: states can be set only of a MuJoCo environment like "
+                    "gymnasium's, with model, data and _get_obs"
                 )
         if not isinstance(self.model, mujoco.MjModel):
             raise SymmetryError(f"the model of {self.name} is no mujoco.MjModel, so its state cannot be set")

@@ -67,7 +67,7 @@ def resolve(symmetry: Declared, env: gym.Env[Any, Any]) -> Symmetry:
     if symmetry == TRIVIAL:
         return Symmetry.trivial(*box_sizes(env.observation_space, env.action_space, name_of(env)))
     if isinstance(symmetry, str) and symmetry.endswith(SUFFIXES):
-        return read_symmetry(symmetry)
+        return read_symmetry(symmetry, env)
     env_id, recipe = name_of(env), REGISTRY.recipe(name_of(env), symmetry)
     if recipe is None or _is_as_registered(env):
         return carried(REGISTRY.get(env_id, symmetry), changing_wrappers(env))

@@ -11,6 +11,7 @@ import tyro
 from rpp_rl.errors import RPPError
 from rpp_rl.scripts.audit import audit
 from rpp_rl.scripts.evaluate import evaluate
+from rpp_rl.scripts.new_symmetry import new_symmetry
 from rpp_rl.scripts.symmetries import symmetries
 from rpp_rl.scripts.train import train
 
@@ -19,6 +20,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "symmetries": symmetries,
     "audit": audit,
+    "new-symmetry": new_symmetry,
 }
 
 

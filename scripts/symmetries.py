@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from rpp_rl.errors import RunError
+from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.representations import as_matrix
+from rpp_rl.scripts.settings import key_values
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
 
@@ -21,6 +22,12 @@ class SymmetriesArguments:
 
     env: Positional[str | None] = None
     """Environment id; all environments if left out."""
+    derive: bool = False
+    """Derive them from the environment's model instead."""
+    reflection: str | None = None
+    """With --derive: x, y, z, rot90 or rot180, or several such as x,y; each of x, y, rot90 and rot180 if left out."""
+    env_kwargs: tuple[str, ...] = ()
+    """With --derive: arguments of the environment, as key:value."""
     json: bool = False
     """Print JSON."""
 
@@ -35,6 +42,11 @@ def symmetries(arguments: Annotated[SymmetriesArguments, arg(name="")]) -> None:
     mujoco.set_mju_user_warning(lambda message: None)
     if arguments.env is not None:
         import_module_of(arguments.env)
+    if arguments.derive:
+        _derive(arguments)
+        return
+    if arguments.reflection or arguments.env_kwargs:
+        raise RunError("--reflection and --env-kwargs belong to --derive; add it, or leave them out")
     env_ids = REGISTRY.environments() if arguments.env is None else (arguments.env,)
     declared = {
         env_id: [describe(REGISTRY.get(env_id, name), i == 0) for i, name in enumerate(REGISTRY.names(env_id))]
@@ -49,23 +61,48 @@ def symmetries(arguments: Annotated[SymmetriesArguments, arg(name="")]) -> None:
             _print_moves(REGISTRY.get(arguments.env, name), name == REGISTRY.names(arguments.env)[0])
 
 
+def _derive(arguments: SymmetriesArguments) -> None:
+    from rpp_rl.envs.derivation import derive_symmetries
+    from rpp_rl.envs.wrapper import make_plain
+    from rpp_rl.scripts.tasks import make_checked
+
+    if arguments.env is None:
+        raise RunError("--derive needs an environment: rpp-rl symmetries MyRobot-v0 --derive")
+    wanted = (arguments.reflection,) if arguments.reflection else ("x", "y", "rot90", "rot180")
+    env = make_checked(make_plain, arguments.env, key_values(arguments.env_kwargs, "--env-kwargs"))
+    derived: list[Symmetry] = []
+    try:
+        for reflection in wanted:
+            try:
+                found = derive_symmetries(env, tuple(reflection.split(",")))
+            except SymmetryError as error:
+                if arguments.reflection:
+                    raise
+                print(error, file=sys.stderr)
+                continue
+            derived += found
+    finally:
+        env.close()
+    if arguments.json:
+        print(json.dumps([describe(symmetry, False) for symmetry in derived]))
+        return
+    for symmetry in derived:
+        _print_moves(symmetry, False)
+
+
 def describe(symmetry: Symmetry, default: bool) -> dict[str, Any]:
     """Plain data of a symmetry, per generator: (g x)[i] = sign[i] * x[perm[i]], plus the offset where there is one.
 
-    Raises:
-        RunError: if a generator is no signed permutation.
+    A map that is no signed permutation stands there as ``obs_matrix`` or ``act_matrix``.
     """
     generators = []
     for k, (observation, action) in enumerate(zip(symmetry.observation.images, symmetry.action.images, strict=True)):
-        if not isinstance(observation, SignedPermutation) or not isinstance(action, SignedPermutation):
-            raise RunError(f"symmetry {symmetry.name!r} is no signed permutation; read it with Symmetry.to_json")
-        generator: dict[str, Any] = {
-            "name": symmetry.group.generator_names[k],
-            "obs_perm": list(observation.perm),
-            "obs_sign": list(observation.sign),
-            "act_perm": list(action.perm),
-            "act_sign": list(action.sign),
-        }
+        generator: dict[str, Any] = {"name": symmetry.group.generator_names[k]}
+        for prefix, image in (("obs", observation), ("act", action)):
+            if isinstance(image, SignedPermutation):
+                generator |= {f"{prefix}_perm": list(image.perm), f"{prefix}_sign": list(image.sign)}
+            else:
+                generator[f"{prefix}_matrix"] = image.tolist()
         if symmetry.center:
             generator["obs_offset"] = symmetry.offset(symmetry.group.words.index((k,))).tolist()
         generators.append(generator)

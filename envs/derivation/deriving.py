@@ -144,7 +144,7 @@ def _center(where: str, choice: Sequence[Candidate]) -> tuple[float, ...]:
             f"the map moves an entry of the observation of {where} by a constant and leaves no point fixed; observe "
             "angles by their sines and cosines"
         )
-    return tuple(np.round(center, 9).tolist())
+    return tuple(float(np.round(value, 9)) for value in center.tolist())
 
 
 def _rank(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> tuple[float, ...]:

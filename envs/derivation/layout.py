@@ -39,6 +39,13 @@ def action_names(model: Any, size: int) -> tuple[str, ...]:
     return tuple(names)
 
 
+def driven_joints(model: Any) -> dict[str, str]:
+    """For each actuator on a joint, by their names, the joint."""
+    kinds = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT)
+    on_joints = (i for i in range(model.nu) if mujoco.mjtTrn(model.actuator_trntype[i]) in kinds)
+    return {_actuator_name(model, i): joint_name(model, int(model.actuator_trnid[i, 0])) for i in on_joints}
+
+
 def joint_name(model: Any, joint: int) -> str:
     """The joint's name, or ``joint<index>``."""
     return model.joint(joint).name or f"joint{joint}"
@@ -208,6 +215,7 @@ def _named_values(simulator: Simulator) -> dict[str, float]:
     for s in range(model.nsensor):
         start, name = int(model.sensor_adr[s]), model.sensor(s).name or f"sensor{s}"
         values |= {f"{name}[{k}]": data.sensordata[start + k] for k in range(int(model.sensor_dim[s]))}
+    values |= {f"ctrl.{_actuator_name(model, i)}": data.ctrl[i] for i in range(model.nu)}
     forces = zip(velocity_names(model), data.qfrc_constraint, strict=True)
     values |= {f"qfrc_constraint.{name.removeprefix('v_')}": force for name, force in forces}
     return values

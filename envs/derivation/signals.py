@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from rpp_rl.envs.simulator import Floats
 
-_ALIKE = 0.99
+# The least correlation of a signal with its source, and of one that may also differ by a factor.
+_ALIKE, _ALIKE_SCALED = 0.99999, 0.99
 _CONSTANT = 1e-7
 
 
@@ -71,7 +72,7 @@ def recognise_exchange(values: Floats, moved: Floats, scaled: bool = False, cost
     rows, columns = linear_sum_assignment(penalty - 1e-9 * np.eye(count))
     source, sign, offset = np.full(count, -1), np.ones(count), np.zeros(count)
     for i, j in zip(rows, columns, strict=True):
-        if fit[i, j] > _ALIKE:
+        if fit[i, j] > (_ALIKE_SCALED if scaled else _ALIKE):
             source[i], sign[i] = j, np.sign(correlation[i, j])
             constant = float(moved[:, i].mean() - sign[i] * values[:, j].mean())
             offset[i] = constant if abs(constant) > 1e-5 * spread[j] else 0.0

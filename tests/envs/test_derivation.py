@@ -1,9 +1,15 @@
+"""Derived maps against those written by hand, and on robots that are in no benchmark."""
+
+from pathlib import Path
+
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 from helpers.by_hand import BY_HAND
 
-from rpp_rl.envs import derive_symmetry
+from rpp_rl.envs import audit, derive_symmetries, derive_symmetry, robots
+from rpp_rl.errors import RPPError, SymmetryError
 from rpp_rl.representations import as_matrix
 
 
@@ -22,3 +28,177 @@ def test_what_is_derived_is_what_was_written_by_hand(env_id, reflection, by_hand
     env.close()
     assert same_maps(derived, expected)
     assert derived.group == expected.group
+
+
+def made(env_id, **kwargs):
+    return gym.make(env_id, **kwargs)
+
+
+EXACT_ROBOTS = [
+    ("rpp_rl.envs.robots:Quadruped-v0", ("x", "y"), 4),
+    ("rpp_rl.envs.robots:Quadruped-v0", "rot180", 2),
+    ("rpp_rl.envs.robots:Biped-v0", "y", 2),
+]
+
+
+@pytest.mark.parametrize(("env_id", "reflection", "order"), EXACT_ROBOTS)
+def test_robots_of_no_benchmark_are_exact(env_id, reflection, order):
+    env = made(env_id)
+    symmetry = derive_symmetry(env, reflection)
+    assert symmetry.group.order == order
+    found = audit(env, symmetry, 150)
+    assert str(found.verdict) == "exact"
+    for g in found.generators:
+        assert g.observation_error < 1e-12
+        assert g.dynamics_p95 < 1e-10
+        assert g.contact_median is not None
+        assert not g.unequal
+        assert not g.untested
+
+
+def test_the_names_of_the_biped_do_not_decide():
+    symmetry = derive_symmetry(made("rpp_rl.envs.robots:Biped-v0"), "y")
+    image, names = symmetry.observation.images[0], symmetry.observation_names
+    moved = {name: ("-" if s < 0 else "") + names[p] for name, p, s in zip(names, image.perm, image.sign, strict=True)}
+    assert moved["a1"] == "omega"
+    # The frame of beta is turned about, so its axes point the other way.
+    assert moved["a2"] == "-psi"
+    assert moved["a3"] == "chi"
+    assert (moved["up[1]"], moved["velocity[1]"], moved["wx"], moved["wy"]) == ("-up[1]", "-velocity[1]", "-wx", "wy")
+    assert moved["ctrl.m0"] == "ctrl.m4"
+
+
+def test_the_deliberate_asymmetry_of_the_crawler_is_named():
+    env = made("rpp_rl.envs.robots:Crawler-v0")
+    (g,) = audit(env, derive_symmetry(env, "y"), 300).generators
+    assert g.observation_error < 1e-12
+    assert 0.01 < g.dynamics_median < 0.3
+    named = {(u.kind, u.names) for u in g.unequal}
+    assert ("damping", ("left_shoulder_lift", "right_shoulder_lift")) in named
+    assert ("mass", ("left_hand", "right_hand")) in named
+    assert {kind for kind, _ in named} == {"damping", "mass", "inertia"}
+    assert g.causes["all of these"] > 0.9
+
+
+def test_random_frames_of_bodies_change_nothing(tmp_path):
+    """The same quadruped with every limb's frame turned at random."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "turned.xml"
+    path.write_text(in_other_frames(Path(robots.__file__).with_name("quadruped.xml"), rng))
+
+    class Turned(robots.Quadruped):
+        model_file = str(path)
+
+    env = Turned()
+    (g,) = audit(env, derive_symmetry(env, "y"), 60).generators
+    # Six digits are written to the file.
+    assert g.dynamics_p95 < 1e-4
+
+
+def in_other_frames(path, rng):
+    """The model with each limb's frame turned about the axes by quarter turns, its contents turned back."""
+    spec = mujoco.MjSpec.from_file(str(path))
+    for body in spec.bodies[2:]:
+        turn = np.zeros(4)
+        mujoco.mju_euler2Quat(turn, rng.integers(0, 4, 3) * np.pi / 2, "xyz")
+        back = np.zeros(4)
+        mujoco.mju_negQuat(back, turn)
+        quat = np.zeros(4)
+        mujoco.mju_mulQuat(quat, body.quat, turn)
+        body.quat = quat
+        for part in (*body.joints, *body.geoms, *body.bodies):
+            part.pos = rotated(part.pos, back)
+        for joint in body.joints:
+            joint.axis = rotated(joint.axis, back)
+        for geom in body.geoms:
+            # NaN marks a fromto that is not given.
+            if np.isfinite(geom.fromto).all():
+                geom.fromto = np.concatenate([rotated(geom.fromto[:3], back), rotated(geom.fromto[3:], back)])
+        for child in body.bodies:
+            quat = np.zeros(4)
+            mujoco.mju_mulQuat(quat, back, child.quat)
+            child.quat = quat
+    spec.compile()
+    return spec.to_xml()
+
+
+def rotated(vector, quat):
+    out = np.zeros(3)
+    mujoco.mju_rotVecQuat(out, np.array(vector, dtype=float), quat)
+    return out
+
+
+def test_several_maps_are_told_and_the_moving_one_comes_first():
+    identity_last = derive_symmetries(made("Walker2d-v5"), "y")
+    assert len(identity_last) == 2
+    assert "chosen among 2 maps" in identity_last[0].source
+    assert np.array_equal(as_matrix(identity_last[1].observation.images[0]), np.eye(17))
+
+
+@pytest.mark.parametrize(
+    ("env_id", "reflection", "message"),
+    [
+        ("HalfCheetah-v5", "y", "every state of HalfCheetah-v5 is its own image"),
+        ("Humanoid-v5", "x", "joints of body '.*' turn about axes"),
+        ("Pusher-v5", "x", "nothing like body"),
+        ("Ant-v5", "z", "gravity"),
+        ("Swimmer-v5", "rot90", "observe angles by their sines and cosines"),
+        ("Ant-v5", "w", "unknown reflection 'w'"),
+        ("Pendulum-v1", "y", "a MuJoCo environment like"),
+    ],
+)
+def test_where_there_is_none_it_says_so(env_id, reflection, message):
+    with pytest.raises(RPPError, match=message) as caught:
+        derive_symmetry(made(env_id), reflection)
+    assert "\n" not in str(caught.value)
+
+
+class Commanded(robots.Crawler):
+    """A crawler told where to go by a number that the simulator does not hold."""
+
+    def _get_obs(self):
+        return np.append(super()._get_obs(), getattr(self, "command", 0.5))
+
+
+def test_an_entry_that_the_simulator_does_not_hold_is_refused():
+    env = Commanded()
+    with pytest.raises(SymmetryError, match=r"how entry 'obs\[23\]' .* cannot be derived; `rpp-rl new-symmetry`"):
+        derive_symmetry(env, "y")
+
+
+class Scaled(robots.Crawler):
+    """A crawler whose actions are in per cent, of which the right ones are read backwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.action_space = gym.spaces.Box(-100.0, 100.0, (6,))
+
+    def step(self, action):
+        return super().step(np.asarray(action) / 100 * np.array([1, 1, 1, -1, -1, -1]))
+
+
+def test_actions_that_an_environment_scales_are_followed():
+    symmetry = derive_symmetry(Scaled(), "y")
+    assert symmetry.action.images[0].perm == (3, 4, 5, 0, 1, 2)
+    assert symmetry.action.images[0].sign == (-1,) * 6
+
+
+def test_muscles_of_one_joint_change_places(tmp_path):
+    """Two one-sided actuators that pull a hinge to either side: the mirror exchanges them, without a sign."""
+    path = tmp_path / "muscles.xml"
+    path.write_text(
+        """<mujoco><option timestep="0.005"/><worldbody><body pos="0 0 1"><joint name="a" type="hinge" axis="1 0 0"/>
+        <geom type="capsule" fromto="0 0 0 0 0 -0.5" size="0.05"/></body></worldbody>
+        <actuator><motor name="left" joint="a" gear="1" ctrlrange="0 1"/>
+        <motor name="right" joint="a" gear="-1" ctrlrange="0 1"/></actuator></mujoco>"""
+    )
+
+    class Pulled(robots.Robot):
+        model_file = str(path)
+
+        def _get_obs(self):
+            return np.concatenate([self.data.qpos, self.data.qvel])
+
+    symmetry = derive_symmetry(Pulled(), "y")
+    assert (symmetry.action.images[0].perm, symmetry.action.images[0].sign) == ((1, 0), (1, 1))
+    assert symmetry.observation.images[0].sign == (-1, -1)

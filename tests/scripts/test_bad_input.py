@@ -17,7 +17,10 @@ class TestBadInput:
             (("--env", "CartPole-v1"), "Discrete(2)"),
             (("--env", "CartPole-v1", "--algo", "sac"), "Discrete(2)"),
             (("--env", "Pendulum-v1"), "no symmetry is declared for it"),
-            (("--env", "Ant-v5", "--env-kwargs", "include_cfrc_ext_in_observation:false"), "that of Ant-v5 has 27"),
+            (
+                ("--env", "Hopper-v5", "--env-kwargs", "exclude_current_positions_from_observation:false"),
+                "that of Hopper-v5 has 12",
+            ),
             (("--env", "Ant-v5", "--env-kwargs", "colour:red"), "Ant-v5 cannot be made with {'colour': 'red'}"),
             (("--env-kwargs", "colour"), "key:value"),
             (("-params", "gama:0.9"), "unknown hyperparameter of rpp_sac 'gama': did you mean 'gamma'?"),
@@ -49,7 +52,9 @@ class TestBadInput:
     )
     def test_train(self, refused, arguments, message):
         environment = () if "--env" in arguments else ("--env", "InvertedPendulum-v5")
-        assert message in " ".join(refused("train", *environment, *arguments).split())
+        # Few steps, so that what is not refused ends soon.
+        steps = () if "-n" in arguments else ("-n", "50")
+        assert message in " ".join(refused("train", *environment, *steps, *arguments).split())
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

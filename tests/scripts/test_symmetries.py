@@ -21,7 +21,7 @@ def test_symmetries_in_json(main):
 
 def test_symmetries_for_people(main):
     assert "sagittal (default)" in main("symmetries")[1]
-    assert "-sin0" in main("symmetries", "Reacher-v5")[1]
+    assert "-sin(joint0)" in main("symmetries", "Reacher-v5")[1]
 
 
 @pytest.mark.parametrize("command", [(), ("train",), ("evaluate",), ("symmetries",)])

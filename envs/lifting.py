@@ -1,0 +1,196 @@
+"""How a declared symmetry moves the full state of the simulator, read off from how it moves observations.
+
+Most entries of an observation are coordinates of the state, up to a constant. A handful of random states shows which;
+then the declared map of those entries is the map of the coordinates. What an observation leaves out follows from the
+rest: a position moves as its velocity does, and an angle that is seen only through sines and cosines has the one
+offset, among the quarter turns, under which the observation map holds. Where an observation leaves out more, the
+mirror images of the model's bodies are tried, and that one is taken under which the observation map holds best.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import mujoco
+import numpy as np
+
+from rpp_rl.envs.derivation.bodies import matches
+from rpp_rl.envs.derivation.isometry import WORLD_MAPS
+from rpp_rl.envs.derivation.states import state_map_of
+from rpp_rl.envs.simulator import Floats, Simulator, State
+from rpp_rl.envs.state_map import Move, StateMap
+
+# Random states with which coordinates are recognised, and with which the observation map is measured.
+_STATES = 12
+_QUARTERS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
+# Beyond this many angles, the product of offsets is no longer searched.
+_MOST_ANGLES = 4
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """An entry of the observation that is `constant + slope * (one coordinate)`.
+
+    Attributes:
+        entry: index in the observation.
+        constant: in the observation's unit.
+        slope: of the entry, never zero.
+    """
+
+    entry: int
+    constant: float
+    slope: float
+
+
+class Lifting:
+    """Lifts maps of observations to maps of full states.
+
+    Args:
+        simulator: of the environment.
+        seed: of the random states.
+    """
+
+    def __init__(self, simulator: Simulator, seed: int = 0) -> None:
+        self.simulator = simulator
+        self._rng = np.random.default_rng(seed)
+
+    @cached_property
+    def _samples(self) -> tuple[list[State], Floats]:
+        """Random states around the reference, and their observations."""
+        sim, states, observations = self.simulator, [], []
+        model = sim.model
+        for _ in range(_STATES):
+            qpos = model.qpos0 + 0.2 * self._rng.standard_normal(model.nq)
+            mujoco.mj_normalizeQuat(model, qpos)
+            qvel = 0.5 * self._rng.standard_normal(model.nv)
+            states.append(State(qpos, qvel, np.zeros(model.nu), np.zeros(model.nv)))
+            sim.set(states[-1])
+            observations.append(sim.observe())
+        return states, np.array(observations)
+
+    @cached_property
+    def seen_positions(self) -> dict[int, Coordinate]:
+        """For each position that is an entry of the observation, that entry."""
+        return _recognise(np.array([s.qpos for s in self._samples[0]]), self._samples[1])
+
+    @cached_property
+    def seen_velocities(self) -> dict[int, Coordinate]:
+        """For each velocity that is an entry of the observation, that entry."""
+        return _recognise(np.array([s.qvel for s in self._samples[0]]), self._samples[1])
+
+    def lift(self, move: Move) -> StateMap:
+        """The map of full states under which the observations of moved states are the moved observations."""
+        A, b, known_q = _moves(self.seen_positions, move.observation, move.offset, self.simulator.model.nq)
+        L, _, known_v = _moves(self.seen_velocities, move.observation, 0 * move.offset, self.simulator.model.nv)
+        controls = np.zeros((self.simulator.model.nu,) * 2)
+        if self.simulator.controls_are_actions:
+            controls = move.action
+        angles = self._complete(A, b, known_q, L, known_v)
+        if angles is None:
+            maps = [replace(state_map, controls=controls) for state_map in self._maps_of_the_model]
+        else:
+            maps = [StateMap(A, _with(b, angles, values), L, controls) for values in self._offsets(angles)]
+        return min(maps, key=lambda state_map: self.observation_errors(state_map, move).mean())
+
+    @cached_property
+    def _maps_of_the_model(self) -> list[StateMap]:
+        """The maps of states under which the model is its own image, for every symmetry of the square on the floor."""
+        model, turn = self.simulator.model, WORLD_MAPS["rot90"]
+        square = [np.linalg.matrix_power(turn, k) @ s for k in range(4) for s in (np.eye(3), WORLD_MAPS["x"])]
+        none = np.zeros((model.nu, model.nu))
+        return [state_map_of(model, match, none) for linear in square for match in matches(model, linear)]
+
+    def observation_errors(self, state_map: StateMap, move: Move) -> Floats:
+        """The largest |obs(g s) - g obs(s)| over the random states, for each entry."""
+        states, observations = self._samples
+        moved = []
+        for state in states:
+            self.simulator.set(state_map(state))
+            moved.append(self.simulator.observe())
+        return np.asarray(np.abs(np.array(moved) - move.observe(observations)).max(axis=0))
+
+    def _offsets(self, angles: list[int]) -> itertools.product[tuple[float, ...]]:
+        return itertools.product(_QUARTERS if len(angles) <= _MOST_ANGLES else (0.0,), repeat=len(angles))
+
+    def _complete(self, A: Floats, b: Floats, known_q: set[int], L: Floats, known_v: set[int]) -> list[int] | None:
+        """Let unseen positions move as their velocities and the reverse.
+
+        Returns:
+            The angles whose offset is open; None if the observation tells too little.
+        """
+        model, angles = self.simulator.model, []
+        dof_of = _paired_coordinates(model)
+        position_of = {d: q for q, d in dof_of.items()}
+        for q, d in dof_of.items():
+            if q not in known_q and d in known_v:
+                sources = np.flatnonzero(L[d]).tolist()
+                if not position_of.keys() >= set(sources):
+                    return None
+                for e in sources:
+                    A[q, position_of[e]] = L[d, e]
+                known_q.add(q)
+                if model.jnt_type[model.dof_jntid[d]] == mujoco.mjtJoint.mjJNT_HINGE:
+                    angles.append(q)
+            elif d not in known_v and q in known_q:
+                sources = np.flatnonzero(A[q]).tolist()
+                if not dof_of.keys() >= set(sources):
+                    return None
+                for p in sources:
+                    L[d, dof_of[p]] = A[q, p]
+                known_v.add(d)
+        return angles if len(known_q) == model.nq and len(known_v) == model.nv else None
+
+
+def _recognise(coordinates: Floats, observations: Floats) -> dict[int, Coordinate]:
+    """Which columns of observations are affine in one column of coordinates, to rounding."""
+    seen: dict[int, Coordinate] = {}
+    means, spread = observations.mean(axis=0), observations.std(axis=0)
+    for j, values in enumerate(coordinates.T):
+        centered = values - values.mean()
+        slopes = centered @ (observations - means) / (centered @ centered)
+        residual = np.abs(observations - means - np.outer(centered, slopes)).max(axis=0)
+        # Observations may be single precision.
+        fitting = np.flatnonzero((spread > 1e-6) & (residual < 1e-5 * spread))
+        if len(fitting):
+            i = int(fitting[0])
+            slope = float(slopes[i])
+            rounded = round(slope, 6)
+            seen[j] = Coordinate(i, float(means[i] - slope * values.mean()), rounded if rounded else slope)
+    return seen
+
+
+def _moves(seen: dict[int, Coordinate], rho: Floats, offset: Floats, size: int) -> tuple[Floats, Floats, set[int]]:
+    """The declared map, on those coordinates that are mapped to coordinates; and which those are."""
+    A, b, known = np.zeros((size, size)), np.zeros(size), set()
+    coordinate_of = {c.entry: j for j, c in seen.items()}
+    for j, own in seen.items():
+        sources = np.flatnonzero(rho[own.entry]).tolist()
+        if not all(s in coordinate_of for s in sources):
+            continue
+        constant = offset[own.entry] - own.constant
+        for s in sources:
+            other = seen[coordinate_of[s]]
+            A[j, coordinate_of[s]] = rho[own.entry, s] * other.slope / own.slope
+            constant += rho[own.entry, s] * other.constant
+        b[j] = constant / own.slope if abs(constant) > 1e-6 else 0.0
+        known.add(j)
+    return A, b, known
+
+
+def _paired_coordinates(model: mujoco.MjModel) -> dict[int, int]:
+    """Which position has which velocity as its rate: hinges, slides, and the places of free joints."""
+    pairs = {}
+    for j in range(model.njnt):
+        q, d = int(model.jnt_qposadr[j]), int(model.jnt_dofadr[j])
+        kind = model.jnt_type[j]
+        count = {mujoco.mjtJoint.mjJNT_FREE: 3, mujoco.mjtJoint.mjJNT_BALL: 0}.get(mujoco.mjtJoint(kind), 1)
+        pairs.update({q + i: d + i for i in range(count)})
+    return pairs
+
+
+def _with(b: Floats, indices: list[int], values: tuple[float, ...]) -> Floats:
+    changed = b.copy()
+    changed[indices] = values
+    return changed

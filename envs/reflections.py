@@ -1,0 +1,163 @@
+"""Reflections declared by name: which entries change places, and which change sign."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import gymnasium as gym
+
+from rpp_rl.envs.derivation.candidates import Deriving
+from rpp_rl.envs.derivation.layout import driven_joints
+from rpp_rl.envs.entries import Entries, declare
+from rpp_rl.errors import SymmetryError, UnknownNameError
+from rpp_rl.signed_permutation import SignedPermutation
+from rpp_rl.symmetry import Symmetry
+
+Entry = int | str
+Pair = tuple[Entry, Entry]
+_Form = tuple[str, str]
+_ITSELF: _Form = ("", "")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def reflection(
+    observation: int | Sequence[str],
+    action: int | Sequence[str],
+    *,
+    swap: Sequence[Pair] = (),
+    flip: Sequence[Entry] = (),
+    action_swap: Sequence[Pair] | None = None,
+    action_flip: Sequence[Entry] | None = None,
+    center: Mapping[str, float] = _NOTHING,
+    name: str = "mirror",
+    breaks: str = "",
+    source: str = "declared by hand",
+    driven: Mapping[str, str] = _NOTHING,
+) -> Symmetry:
+    """A reflection: pairs of entries change places, and the flipped ones change sign.
+
+    An entry that is in a pair and flipped does both; then its partner must be flipped too. A name stands for every
+    entry that is made of it: ``left_knee`` also for its velocity ``v_left_knee`` or ``qvel.left_knee``, its last action
+    ``previous_left_knee``, its sine ``sin(left_knee)`` and its past ``left_knee[t-1]``; cosines are never flipped.
+
+    Args:
+        observation: the names of the observation's entries, or their number.
+        action: the names of the action's entries, or their number.
+        swap: pairs of observation entries, by name or index.
+        flip: observation entries that change sign.
+        action_swap: pairs of action entries; where neither these nor `action_flip` are given, the names in `swap` and
+            `flip` count for the actions too.
+        action_flip: action entries that change sign.
+        center: by name, the values of entries on the mirror plane where these are not zero.
+        name: the name of the symmetry.
+        breaks: what breaks it, in words.
+        source: where the declaration comes from.
+        driven: for actions, by name, the joint that each drives and by whose name it may be called too.
+
+    Returns:
+        The symmetry, of group C2 with the generator ``mirror``.
+
+    Raises:
+        SymmetryError: if an entry is paired twice or the map is no reflection.
+        UnknownNameError: if an entry is not known.
+    """
+    names, action_names = _Names("observation", observation), _Names("action", action, driven)
+    if action_swap is None and action_flip is None:
+        action_swap = [pair for pair in swap if all(action_names.has(entry) for entry in pair)]
+        action_flip = [entry for entry in flip if action_names.has(entry)]
+        # A name may be one of actions alone.
+        swap = [pair for pair in swap if pair not in action_swap or any(names.has(entry) for entry in pair)]
+        flip = [entry for entry in flip if entry not in action_flip or names.has(entry)]
+    image = names.reflected(swap, flip)
+    action_image = action_names.reflected(action_swap or (), action_flip or ())
+    for entry in center:
+        if entry not in names.names:
+            raise UnknownNameError("observation entry", entry, names.names)
+    return declare(
+        name,
+        Entries(names.names, (image,)),
+        Entries(action_names.names, (action_image,)),
+        center=tuple(float(center.get(entry, 0.0)) for entry in names.names) if center else (),
+        breaks=breaks,
+        source=source,
+    )
+
+
+def reflection_by_joints(env: gym.Env[Any, Any], **declaration: Any) -> Symmetry:
+    """`reflection` with the names of entries and actions that a MuJoCo environment's model gives.
+
+    Raises:
+        SymmetryError: as `reflection`; also if it is no MuJoCo environment, for which entries must be named.
+    """
+    try:
+        deriving = Deriving(env)
+    except SymmetryError as error:
+        raise SymmetryError(f"{error}; without one, give the names of observation and action") from error
+    named = {"observation": deriving.observation_names, "action": deriving.action_names}
+    return reflection(**{**named, "driven": driven_joints(deriving.simulator.model), **declaration})
+
+
+class _Names:
+    """The entries of an observation or of an action."""
+
+    def __init__(self, what: str, entries: int | Sequence[str], aliases: Mapping[str, str] = _NOTHING) -> None:
+        self.what = what
+        self.size = entries if isinstance(entries, int) else len(entries)
+        self.names = () if isinstance(entries, int) else tuple(entries)
+        self.aliases = aliases
+
+    def has(self, entry: Entry) -> bool:
+        """Whether a name stands for any of the entries."""
+        return isinstance(entry, str) and bool(self._made_of(entry, components=True))
+
+    def reflected(self, swap: Sequence[Pair], flip: Sequence[Entry]) -> SignedPermutation:
+        """The reflection that exchanges the pairs and flips the signs."""
+        perm, sign = list(range(self.size)), [1] * self.size
+        given: set[frozenset[int]] = set()
+        for pair in swap:
+            ours, theirs = (self._indices(entry, components=True) for entry in pair)
+            if ours.keys() != theirs.keys():
+                odd = "NAME".join(min(ours.keys() ^ theirs.keys()))
+                raise SymmetryError(
+                    f"{self.what} entries {pair} cannot change places: only one of them has an entry {odd!r}"
+                )
+            for form, i in ours.items():
+                j = theirs[form]
+                # A pair that follows from another name may be given by its own names too.
+                again = form == _ITSELF and frozenset((i, j)) in given
+                if i == j or again or perm[i] not in (i, j) or perm[j] not in (i, j):
+                    raise SymmetryError(
+                        f"{self.what} entries {pair} cannot change places: each may be in one pair of two"
+                    )
+                perm[i], perm[j] = j, i
+                if form == _ITSELF:
+                    given.add(frozenset((i, j)))
+        for entry in flip:
+            for (before, _), i in self._indices(entry).items():
+                sign[i] = 1 if before.endswith("cos(") else -1
+        return SignedPermutation(tuple(perm), tuple(sign))
+
+    def _indices(self, entry: Entry, components: bool = False) -> dict[_Form, int]:
+        if isinstance(entry, int):
+            if not 0 <= entry < self.size:
+                raise SymmetryError(f"{self.what} entry {entry} does not exist; entries are 0 to {self.size - 1}")
+            return {_ITSELF: entry}
+        found = self._made_of(entry, components)
+        if not found:
+            raise UnknownNameError(f"{self.what} entry", entry, (*self.names, *self.aliases.values()))
+        return found
+
+    def _made_of(self, entry: str, components: bool) -> dict[_Form, int]:
+        """The entries that are made of a name, by what stands before and after it."""
+        ends = r"\.\w+|" if components else ""
+        pattern = re.compile(rf"((?:\w+[.(])*(?:(?:v|vel|previous|prev|last)_)?){re.escape(entry)}((?:{ends}[)\[]).*)?")
+        found: dict[_Form, int] = {}
+        for i, name in enumerate(self.names):
+            for alias in dict.fromkeys((name, self.aliases.get(name, name))):
+                match = pattern.fullmatch(alias)
+                if match:
+                    found[match[1], match[2] or ""] = i
+        return found

@@ -1,0 +1,25 @@
+"""Three small robots that are in no benchmark, as examples of how to bring one's own.
+
+Name them with this module in front, ``rpp_rl.envs.robots:Quadruped-v0``, or import it.
+"""
+
+import gymnasium as gym
+
+from rpp_rl.envs.derivation import Derived
+from rpp_rl.envs.registry import REGISTRY, register_wrapped
+from rpp_rl.envs.robots.robots import Biped, Crawler, Quadruped, Robot
+
+__all__ = ["Biped", "Crawler", "Quadruped", "Robot"]
+
+_ROBOTS = (
+    (Quadruped, Derived("both_mirrors", ("x", "y"))),
+    (Biped, Derived("sagittal", "y")),
+    (Crawler, Derived("sagittal", "y", "the model file: a heavier right hand and more damping in the left shoulder")),
+)
+
+for _robot, _derived in _ROBOTS:
+    _env_id = f"{_robot.__name__}-v0"
+    if _env_id not in gym.registry:
+        gym.register(_env_id, f"{_robot.__module__}:{_robot.__name__}", max_episode_steps=500)
+        REGISTRY.add(_env_id, _derived.name, _derived)
+        register_wrapped(_env_id)

@@ -1,0 +1,73 @@
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+import rpp_rl
+from rpp_rl.envs import REGISTRY
+from rpp_rl.representations import as_matrix
+
+BIPED = "rpp_rl.envs.robots:Biped-v0"
+
+
+@pytest.mark.parametrize(
+    ("env_id", "reflection"), [("Ant-v5", "y"), ("Pusher-v5", "y"), ("Reacher-v5", "y"), (BIPED, "y")]
+)
+def test_the_file_declares_what_was_derived(main, tmp_path, env_id, reflection):
+    code, out, _ = main("new-symmetry", env_id, "--reflection", reflection, "--out", "mirror.yaml")
+    assert code == 0
+    assert "audit" in out
+    read, declared = rpp_rl.make(env_id, str(tmp_path / "mirror.yaml")).symmetry, REGISTRY.get(env_id)
+    for one, other in ((read.observation, declared.observation), (read.action, declared.action)):
+        assert np.array_equal(as_matrix(one.images[0]), as_matrix(other.images[0]))
+    np.testing.assert_allclose(read.center or 0, declared.center or 0)
+
+
+def test_what_cannot_be_derived_is_marked_and_refused_until_it_is_settled(main, tmp_path):
+    assert main("new-symmetry", "Pendulum-v1")[0] == 0
+    path = tmp_path / "Pendulum-v1.yaml"
+    data = yaml.safe_load(path.read_text())
+    assert data["unknown"] == ["obs[0]", "obs[1]", "obs[2]", "act[0]"]
+    code, _, err = main("train", "--env", "Pendulum-v1", "--symmetry", path, "-n", "10")
+    assert code == 2
+    assert "still unknown how obs[0]" in err
+    del data["unknown"]
+    path.write_text(yaml.safe_dump({**data, "flip": ["obs[1]", "obs[2]"], "action_flip": ["act[0]"]}))
+    assert rpp_rl.make("Pendulum-v1", str(path)).symmetry.action.images[0].sign == (-1,)
+
+
+def test_a_file_is_never_overwritten(main, tmp_path):
+    (tmp_path / "Pendulum-v1.yaml").write_text("mine")
+    code, _, err = main("new-symmetry", "Pendulum-v1")
+    assert code == 2
+    assert "is not overwritten" in err
+    assert (tmp_path / "Pendulum-v1.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("new-symmetry", "Walker2d-v5", "--out", "nowhere/x.yaml"), "there is no folder nowhere"),
+        (("new-symmetry", "Walkr2d-v5"), "did you mean"),
+        (("new-symmetry", "Ant-v5", "--reflection", "rot90"), "no reflection of entries"),
+        (("new-symmetry", "Ant-v5", "--reflection", "q"), "unknown reflection 'q'"),
+        (("symmetries", "--derive"), "needs an environment"),
+        (("symmetries", "Ant-v5", "--reflection", "y"), "belong to --derive"),
+        (("symmetries", "Humanoid-v5", "--derive", "--reflection", "x"), "has no symmetry under 'x'"),
+    ],
+)
+def test_bad_input(main, tmp_path, arguments, message):
+    code, _, err = main(*arguments)
+    assert code == 2
+    assert message in err
+    assert not list(tmp_path.glob("*.yaml"))
+
+
+def test_derive_prints_what_there_is_and_says_what_there_is_not(main):
+    code, out, err = main("symmetries", "rpp_rl.envs.robots:Quadruped-v0", "--derive")
+    assert code == 0
+    assert "front_left_roll" in out
+    assert "no symmetry under 'rot90'" in err
+    found = json.loads(main("symmetries", "Ant-v5", "--derive", "--reflection", "rot90,y", "--json")[1])
+    assert [g["name"] for g in found[0]["generators"]] == ["turn", "mirror"]
