@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rpp_rl.envs import REGISTRY, audit
-from rpp_rl.envs.reports import GeneratorAudit, SymmetryAudit
-from rpp_rl.envs.verdicts import THRESHOLDS, Verdict
+from rpp_rl.envs.auditing.reports import GeneratorAudit, SymmetryAudit
+from rpp_rl.envs.auditing.verdicts import THRESHOLDS, Verdict
 from rpp_rl.scripts.tasks import say_simulator_warnings_once
 
 STATES = 1000

@@ -20,7 +20,7 @@ from rpp_rl.envs.derivation.bodies import matches
 from rpp_rl.envs.derivation.isometry import WORLD_MAPS
 from rpp_rl.envs.derivation.states import state_map_of
 from rpp_rl.envs.simulator import Floats, Simulator, State
-from rpp_rl.envs.state_map import Move, StateMap
+from rpp_rl.envs.state_map import Move, StateMap, activation_map
 
 # Random states with which coordinates are recognised, and with which the observation map is measured.
 _STATES = 12
@@ -89,9 +89,11 @@ class Lifting:
             controls = move.action
         angles = self._complete(A, b, known_q, L, known_v)
         if angles is None:
-            maps = [replace(state_map, controls=controls) for state_map in self._maps_of_the_model]
+            maps = self._maps_of_the_model
         else:
             maps = [StateMap(A, _with(b, angles, values), L, controls) for values in self._offsets(angles)]
+        activations = activation_map(self.simulator.model, controls)
+        maps = [replace(state_map, controls=controls, activations=activations) for state_map in maps]
         return min(maps, key=lambda state_map: self.observation_errors(state_map, move).mean())
 
     @cached_property

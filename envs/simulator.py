@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import gymnasium as gym
@@ -29,12 +29,14 @@ class State:
         qvel: generalised velocities, shape (nv,).
         ctrl: the controls of the last step, which observations of actuator forces hold; shape (nu,).
         warmstart: the accelerations with which the constraint solver starts, shape (nv,).
+        act: the activations of actuators that have dynamics, shape (na,); empty for zeros.
     """
 
     qpos: Floats
     qvel: Floats
     ctrl: Floats
     warmstart: Floats
+    act: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Simulator:
     def state(self) -> State:
         """The present state."""
         d = self.data
-        return State(d.qpos.copy(), d.qvel.copy(), d.ctrl.copy(), d.qacc_warmstart.copy())
+        return State(d.qpos.copy(), d.qvel.copy(), d.ctrl.copy(), d.qacc_warmstart.copy(), d.act.copy())
 
     def set(self, state: State) -> None:
         """Set a state afresh, so that nothing of an earlier one is left.
@@ -122,6 +124,8 @@ class Simulator:
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[:], self.data.qvel[:] = state.qpos, state.qvel
         self.data.ctrl[:], self.data.qacc_warmstart[:] = state.ctrl, state.warmstart
+        if state.act.size:
+            self.data.act[:] = state.act
         mujoco.mj_forward(self.model, self.data)
 
     def observe(self) -> Floats:

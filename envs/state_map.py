@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
 
 from rpp_rl.envs.simulator import Floats, State
 from rpp_rl.symmetry import Symmetry
@@ -10,19 +13,21 @@ from rpp_rl.symmetry import Symmetry
 
 @dataclass(frozen=True, eq=False)
 class StateMap:
-    """qpos -> A qpos + b, qvel -> L qvel, ctrl -> C ctrl; the warm start moves as velocities do.
+    """qpos -> A qpos + b, qvel -> L qvel, ctrl -> C ctrl, act -> D act; the warm start moves as velocities do.
 
     Attributes:
         positions: A, shape (nq, nq).
         offsets: b, shape (nq,).
         velocities: L, shape (nv, nv).
         controls: C, shape (nu, nu).
+        activations: D, shape (na, na); see `activation_map`.
     """
 
     positions: Floats
     offsets: Floats
     velocities: Floats
     controls: Floats
+    activations: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __call__(self, state: State) -> State:
         """The moved state."""
@@ -31,7 +36,19 @@ class StateMap:
             self.velocities @ state.qvel,
             self.controls @ state.ctrl,
             self.velocities @ state.warmstart,
+            self.activations @ state.act if self.activations.size else state.act,
         )
+
+
+def activation_map(model: mujoco.MjModel, controls: Floats) -> Floats:
+    """D of act -> D act: activations move as the controls of their actuators do."""
+    actuators = [i for i in range(model.nu) if model.actuator_actadr[i] >= 0 and model.actuator_actnum[i] == 1]
+    if len(actuators) != model.na:
+        return np.zeros((0, 0))
+    places = [int(model.actuator_actadr[i]) for i in actuators]
+    activations = np.zeros((model.na, model.na))
+    activations[np.ix_(places, places)] = controls[np.ix_(actuators, actuators)]
+    return activations
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.scripts.settings import key_values
 
 if TYPE_CHECKING:
-    from rpp_rl.envs.reports import GeneratorAudit, SymmetryAudit
-    from rpp_rl.envs.rollouts import Policy
+    from rpp_rl.envs.auditing.reports import GeneratorAudit, SymmetryAudit
+    from rpp_rl.envs.auditing.rollouts import Policy
 
 _QUICK_STATES = 100
 
@@ -49,8 +49,8 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
 
     from rpp_rl.envs import REGISTRY
     from rpp_rl.envs.auditing import audit as audit_symmetry
+    from rpp_rl.envs.auditing.verdicts import THRESHOLDS
     from rpp_rl.envs.registry import base_id
-    from rpp_rl.envs.verdicts import THRESHOLDS
     from rpp_rl.envs.wrapper import make_plain
     from rpp_rl.scripts.tasks import make_checked
 

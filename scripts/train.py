@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
     from rpp_rl.agents import RPPSAC
-    from rpp_rl.envs.reports import SymmetryAudit
+    from rpp_rl.envs.auditing.reports import SymmetryAudit
     from rpp_rl.scripts.run_folder import RunFolder
 
 EVALUATION_SEED = 10_000  # added to the run's seed, so that evaluation never meets a training episode

@@ -13,11 +13,11 @@ import rpp_rl
 from rpp_rl import Representation, SignedPermutation
 from rpp_rl.envs import REGISTRY, audit
 from rpp_rl.envs.auditing import QUICK
+from rpp_rl.envs.auditing.rollouts import relative_error, samples
+from rpp_rl.envs.auditing.verdicts import Verdict
 from rpp_rl.envs.lifting import Lifting
-from rpp_rl.envs.rollouts import relative_error, samples
 from rpp_rl.envs.simulator import Simulator
 from rpp_rl.envs.state_map import Move
-from rpp_rl.envs.verdicts import Verdict
 from rpp_rl.errors import SymmetryError, UnknownNameError
 
 # The verdict, and what is known to be unequal in the model: kinds and one of the names.

@@ -9,6 +9,7 @@ import pytest
 from helpers.by_hand import BY_HAND
 
 from rpp_rl.envs import audit, derive_symmetries, derive_symmetry, robots
+from rpp_rl.envs.auditing.verdicts import Verdict
 from rpp_rl.errors import RPPError, SymmetryError
 from rpp_rl.representations import as_matrix
 
@@ -202,3 +203,30 @@ def test_muscles_of_one_joint_change_places(tmp_path):
     symmetry = derive_symmetry(Pulled(), "y")
     assert (symmetry.action.images[0].perm, symmetry.action.images[0].sign) == ((1, 0), (1, 1))
     assert symmetry.observation.images[0].sign == (-1, -1)
+
+
+def test_a_tilted_joint_is_named_and_no_other():
+    env = made("rpp_rl.envs.robots:Crawler-v0")
+    symmetry = derive_symmetry(env, "y")
+    model = env.unwrapped.model
+    model.jnt_axis[model.joint("left_elbow").id] = [0.0, np.sin(0.1), np.cos(0.1)]
+    (g,) = audit(env, symmetry, 30).generators
+    (tilted,) = (u for u in g.unequal if u.kind == "axis")
+    assert tilted.names == ("left_elbow", "right_elbow")
+    # Nor is the derivation thrown off by a small tilt.
+    assert same_maps(derive_symmetry(env, "y"), symmetry)
+
+
+def test_the_activations_of_slow_actuators_are_mirrored_too(tmp_path):
+    text = Path(robots.__file__).with_name("quadruped.xml").read_text()
+    path = tmp_path / "slow.xml"
+    slow = '<general dyntype="filter" dynprm="0.1" ctrllimited="true" ctrlrange="-1 1" joint='
+    path.write_text(text.replace("<motor joint=", slow))
+
+    class Slow(robots.Quadruped):
+        model_file = str(path)
+
+    env = Slow()
+    (g,) = audit(env, derive_symmetry(env, "y"), 60).generators
+    assert env.unwrapped.model.na == 12
+    assert g.verdict == Verdict.EXACT

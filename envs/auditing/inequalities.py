@@ -51,6 +51,8 @@ def inequalities(simulator: Simulator, move: Move, state_map: StateMap, states: 
         found += _actuators(model, move)
     rotation, lengths = _world(simulator, state_map, bodies, states)
     found += [Inequality("geometry", _names(model.body, pair), (0.0, off)) for pair, off in lengths if off > 1e-5]
+    if rotation is not None:
+        found += _axes(simulator, state_map, rotation)
     gravity = model.opt.gravity
     if rotation is not None and not _equal(rotation @ gravity, gravity):
         moved = rotation @ gravity
@@ -181,6 +183,23 @@ def _world(
         # No isometry is near: this is no mirror of space, and neither gravity nor geometry can be judged by it.
         return None, []
     return rotation, [((b, c), float(m)) for b, c, m in zip(bodies, images, missed, strict=True)]
+
+
+def _axes(simulator: Simulator, state_map: StateMap, rotation: Floats) -> Iterator[Inequality]:
+    """Joints whose axis is tilted against the image of their partner's, in the reference configuration."""
+    model, axes = simulator.model, []
+    still = np.zeros(model.nv)
+    reference = State(model.qpos0.copy(), still, np.zeros(model.nu), still)
+    for state in (reference, state_map(reference)):
+        simulator.set(state)
+        axes.append(simulator.data.xaxis.copy())
+    for d, e, sign in _single(state_map.velocities):
+        j, k = int(model.dof_jntid[d]), int(model.dof_jntid[e])
+        kind = mujoco.mjtJoint(model.jnt_type[j])
+        if kind not in _SCALAR or d > e:
+            continue
+        hinge = np.linalg.det(rotation) if kind == mujoco.mjtJoint.mjJNT_HINGE else 1.0
+        yield from _differ("axis", _names(model.joint, (j, k)), axes[1][j], sign * hinge * rotation @ axes[0][k])
 
 
 def _isometry(x: Floats, y: Floats) -> tuple[Floats, Floats]:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import mujoco
 
-from rpp_rl.envs.inequalities import Inequality
-from rpp_rl.envs.rollouts import Sample, transitions
+from rpp_rl.envs.auditing.inequalities import Inequality
+from rpp_rl.envs.auditing.rollouts import Sample, transitions
 from rpp_rl.envs.simulator import Simulator
 from rpp_rl.envs.state_map import Move, StateMap
 

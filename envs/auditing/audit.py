@@ -9,13 +9,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from rpp_rl.envs import verdicts
-from rpp_rl.envs.inequalities import inequalities
+from rpp_rl.envs.auditing import verdicts
+from rpp_rl.envs.auditing.inequalities import inequalities
+from rpp_rl.envs.auditing.negative_control import Control, negative_control
+from rpp_rl.envs.auditing.repair import error_shares
+from rpp_rl.envs.auditing.reports import GeneratorAudit, SymmetryAudit
+from rpp_rl.envs.auditing.rollouts import Policy, Sample, Transitions, divergence, samples, transitions
 from rpp_rl.envs.lifting import Lifting
-from rpp_rl.envs.negative_control import Control, negative_control
-from rpp_rl.envs.repair import error_shares
-from rpp_rl.envs.reports import GeneratorAudit, SymmetryAudit
-from rpp_rl.envs.rollouts import Policy, Sample, Transitions, divergence, samples, transitions
 from rpp_rl.envs.simulator import Floats, Simulator
 from rpp_rl.envs.state_map import Move
 from rpp_rl.envs.wrapper import make_plain, resolve

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rpp_rl.envs import verdicts
-from rpp_rl.envs.inequalities import Inequality
-from rpp_rl.envs.verdicts import Verdict
+from rpp_rl.envs.auditing import verdicts
+from rpp_rl.envs.auditing.inequalities import Inequality
+from rpp_rl.envs.auditing.verdicts import Verdict
 from rpp_rl.symmetry import Symmetry
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rpp_rl.envs.auditing.rollouts import Sample, Transitions, transitions
 from rpp_rl.envs.lifting import Lifting
-from rpp_rl.envs.rollouts import Sample, Transitions, transitions
 from rpp_rl.envs.simulator import Floats
 from rpp_rl.envs.state_map import Move, StateMap
 
