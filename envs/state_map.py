@@ -36,7 +36,7 @@ class StateMap:
             self.velocities @ state.qvel,
             self.controls @ state.ctrl,
             self.velocities @ state.warmstart,
-            self.activations @ state.act if self.activations.size else state.act,
+            self.activations @ state.act if self.activations.size and state.act.size else state.act,
         )
 
 
