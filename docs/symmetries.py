@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import rpp_rl.envs.robots  # noqa: F401, registers the example robots
 from rpp_rl.envs import REGISTRY, audit
 from rpp_rl.envs.auditing.reports import GeneratorAudit, SymmetryAudit
 from rpp_rl.envs.auditing.verdicts import THRESHOLDS, Verdict

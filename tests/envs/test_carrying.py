@@ -51,6 +51,7 @@ LAWS = {
     ),
     "delay": lambda env: wrappers.DelayObservation(env, 2),
     "rescaled": lambda env: wrappers.RescaleObservation(env, np.float32(-1), np.float32(1)),
+    "rescaled to [0, 1]": lambda env: wrappers.RescaleObservation(env, np.float32(0), np.float32(1)),
     "rescaled action": lambda env: wrappers.RescaleAction(env, -2.0, 2.0),
     "clipped": wrappers.ClipAction,
     "float": lambda env: wrappers.DtypeObservation(env, np.float64),
@@ -91,6 +92,7 @@ UNEVEN = np.array([-1.0, -2.0, -1.0, -1.0], dtype=np.float32)
     ("wrap", "message"),
     [
         (wrappers.NormalizeObservation, "NormalizeObservation.*SymmetricVecNormalize"),
+        (lambda env: wrappers.MaxAndSkipObservation(env, 2), "MaxAndSkipObservation"),
         (Doubled, "cannot be carried through Doubled"),
         (lambda env: wrappers.TransformObservation(env, np.cos, env.observation_space), "TransformObservation"),
         (lambda env: wrappers.RescaleObservation(env, UNEVEN, -UNEVEN), "RescaleObservation breaks"),

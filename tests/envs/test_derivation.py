@@ -136,6 +136,36 @@ def test_several_maps_are_told_and_the_moving_one_comes_first():
     assert np.array_equal(as_matrix(identity_last[1].observation.images[0]), np.eye(17))
 
 
+def test_of_several_maps_the_audit_chooses(tmp_path):
+    """Two pairs of legs stand in one place each; c and d differ in damping, so only a and b are images."""
+    legs = "".join(
+        f'<body pos="{x} 0 0"><joint name="{name}" axis="0 1 0" damping="{damping}"/>'
+        '<geom type="capsule" fromto="0 0 0 0 0 -0.3" size="0.03" contype="0"/></body>'
+        for name, x, damping in (("a", 0.2, 0.1), ("b", 0.2, 0.1), ("c", -0.2, 0.1), ("d", -0.2, 2.0))
+    )
+    path = tmp_path / "legs.xml"
+    path.write_text(
+        f"""<mujoco><option timestep="0.005"/><default><motor ctrlrange="-1 1"/></default><worldbody>
+        <body pos="0 0 1"><joint name="pitch" axis="0 1 0" damping="0.1"/>
+        <geom type="box" size="0.3 0.1 0.05" contype="0"/>{legs}</body></worldbody><actuator>
+        <motor joint="a"/><motor joint="b"/><motor joint="c"/><motor joint="d"/></actuator></mujoco>"""
+    )
+
+    class Legs(robots.Robot):
+        model_file = str(path)
+
+        def _get_obs(self):
+            return np.concatenate([self.data.qpos, self.data.qvel])
+
+        def step(self, action):
+            self.do_simulation(action, self.frame_skip)
+            return self._get_obs(), 0.0, False, False, {}
+
+    found = derive_symmetries(Legs(), "y")
+    assert found[0].action.images[0].perm == (1, 0, 2, 3)
+    assert len(found) == 4
+
+
 @pytest.mark.parametrize(
     ("env_id", "reflection", "message"),
     [
