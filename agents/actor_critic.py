@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -10,12 +11,15 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor
 from torch import Tensor, nn
+from torch.nn import functional
 
 from rpp_rl.errors import NetworkError
 from rpp_rl.layers import EquivariantLinear
-from rpp_rl.networks import MLP, merged, network_class, standard_inputs
+from rpp_rl.networks import network_class, standard_inputs
 from rpp_rl.representations import Representation, trivial_representation
 from rpp_rl.symmetry import Symmetry
+
+Function = Callable[[Tensor], Tensor]
 
 
 class SymmetricActor(Actor):
@@ -50,22 +54,26 @@ class SymmetricActor(Actor):
         for head in (self.mu, self.log_std):
             if isinstance(head, EquivariantLinear):
                 head.correct_for(hidden)
-        self._merged: tuple[tuple[int, ...], nn.Module, nn.Module, nn.Module] | None = None
+        self._merged: tuple[tuple[int, ...], list[Function], Function, Function] | None = None
 
     def get_action_dist_params(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Mean and log-std; from merged weights where nothing is learnt, since acting is one observation at a time."""
         if self.training or torch.is_grad_enabled():
             return super().get_action_dist_params(obs)
-        latent_pi, mu, log_std = self._merged_networks()
-        latent = latent_pi(self.extract_features(obs, self.features_extractor))
+        trunk, mu, log_std = self._merged_layers()
+        latent = self.extract_features(obs, self.features_extractor)
+        for layer in trunk:
+            latent = layer(latent)
         return mu(latent), log_std(latent).clamp(LOG_STD_MIN, LOG_STD_MAX), {}
 
-    def _merged_networks(self) -> tuple[nn.Module, nn.Module, nn.Module]:
-        """Plain networks that compute the same, made anew when a parameter was written to or moved."""
+    def _merged_layers(self) -> tuple[list[Function], Function, Function]:
+        """Functions of merged weights that compute the same, made anew when a parameter was written to or moved."""
         state = tuple(number for p in self.parameters() for number in (p.data_ptr(), p._version))
         if self._merged is None or self._merged[0] != state:
-            trunk, log_std = cast(MLP, self.latent_pi), cast(nn.Module, self.log_std)
-            self._merged = (state, trunk.merged(), merged(self.mu), merged(log_std))
+            with torch.no_grad():
+                trunk = [_merged_layer(layer) for layer in self.latent_pi]
+                heads = [_merged_layer(cast(nn.Module, head)) for head in (self.mu, self.log_std)]
+            self._merged = (state, trunk, heads[0], heads[1])
         return self._merged[1:]
 
 
@@ -103,6 +111,13 @@ class SymmetricCritic(ContinuousCritic):
         ]
         for i, q_network in enumerate(self.q_networks):
             setattr(self, f"qf{i}", q_network)
+
+
+def _merged_layer(layer: nn.Module) -> Function:
+    if not isinstance(layer, EquivariantLinear):
+        return layer
+    weight, bias = layer.merged()
+    return lambda x: functional.linear(x, weight, bias)
 
 
 def _need_flat_features(features_extractor: nn.Module) -> None:

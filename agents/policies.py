@@ -135,7 +135,14 @@ class RPPPolicy(SACPolicy):
         for group in groups:
             # A features extractor shared with the actor is not the critic's to optimise.
             group["params"] = [p for p in group["params"] if p in optimised]
-        return self.optimizer_class(groups, lr=learning_rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
+        kwargs = dict(self.optimizer_kwargs)
+        if self.optimizer_class in (torch.optim.Adam, torch.optim.AdamW) and not kwargs.keys() & {"fused", "foreach"}:
+            # One pass over all parameters instead of a dozen small operations on each.
+            kwargs["fused"] = self.device.type in ("cpu", "cuda")
+        made = self.optimizer_class(groups, lr=learning_rate, **kwargs)  # type: ignore[call-arg]
+        # A fused step does not count as a write to its parameters, on which merged weights rely.
+        made.register_step_post_hook(_count_as_written)
+        return made
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
@@ -151,6 +158,10 @@ class RPPPolicy(SACPolicy):
             for pathway in PATHWAYS_OF[self.kinds[name]]:
                 data[f"{name}_{pathway}_wd"] = prior.strength(pathway)
         return data
+
+
+def _count_as_written(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    torch.autograd.graph.increment_version([p for group in optimizer.param_groups for p in group["params"]])
 
 
 class EquivariantPolicy(RPPPolicy):

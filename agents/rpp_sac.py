@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -19,6 +20,7 @@ from rpp_rl.agents.callbacks import FiniteCheck
 from rpp_rl.agents.carried_symmetry import symmetry_of
 from rpp_rl.agents.normalize import SymmetricVecNormalize
 from rpp_rl.agents.policies import EquivariantPolicy, MlpPolicy, RPPPolicy
+from rpp_rl.agents.update import FastUpdate, Losses, Temperature, mean_losses
 from rpp_rl.errors import NetworkError, SymmetryError
 from rpp_rl.symmetry import Symmetry
 
@@ -76,8 +78,11 @@ class RPPSAC(SAC):
         critic_equiv_wd: float | None = None,
         critic_basic_wd: float | None = None,
         residual_init_scale: float | None = None,
+        fast_update: bool = True,
         **kwargs: Any,
     ) -> None:
+        self.fast_update = fast_update
+        self._update: FastUpdate | None = None
         arguments = inspect.signature(SAC).bind(policy, env, *args, **kwargs).arguments
         if arguments.get("use_sde"):
             raise NetworkError("RPPSAC has no gSDE, whose noise has no symmetry; leave use_sde=False, or use SAC")
@@ -108,6 +113,54 @@ class RPPSAC(SAC):
                 "(VecNormalize(..., norm_obs=False))",
                 stacklevel=3,
             )
+
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """Take gradient steps on minibatches: `SAC.train`, by `FastUpdate` where it knows the networks.
+
+        Args:
+            gradient_steps: how many.
+            batch_size: rows of each minibatch.
+        """
+        update = self._update_for(batch_size)
+        if update is None:
+            super().train(gradient_steps, batch_size)
+            return
+        self.policy.set_training_mode(True)
+        optimizers = [self.actor.optimizer, self.critic.optimizer]
+        if self.ent_coef_optimizer is not None:
+            optimizers.append(self.ent_coef_optimizer)
+        self._update_learning_rate(optimizers)
+        temperature = Temperature(
+            getattr(self, "ent_coef_tensor", None),
+            self.log_ent_coef,
+            self.ent_coef_optimizer,
+            float(self.target_entropy),
+        )
+        losses: list[Losses] = []
+        for i in range(gradient_steps):
+            data = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
+            discounts = getattr(data, "discounts", None)
+            tau = self.tau if i % self.target_update_interval == 0 else 0.0
+            losses.append(update.step(data, self.gamma if discounts is None else discounts, temperature, tau))
+        self._n_updates += gradient_steps
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name, value in mean_losses(losses).items():
+            self.logger.record(f"train/{name}", value)
+
+    def _update_for(self, batch_size: int) -> FastUpdate | None:
+        """The fast update for minibatches of a size; None where stable-baselines3's own must do."""
+        if not self.fast_update:
+            return None
+        if self._update is None or self._update.batch_size != batch_size or not self._update.is_current:
+            try:
+                self._update = FastUpdate(self.policy, batch_size)
+            except NetworkError as error:
+                logging.getLogger(__name__).warning("%s; stable-baselines3's own gradient step is used", error)
+                self.fast_update, self._update = False, None
+        return self._update
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_update"]
 
     def _breaking_normalizer(self) -> str | None:
         """The name of a wrapper that normalises observations entry by entry."""

@@ -1,0 +1,116 @@
+"""Networks as chains of merged weights: assembled from their pathways once per change, and differentiated by hand.
+
+A layer y = x (A + B)^T + (a + b) meets its inputs as one dense matrix. The gradient of that matrix is that of B, and,
+summed over each orbit of entries, that of the coefficients of A.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rpp_rl.assembly import OrbitAssembly
+from rpp_rl.errors import NetworkError
+from rpp_rl.layers import EquivariantLinear, RPPLinear
+
+
+class Pathway:
+    """The coefficients of one equivariant weight or bias, and the matrix that they span.
+
+    Args:
+        beta: the coefficients; its `grad` is set to a tensor that `differentiate` writes.
+        assembly: from coefficients to the matrix.
+    """
+
+    def __init__(self, beta: nn.Parameter, assembly: OrbitAssembly) -> None:
+        self.beta = beta
+        self.orbit, self.coefficient = assembly.orbit, assembly.coefficient.flatten()
+        self.shape = assembly.shape
+        self.gradient = torch.zeros_like(beta)
+        beta.grad = self.gradient
+        # The entries of each orbit side by side, filled up with a place that holds zero.
+        members, weights = _members(self.orbit, self.coefficient, assembly.rank)
+        self.members, self.weights = members, weights
+        self._gathered = torch.zeros_like(weights)
+        self._padded = torch.zeros(len(self.orbit) + 1, dtype=beta.dtype, device=beta.device)
+
+    def assemble(self, out: Tensor) -> None:
+        """Write the matrix into `out`."""
+        flat = out.view(-1)
+        torch.index_select(self.beta.detach(), 0, self.orbit, out=flat)
+        flat.mul_(self.coefficient)
+
+    def differentiate(self, gradient: Tensor) -> None:
+        """Write the gradient of the coefficients, given that of the matrix."""
+        self._padded[:-1] = gradient.reshape(-1)
+        torch.index_select(self._padded, 0, self.members.view(-1), out=self._gathered.view(-1))
+        torch.sum(self._gathered.mul_(self.weights), dim=1, out=self.gradient)
+
+
+def _members(orbit: Tensor, coefficient: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """For each orbit its entries and their coefficients, shape (rank, size of the largest)."""
+    used = torch.nonzero(coefficient).flatten()
+    order = used[torch.argsort(orbit[used], stable=True)]
+    counts = torch.bincount(orbit[used], minlength=rank)
+    place = torch.arange(len(order), device=orbit.device) - (counts.cumsum(0) - counts)[orbit[order]]
+    members = torch.full((rank, int(counts.max()) if rank else 0), len(orbit), device=orbit.device)
+    weights = torch.zeros(members.shape, dtype=coefficient.dtype, device=orbit.device)
+    members[orbit[order], place] = order
+    weights[orbit[order], place] = coefficient[order]
+    return members, weights
+
+
+class MergedLayer:
+    """One linear layer: its merged weight and bias, and their gradients.
+
+    Args:
+        layer: an `nn.Linear`, `EquivariantLinear` or `RPPLinear`, with a bias.
+
+    Raises:
+        NetworkError: for any other layer, or an equivariant one whose basis is no signed permutation's.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.pathways: list[tuple[Pathway, Tensor, Tensor]] = []
+        self.residuals: list[tuple[Tensor, Tensor]] = []
+        if isinstance(layer, EquivariantLinear):
+            self._of_pathways(layer)
+        elif type(layer) is nn.Linear and layer.bias is not None:
+            self.weight, self.bias = layer.weight.detach(), layer.bias.detach()
+            self.weight_gradient, self.bias_gradient = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
+            layer.weight.grad, layer.bias.grad = self.weight_gradient, self.bias_gradient
+        else:
+            raise NetworkError(f"the fast update does not know the layer {type(layer).__name__}")
+
+    def _of_pathways(self, layer: EquivariantLinear) -> None:
+        assemblies = (layer.assemble_weight, layer.assemble_bias)
+        if layer.bias_equiv is None or not all(isinstance(a, OrbitAssembly) for a in assemblies):
+            raise NetworkError("the fast update knows equivariant layers of signed permutations only")
+        like = layer.weight_equiv
+        self.weight = torch.zeros(layer.out_features, layer.in_features, dtype=like.dtype, device=like.device)
+        self.bias = torch.zeros(layer.out_features, dtype=like.dtype, device=like.device)
+        self.weight_gradient, self.bias_gradient = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
+        for beta, assembly, merged, gradient in (
+            (layer.weight_equiv, layer.assemble_weight, self.weight, self.weight_gradient),
+            (layer.bias_equiv, layer.assemble_bias, self.bias, self.bias_gradient),
+        ):
+            if beta.numel():
+                self.pathways.append((Pathway(beta, assembly), merged, gradient))  # type: ignore[arg-type]
+            else:
+                beta.grad = torch.zeros_like(beta)
+        if isinstance(layer, RPPLinear) and layer.bias_basic is not None:
+            # The residual's gradient is that of the merged weight itself.
+            layer.weight_basic.grad, layer.bias_basic.grad = self.weight_gradient, self.bias_gradient
+            self.residuals = [(layer.weight_basic.detach(), self.weight), (layer.bias_basic.detach(), self.bias)]
+
+    def assemble(self) -> None:
+        """Merge the pathways."""
+        for pathway, merged, _ in self.pathways:
+            pathway.assemble(merged)
+        for residual, merged in self.residuals:
+            merged.add_(residual)
+
+    def differentiate(self) -> None:
+        """Write the gradients of the pathways, given those of the merged weight and bias."""
+        for pathway, _, gradient in self.pathways:
+            pathway.differentiate(gradient)

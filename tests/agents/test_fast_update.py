@@ -1,0 +1,144 @@
+"""The fast gradient step against stable-baselines3's own: same minibatches, same noise, same parameters."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from helpers.tasks import bicycle
+from stable_baselines3 import SAC
+from stable_baselines3.common.logger import configure
+from torch import nn
+
+import rpp_rl
+from rpp_rl.agents import RPPSAC
+
+TASKS = {
+    "bicycle": bicycle,
+    "pusher": lambda: rpp_rl.make("Pusher-v5"),
+    "reacher": lambda: rpp_rl.make("Reacher-v5", "dihedral"),
+}
+
+
+def twins(policy, task="bicycle", **kwargs):
+    """Two agents with the same parameters and buffers, one of which takes stable-baselines3's own steps."""
+    kwargs = {"policy_kwargs": {"net_arch": [32, 16]}, **kwargs}
+    agents = []
+    for fast in (True, False):
+        agent = RPPSAC(policy, TASKS[task](), learning_starts=60, buffer_size=200, seed=1, fast_update=fast, **kwargs)
+        agent.learn(60)
+        agents.append(agent)
+    one, other = agents
+    other.set_parameters(copy.deepcopy(one.get_parameters()))
+    return one, other
+
+
+def logged(agent):
+    return {k: v for k, v in agent.logger.name_to_value.items() if k.startswith("train/")}
+
+
+def assert_equal_after(one, other, steps, rtol=1e-5, loss_rtol=1e-5, **kwargs):
+    for agent in (one, other):
+        agent.set_logger(configure(format_strings=[]))
+        torch.manual_seed(7)
+        np.random.seed(7)
+        agent.train(steps, **kwargs)
+    for name, value in logged(other).items():
+        assert logged(one)[name] == pytest.approx(value, rel=loss_rtol, abs=1e-5), name
+    mine, theirs = one.get_parameters()["policy"], other.get_parameters()["policy"]
+    for name, value in theirs.items():
+        if not value.numel():
+            continue
+        # Adam moves a parameter by the learning rate, 3e-4, however small it and its gradient are.
+        scale = value.abs().max().clamp(min=0.02)
+        assert ((mine[name] - value).abs().max() / scale).item() < rtol, name
+    if one.log_ent_coef is not None:
+        torch.testing.assert_close(one.log_ent_coef, other.log_ent_coef, rtol=1e-5, atol=1e-7)
+
+
+CASES = [
+    ("MlpPolicy", {}),
+    ("RPPPolicy", {}),
+    ("EquivariantPolicy", {}),
+    ("RPPPolicy", {"critic": "mlp"}),
+    ("RPPPolicy", {"actor": "equivariant", "critic_basic_wd": 1e-2, "actor_equiv_wd": 1e-2}),
+    ("MlpPolicy", {"policy_kwargs": {"net_arch": {"pi": [16], "qf": [24, 24, 24]}, "n_critics": 3}}),
+    ("RPPPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.Tanh, "n_critics": 1}}),
+    ("RPPPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.ELU}}),
+    ("MlpPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.LeakyReLU}}),
+    ("RPPPolicy", {"ent_coef": 0.2}),
+    ("RPPPolicy", {"target_update_interval": 3, "tau": 0.3}),
+]
+
+
+@pytest.mark.parametrize(("policy", "options"), CASES)
+def test_one_step_is_stable_baselines3s_own(policy, options):
+    one, other = twins(policy, **options)
+    assert_equal_after(one, other, 1, batch_size=40)
+    assert one._update is not None
+    assert other._update is None
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("policy", ["MlpPolicy", "RPPPolicy", "EquivariantPolicy"])
+def test_many_steps_stay_together(task, policy):
+    one, other = twins(policy, task)
+    # Adam divides by the root of tiny squares, so rounding grows with the steps.
+    assert_equal_after(one, other, 20, rtol=1e-2, loss_rtol=2e-3, batch_size=40)
+
+
+def test_it_is_sacs_own_step():
+    """Against stable-baselines3's SAC itself, not only its step within our class."""
+    ours = twins("MlpPolicy")[0]
+    theirs = SAC(
+        "MlpPolicy", bicycle(), learning_starts=60, buffer_size=200, seed=1, policy_kwargs={"net_arch": [32, 16]}
+    )
+    theirs.learn(60)
+    theirs.policy.load_state_dict(ours.policy.state_dict())
+    theirs.replay_buffer = copy.deepcopy(ours.replay_buffer)
+    assert_equal_after(ours, theirs, 3, rtol=1e-4, loss_rtol=1e-4, batch_size=32)
+
+
+def test_parameters_written_from_outside_are_seen():
+    one, other = twins("RPPPolicy")
+    assert_equal_after(one, other, 1, batch_size=40)
+    for agent in (one, other):
+        with torch.no_grad():
+            for p in agent.policy.parameters():
+                p.mul_(0.5)
+    assert_equal_after(one, other, 1, rtol=1e-4, batch_size=40)
+    state = copy.deepcopy(one.get_parameters())
+    for agent in (one, other):
+        agent.set_parameters(copy.deepcopy(state))
+    assert_equal_after(one, other, 1, rtol=1e-4, batch_size=40)
+
+
+def test_gradients_left_by_someone_else_do_no_harm():
+    one, other = twins("RPPPolicy")
+    for agent in (one, other):
+        agent.policy.zero_grad(set_to_none=True)
+        observations = torch.zeros(3, 4)
+        agent.critic(observations, torch.zeros(3, 2))[0].sum().backward()
+    assert_equal_after(one, other, 1, batch_size=40)
+
+
+class Wide(nn.Module):
+    def forward(self, x):
+        return torch.sin(x)
+
+
+def test_what_it_does_not_know_goes_stable_baselines3s_way(caplog):
+    one, other = twins("MlpPolicy", policy_kwargs={"net_arch": [8], "activation_fn": Wide})
+    assert_equal_after(one, other, 2, batch_size=40)
+    assert caplog.text.count("does not know the activation Wide()") == 1
+    assert "own gradient step is used" in caplog.text
+
+
+def test_it_saves_and_goes_on_after_loading(tmp_path):
+    agent = twins("RPPPolicy")[0]
+    agent.train(2, batch_size=20)
+    agent.save(tmp_path / "agent")
+    again = RPPSAC.load(tmp_path / "agent", env=bicycle())
+    assert again.fast_update
+    again.learn(80)
+    assert again._n_updates > agent._n_updates
