@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -20,6 +21,7 @@ from rpp_rl.representations import Representation, trivial_representation
 from rpp_rl.symmetry import Symmetry
 
 Function = Callable[[Tensor], Tensor]
+Linear = tuple[Tensor, Tensor | None]
 
 
 class SymmetricActor(Actor):
@@ -54,6 +56,7 @@ class SymmetricActor(Actor):
         for head in (self.mu, self.log_std):
             if isinstance(head, EquivariantLinear):
                 head.correct_for(hidden)
+        self._watched = tuple(self.parameters())
         self._merged: tuple[tuple[int, ...], list[Function], Function, Function] | None = None
 
     def get_action_dist_params(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -66,15 +69,30 @@ class SymmetricActor(Actor):
             latent = layer(latent)
         return mu(latent), log_std(latent).clamp(LOG_STD_MIN, LOG_STD_MAX), {}
 
+    def act_from(self, trunk: Iterable[Linear], heads: Iterable[Linear]) -> None:
+        """Act from weights that something else has merged and keeps so until a parameter is written to again.
+
+        Args:
+            trunk: merged weight and bias of each linear layer up to the heads.
+            heads: those of mean and log-std.
+        """
+        merged = iter(trunk)
+        layers = [_linear(*next(merged)) if isinstance(m, EquivariantLinear) else m for m in self.latent_pi]
+        mu, log_std = (_linear(*head) for head in heads)
+        self._merged = (self._state(), layers, mu, log_std)
+
     def _merged_layers(self) -> tuple[list[Function], Function, Function]:
         """Functions of merged weights that compute the same, made anew when a parameter was written to or moved."""
-        state = tuple(number for p in self.parameters() for number in (p.data_ptr(), p._version))
-        if self._merged is None or self._merged[0] != state:
+        if self._merged is None or self._merged[0] != self._state():
             with torch.no_grad():
-                trunk = [_merged_layer(layer) for layer in self.latent_pi]
-                heads = [_merged_layer(cast(nn.Module, head)) for head in (self.mu, self.log_std)]
-            self._merged = (state, trunk, heads[0], heads[1])
-        return self._merged[1:]
+                trunk = [m.merged() for m in self.latent_pi if isinstance(m, EquivariantLinear)]
+                heads = [cast(EquivariantLinear, head).merged() for head in (self.mu, self.log_std)]
+            self.act_from(trunk, heads)
+        return cast(tuple[Any, list[Function], Function, Function], self._merged)[1:]
+
+    def _state(self) -> tuple[int, ...]:
+        """Changes whenever a parameter is written to or moved."""
+        return tuple(number for p in self._watched for number in (p.data_ptr(), p._version))
 
 
 class SymmetricCritic(ContinuousCritic):
@@ -113,11 +131,8 @@ class SymmetricCritic(ContinuousCritic):
             setattr(self, f"qf{i}", q_network)
 
 
-def _merged_layer(layer: nn.Module) -> Function:
-    if not isinstance(layer, EquivariantLinear):
-        return layer
-    weight, bias = layer.merged()
-    return lambda x: functional.linear(x, weight, bias)
+def _linear(weight: Tensor, bias: Tensor | None) -> Function:
+    return partial(functional.linear, weight=weight, bias=bias)
 
 
 def _need_flat_features(features_extractor: nn.Module) -> None:

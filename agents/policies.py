@@ -106,6 +106,11 @@ class RPPPolicy(SACPolicy):
         kwargs = self._update_features_extractor(self.critic_kwargs, features_extractor)
         return SymmetricCritic(**self._symmetric("critic"), **kwargs).to(self.device)
 
+    def set_training_mode(self, mode: bool) -> None:
+        """Put the networks in either training or evaluation mode; SB3 asks for it several times a step."""
+        if any(network.training != mode for network in (self, self.actor, self.critic)):
+            super().set_training_mode(mode)
+
     def _symmetric(self, network: str) -> dict[str, Any]:
         return {
             "symmetry": self.symmetry,

@@ -125,7 +125,6 @@ class RPPSAC(SAC):
         if update is None:
             super().train(gradient_steps, batch_size)
             return
-        self.policy.set_training_mode(True)
         optimizers = [self.actor.optimizer, self.critic.optimizer]
         if self.ent_coef_optimizer is not None:
             optimizers.append(self.ent_coef_optimizer)

@@ -92,57 +92,70 @@ class Chain:
     def _allocate(self, batch: int) -> None:
         like = (self.layers or self.heads)[0].weight
         widths = [layer.weight.shape[0] for layer in self.layers]
-        self.values = [torch.zeros(batch, width, dtype=like.dtype, device=like.device) for width in widths]
-        self.gradients = [torch.zeros_like(v) for v in self.values]
-        self.outputs = [like.new_zeros(batch, head.weight.shape[0]) for head in self.heads]
+        self._values = [like.new_zeros(batch, width) for width in widths]
+        self._gradients = [like.new_zeros(batch, width) for width in widths]
+        self._outputs = [like.new_zeros(batch, head.weight.shape[0]) for head in self.heads]
+        self._views: dict[int, tuple[list[Tensor], list[Tensor], list[Tensor]]] = {}
+
+    def _of(self, rows: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """The first rows of values, their gradients and outputs; views made once."""
+        if rows not in self._views:
+            whole = (self._values, self._gradients, self._outputs)
+            values, gradients, outputs = ([tensor[:rows] for tensor in tensors] for tensors in whole)
+            self._views[rows] = values, gradients, outputs
+        return self._views[rows]
 
     def assemble(self) -> None:
         """Merge the pathways of all layers."""
         for layer in (*self.layers, *self.heads):
             layer.assemble()
 
+    def merged_tensors(self) -> list[Tensor]:
+        """The weights and biases that are merged from pathways, and no parameters themselves."""
+        layers = [layer for layer in (*self.layers, *self.heads) if layer.pathways or layer.residuals]
+        return [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """The outputs of the heads, or of the last layer, each of shape (rows, size); the next pass overwrites them."""
-        rows = len(x)
-        self.x = x if self.center is None else x - self.center
-        h = self.x
-        for i, (layer, values) in enumerate(zip(self.layers, self.values, strict=True)):
-            out = values[:rows]
-            torch.addmm(layer.bias, h, layer.weight.t(), out=out)
-            if i < len(self.layers) - 1 or self.heads:
+        values, _, outputs = self._of(len(x))
+        self.x = h = x if self.center is None else x - self.center
+        last = len(self.layers) - 1
+        for i, (layer, out) in enumerate(zip(self.layers, values, strict=True)):
+            torch.addmm(layer.bias, h, layer.transposed, out=out)
+            if i < last or self.heads:
                 self.activate(out)
             h = out
         if not self.heads:
             return [h]
-        for head, output in zip(self.heads, self.outputs, strict=True):
-            torch.addmm(head.bias, h, head.weight.t(), out=output[:rows])
-        return [output[:rows] for output in self.outputs]
+        for head, output in zip(self.heads, outputs, strict=True):
+            torch.addmm(head.bias, h, head.transposed, out=output)
+        return outputs
 
     def backward(self, gradients: Sequence[Tensor], rows: int) -> None:
         """Write the gradients of all parameters, given those of the outputs of the first `rows` rows."""
+        values, downward, _ = self._of(rows)
         top = len(self.layers) - 1
         if self.heads:
-            self._through_heads(gradients, rows)
+            self._through_heads(gradients, values[-1], downward[-1])
         else:
-            self.gradients[top][:rows].copy_(gradients[0])
-        for i in range(top, -1, -1):
-            below = self.values[i - 1][:rows] if i else self.x[:rows]
-            self._weights(self.layers[i], self.gradients[i][:rows], below)
-            if i:
-                self._down(i, rows)
+            downward[top].copy_(gradients[0])
+        for i in range(top, 0, -1):
+            self._weights(self.layers[i], downward[i], values[i - 1])
+            self._down(i, values, downward)
+        self._weights(self.layers[0], downward[0], self.x[:rows])
         for layer in (*self.layers, *self.heads):
             layer.differentiate()
 
     def backward_to_input(self, gradient: Tensor, first: int = 0) -> Tensor:
         """The gradient of the input, from column `first` on, without those of the parameters."""
-        rows, top = len(gradient), len(self.layers) - 1
-        self.gradients[top][:rows].copy_(gradient)
+        values, downward, _ = self._of(len(gradient))
+        top = len(self.layers) - 1
+        downward[top].copy_(gradient)
         for i in range(top, 0, -1):
-            self._down(i, rows)
-        return self.gradients[0][:rows] @ self.layers[0].weight[:, first:]
+            self._down(i, values, downward)
+        return downward[0] @ self.layers[0].weight[:, first:]
 
-    def _through_heads(self, gradients: Sequence[Tensor], rows: int) -> None:
-        hidden, down = self.values[-1][:rows], self.gradients[-1][:rows]
+    def _through_heads(self, gradients: Sequence[Tensor], hidden: Tensor, down: Tensor) -> None:
         for i, (head, gradient) in enumerate(zip(self.heads, gradients, strict=True)):
             self._weights(head, gradient, hidden)
             if i == 0:
@@ -151,11 +164,10 @@ class Chain:
                 torch.addmm(down, gradient, head.weight, out=down)
         self.differentiate_activation(down, hidden)
 
-    def _down(self, i: int, rows: int) -> None:
+    def _down(self, i: int, values: list[Tensor], downward: list[Tensor]) -> None:
         """From the gradient of layer i's values to that of the values below."""
-        below = self.gradients[i - 1][:rows]
-        torch.mm(self.gradients[i][:rows], self.layers[i].weight, out=below)
-        self.differentiate_activation(below, self.values[i - 1][:rows])
+        torch.mm(downward[i], self.layers[i].weight, out=downward[i - 1])
+        self.differentiate_activation(downward[i - 1], values[i - 1])
 
     @staticmethod
     def _weights(layer: MergedLayer, gradient: Tensor, below: Tensor) -> None:

@@ -23,40 +23,36 @@ class Pathway:
     """
 
     def __init__(self, beta: nn.Parameter, assembly: OrbitAssembly) -> None:
-        self.beta = beta
+        self.beta = beta.detach()
         self.orbit, self.coefficient = assembly.orbit, assembly.coefficient.flatten()
-        self.shape = assembly.shape
-        self.gradient = torch.zeros_like(beta)
+        self.gradient = torch.zeros_like(self.beta)
         beta.grad = self.gradient
-        # The entries of each orbit side by side, filled up with a place that holds zero.
         members, weights = _members(self.orbit, self.coefficient, assembly.rank)
-        self.members, self.weights = members, weights
+        self._members, self._weights = members.flatten(), weights
         self._gathered = torch.zeros_like(weights)
-        self._padded = torch.zeros(len(self.orbit) + 1, dtype=beta.dtype, device=beta.device)
+        self._flat = self._gathered.view(-1)
 
     def assemble(self, out: Tensor) -> None:
-        """Write the matrix into `out`."""
-        flat = out.view(-1)
-        torch.index_select(self.beta.detach(), 0, self.orbit, out=flat)
-        flat.mul_(self.coefficient)
+        """Write the matrix, flat, into `out`."""
+        torch.index_select(self.beta, 0, self.orbit, out=out)
+        out.mul_(self.coefficient)
 
     def differentiate(self, gradient: Tensor) -> None:
-        """Write the gradient of the coefficients, given that of the matrix."""
-        self._padded[:-1] = gradient.reshape(-1)
-        torch.index_select(self._padded, 0, self.members.view(-1), out=self._gathered.view(-1))
-        torch.sum(self._gathered.mul_(self.weights), dim=1, out=self.gradient)
+        """Write the gradient of the coefficients, given that of the matrix, flat."""
+        torch.index_select(gradient, 0, self._members, out=self._flat)
+        torch.sum(self._gathered.mul_(self._weights), dim=0, out=self.gradient)
 
 
 def _members(orbit: Tensor, coefficient: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """For each orbit its entries and their coefficients, shape (rank, size of the largest)."""
+    """The entries of each orbit and their coefficients, shape (size of the largest, rank); the rest weighs zero."""
     used = torch.nonzero(coefficient).flatten()
     order = used[torch.argsort(orbit[used], stable=True)]
     counts = torch.bincount(orbit[used], minlength=rank)
     place = torch.arange(len(order), device=orbit.device) - (counts.cumsum(0) - counts)[orbit[order]]
-    members = torch.full((rank, int(counts.max()) if rank else 0), len(orbit), device=orbit.device)
+    members = torch.zeros((int(counts.max()), rank), dtype=torch.int64, device=orbit.device)
     weights = torch.zeros(members.shape, dtype=coefficient.dtype, device=orbit.device)
-    members[orbit[order], place] = order
-    weights[orbit[order], place] = coefficient[order]
+    members[place, orbit[order]] = order
+    weights[place, orbit[order]] = coefficient[order]
     return members, weights
 
 
@@ -81,6 +77,7 @@ class MergedLayer:
             layer.weight.grad, layer.bias.grad = self.weight_gradient, self.bias_gradient
         else:
             raise NetworkError(f"the fast update does not know the layer {type(layer).__name__}")
+        self.transposed = self.weight.t()
 
     def _of_pathways(self, layer: EquivariantLinear) -> None:
         assemblies = (layer.assemble_weight, layer.assemble_bias)
@@ -95,7 +92,7 @@ class MergedLayer:
             (layer.bias_equiv, layer.assemble_bias, self.bias, self.bias_gradient),
         ):
             if beta.numel():
-                self.pathways.append((Pathway(beta, assembly), merged, gradient))  # type: ignore[arg-type]
+                self.pathways.append((Pathway(beta, assembly), merged.view(-1), gradient.view(-1)))  # type: ignore[arg-type]
             else:
                 beta.grad = torch.zeros_like(beta)
         if isinstance(layer, RPPLinear) and layer.bias_basic is not None:

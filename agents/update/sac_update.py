@@ -17,6 +17,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, SACPolicy
 from torch import Tensor, nn
 
+from rpp_rl.agents.actor_critic import SymmetricActor
 from rpp_rl.agents.update.chain import Chain
 from rpp_rl.errors import NetworkError
 
@@ -82,7 +83,10 @@ class FastUpdate:
         self._places = tuple(p.data_ptr() for p in self.parameters)
         self._learnt = {name: list(getattr(policy, name).parameters()) for name in ("actor", "critic")}
         self._gradients = {name: [p.grad for p in learnt] for name, learnt in self._learnt.items()}
-        self._online, self._averaged = ([p.detach() for p in net.parameters()] for net in (critic, target))
+        self._online, self._averaged = (
+            [*(p.detach() for p in net.parameters()), *(t for chain in chains for t in chain.merged_tensors())]
+            for net, chains in ((critic, self.critics), (target, self.targets))
+        )
         self._versions: tuple[int, ...] = ()
         self._allocate(policy.observation_space.shape[0], policy.action_space.shape[0])  # type: ignore[index]
 
@@ -143,10 +147,12 @@ class FastUpdate:
         self._apply("actor")
         self.actor.assemble()
         if tau:
+            # Merging is linear, so the average of merged weights is the merge of averaged pathways.
             torch._foreach_lerp_(self._averaged, self._online, tau)
-            for target in self.targets:
-                target.assemble()
         self._remember()
+        if isinstance(self.policy.actor, SymmetricActor):
+            trunk, heads = ([(m.weight, m.bias) for m in part] for part in (self.actor.layers, self.actor.heads))
+            self.policy.actor.act_from(trunk, heads)
         return Losses(actor_loss, critic_loss, ent_coef_loss, alpha)
 
     def _learn_temperature(self, temperature: Temperature, log_prob: Tensor) -> tuple[Tensor, Tensor | None]:
