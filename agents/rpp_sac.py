@@ -121,7 +121,7 @@ class RPPSAC(SAC):
             gradient_steps: how many.
             batch_size: rows of each minibatch.
         """
-        update = self._update_for(batch_size)
+        update = self.fast_step_for(batch_size)
         if update is None:
             super().train(gradient_steps, batch_size)
             return
@@ -146,7 +146,7 @@ class RPPSAC(SAC):
         for name, value in mean_losses(losses).items():
             self.logger.record(f"train/{name}", value)
 
-    def _update_for(self, batch_size: int) -> FastUpdate | None:
+    def fast_step_for(self, batch_size: int) -> FastUpdate | None:
         """The fast update for minibatches of a size; None where stable-baselines3's own must do."""
         if not self.fast_update:
             return None

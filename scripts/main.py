@@ -10,6 +10,7 @@ import tyro
 
 from rpp_rl.errors import RPPError
 from rpp_rl.scripts.audit import audit
+from rpp_rl.scripts.bench import bench
 from rpp_rl.scripts.evaluate import evaluate
 from rpp_rl.scripts.new_symmetry import new_symmetry
 from rpp_rl.scripts.symmetries import symmetries
@@ -21,6 +22,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "symmetries": symmetries,
     "audit": audit,
     "new-symmetry": new_symmetry,
+    "bench": bench,
 }
 
 
