@@ -17,8 +17,8 @@ Written by `python docs/performance.py`, never by hand, from `docs/results/bench
     rpp-rl bench --seconds 300 --json > docs/results/bench.json
 
 on {machine}, two threads, torch {torch}, stable-baselines3 {sb3}. Whole training loop on HalfCheetah-v5 (environment,
-buffer, one gradient step of 256 rows for each environment step, two hidden layers of 256) in alternating rounds; median,
-and least to greatest. Absolute figures hold for this machine and this hour only: compare ratios.
+buffer, one gradient step of 256 rows for each environment step, two hidden layers of 256) in alternating rounds;
+median, and least to greatest. Absolute figures hold for this machine and this hour only: compare ratios.
 
 | | steps per second | ms per gradient step |
 |---|---|---|

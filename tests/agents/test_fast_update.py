@@ -67,7 +67,6 @@ CASES = [
     ("RPPPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.ELU}}),
     ("MlpPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.LeakyReLU}}),
     ("RPPPolicy", {"ent_coef": 0.2}),
-    ("RPPPolicy", {"target_update_interval": 3, "tau": 0.3}),
 ]
 
 
@@ -85,6 +84,40 @@ def test_many_steps_stay_together(task, policy):
     one, other = twins(policy, task)
     # Adam divides by the root of tiny squares, so rounding grows with the steps.
     assert_equal_after(one, other, 20, rtol=1e-2, loss_rtol=2e-3, batch_size=40)
+
+
+@pytest.mark.parametrize("policy", ["MlpPolicy", "RPPPolicy"])
+def test_the_target_follows_every_few_steps(policy):
+    one, other = twins(policy, target_update_interval=3, tau=0.3)
+    assert_equal_after(one, other, 5, rtol=1e-4, loss_rtol=1e-4, batch_size=40)
+
+
+def test_a_fast_target_moves_the_losses_of_the_next_steps():
+    one, other = twins("RPPPolicy", tau=0.5, learning_rate=1e-2)
+    assert_equal_after(one, other, 10, rtol=1e-2, loss_rtol=1e-3, batch_size=40)
+
+
+def test_standard_deviations_out_of_bounds_are_not_learnt():
+    one, other = twins("RPPPolicy")
+    for agent in (one, other):
+        with torch.no_grad():
+            agent.actor.log_std.bias_basic.copy_(torch.tensor([5.0, -30.0]))
+            agent.actor.log_std.weight_basic.mul_(0.0)
+    assert_equal_after(one, other, 1, batch_size=40)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_acting_sees_what_was_learnt(fast):
+    agent = twins("RPPPolicy", learning_rate=1e-2)[0 if fast else 1]
+    observations = torch.randn(5, 4)
+    for _ in range(2):
+        agent.train(3, batch_size=20)
+        with torch.no_grad():
+            agent.policy.set_training_mode(False)
+            acted = agent.actor.get_action_dist_params(observations)[0]
+        agent.policy.set_training_mode(True)
+        learnt = agent.actor.get_action_dist_params(observations)[0].detach()
+        torch.testing.assert_close(acted, learnt, rtol=1e-5, atol=1e-6)
 
 
 def test_it_is_sacs_own_step():
@@ -115,6 +148,7 @@ def test_parameters_written_from_outside_are_seen():
 
 def test_gradients_left_by_someone_else_do_no_harm():
     one, other = twins("RPPPolicy")
+    assert_equal_after(one, other, 1, batch_size=40)
     for agent in (one, other):
         agent.policy.zero_grad(set_to_none=True)
         observations = torch.zeros(3, 4)
