@@ -97,14 +97,16 @@ def test_a_fast_target_moves_the_losses_of_the_next_steps():
     assert_equal_after(one, other, 10, rtol=1e-2, loss_rtol=1e-3, batch_size=40)
 
 
-def test_standard_deviations_out_of_bounds_are_not_learnt():
-    # Below the least one; above the greatest, tanh saturates and rounding decides the density.
-    one, other = twins("RPPPolicy")
-    for agent in (one, other):
-        with torch.no_grad():
-            agent.actor.log_std.bias_basic.copy_(torch.tensor([-1.0, -30.0]))
-            agent.actor.log_std.weight_basic.mul_(0.0)
-    assert_equal_after(one, other, 1, batch_size=40)
+@pytest.mark.parametrize("beyond", [-30.0, 3.0])
+def test_standard_deviations_out_of_bounds_are_not_learnt(beyond):
+    agent = twins("MlpPolicy")[0]
+    with torch.no_grad():
+        agent.actor.log_std.bias.copy_(torch.tensor([-1.0, beyond]))
+        agent.actor.log_std.weight.zero_()
+    agent.train(1, batch_size=40)
+    assert agent._update is not None
+    assert agent.actor.log_std.bias[0] != -1.0
+    assert agent.actor.log_std.bias[1] == beyond
 
 
 @pytest.mark.parametrize("fast", [True, False])
