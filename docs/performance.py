@@ -1,6 +1,6 @@
 """Write docs/performance.md from a recorded benchmark.
 
-rpp-rl bench --seconds 300 --json > docs/results/bench.json
+rpp-rl bench --seconds 240 --json > docs/results/bench.json
 python docs/performance.py docs/results/bench.json docs/performance.md
 """
 
@@ -14,7 +14,7 @@ TEXT = """# Performance, measured
 
 Written by `python docs/performance.py`, never by hand, from `docs/results/bench.json`, the output of
 
-    rpp-rl bench --seconds 300 --json > docs/results/bench.json
+    rpp-rl bench --seconds 240 --json > docs/results/bench.json
 
 on {machine}, two threads, torch {torch}, stable-baselines3 {sb3}. Whole training loop on HalfCheetah-v5 (environment,
 buffer, one gradient step of 256 rows for each environment step, two hidden layers of 256) in alternating rounds;
@@ -43,7 +43,7 @@ stable-baselines3's way, with one line in the log, and `fast_update=False` asks 
 
 ## Does it learn alike?
 
-InvertedPendulum-v5, `rpp_sac`, 5000 steps, the mean evaluation return after 1000, 2000, ..., five seeds of
+InvertedPendulum-v5, `rpp_sac`, 5000 steps, the mean evaluation return after 1000, 2000, ..., seeds 0 to 14 of
 
     rpp-rl train --env InvertedPendulum-v5 --algo rpp_sac --seed 0 -n 5000 --eval-freq 1000
 
