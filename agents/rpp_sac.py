@@ -20,6 +20,7 @@ from rpp_rl.agents.callbacks import FiniteCheck
 from rpp_rl.agents.carried_symmetry import symmetry_of
 from rpp_rl.agents.normalize import SymmetricVecNormalize
 from rpp_rl.agents.policies import EquivariantPolicy, MlpPolicy, RPPPolicy
+from rpp_rl.agents.transition_buffer import TransitionBuffer
 from rpp_rl.agents.update import FastUpdate, Losses, Temperature, mean_losses
 from rpp_rl.errors import NetworkError, SymmetryError
 from rpp_rl.symmetry import Symmetry
@@ -101,6 +102,8 @@ class RPPSAC(SAC):
         super().__init__(**arguments)
 
     def _setup_model(self) -> None:
+        if self.replay_buffer_class is None and self.n_steps == 1:
+            self.replay_buffer_class = TransitionBuffer
         if issubclass(self.policy_class, RPPPolicy) and self.policy_kwargs.get("symmetry") is None:
             self._take_symmetry_of_environment()
         super()._setup_model()
@@ -129,22 +132,24 @@ class RPPSAC(SAC):
         if self.ent_coef_optimizer is not None:
             optimizers.append(self.ent_coef_optimizer)
         self._update_learning_rate(optimizers)
-        temperature = Temperature(
-            getattr(self, "ent_coef_tensor", None),
-            self.log_ent_coef,
-            self.ent_coef_optimizer,
-            float(self.target_entropy),
-        )
+        update.refresh()
         losses: list[Losses] = []
         for i in range(gradient_steps):
-            data = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
-            discounts = getattr(data, "discounts", None)
-            tau = self.tau if i % self.target_update_interval == 0 else 0.0
-            losses.append(update.step(data, self.gamma if discounts is None else discounts, temperature, tau))
+            self._sample(update)
+            losses.append(update.step(self.gamma, self.tau if i % self.target_update_interval == 0 else 0.0))
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name, value in mean_losses(losses).items():
+        for name, value in mean_losses(losses)[0].items():
             self.logger.record(f"train/{name}", value)
+
+    def _sample(self, update: FastUpdate) -> None:
+        """Draw a minibatch."""
+        buffer = self.replay_buffer
+        if type(buffer) is TransitionBuffer and self._vec_normalize_env is None and not buffer.optimize_memory_usage:
+            buffer.sample_into(update.batch, 0)
+        else:
+            data = buffer.sample(update.batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
+            update.batch.load(0, data)
 
     def fast_step_for(self, batch_size: int) -> FastUpdate | None:
         """The fast update for minibatches of a size; None where stable-baselines3's own must do."""
@@ -152,11 +157,16 @@ class RPPSAC(SAC):
             return None
         if self._update is None or self._update.batch_size != batch_size or not self._update.is_current:
             try:
-                self._update = FastUpdate(self.policy, batch_size)
+                self._update = FastUpdate([self.policy], self._temperature(), batch_size)
             except NetworkError as error:
                 logging.getLogger(__name__).warning("%s; stable-baselines3's own gradient step is used", error)
                 self.fast_update, self._update = False, None
         return self._update
+
+    def _temperature(self) -> Temperature:
+        if self.ent_coef_optimizer is None or self.log_ent_coef is None:
+            return Temperature([self.ent_coef_tensor], [], 0.0)
+        return Temperature([self.log_ent_coef], [self.ent_coef_optimizer], float(self.target_entropy))
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_update"]

@@ -294,8 +294,7 @@ def _polished(Q: Matrix, rep_in: Representation, rep_out: Representation) -> Mat
 
 
 def _spans(rep: Representation) -> list[tuple[Representation, NDArray[np.int64]]]:
-    ends = np.cumsum([atom.size for atom in rep.atoms])
-    return [(atom, np.arange(end - atom.size, end)) for atom, end in zip(rep.atoms, ends, strict=True)]
+    return list(zip(rep.atoms, rep.places, strict=True))
 
 
 def _frozen(array: NDArray[Number]) -> NDArray[Number]:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpp_rl.errors import RepresentationError
 from rpp_rl.groups import Group, Matrix, read_only
-from rpp_rl.signed_permutation import SignedPermutation, direct_sum
+from rpp_rl.signed_permutation import SignedPermutation
 
 Map = SignedPermutation | Matrix
 Array = TypeVar("Array", NDArray[np.float64], torch.Tensor)
@@ -30,8 +30,8 @@ _TOLERANCE = 1e-5
 class Representation:
     """A homomorphism from a group to invertible matrices, given by the images of the generators.
 
-    It is either an atom or a direct sum of atoms; sums keep their atoms, so that an equivariant basis is
-    solved once for each distinct pair of them. Equality is by content: same group, same images.
+    It is either an atom or a direct sum of atoms; sums keep their atoms and the coordinates of each, so that an
+    equivariant basis is solved once for each distinct pair of them. Equality is by content: same group, same images.
 
     Args:
         group: the group represented.
@@ -61,13 +61,23 @@ class Representation:
                 )
         self._images = maps
         self._summands: tuple[Representation, ...] = ()
+        self._places: tuple[NDArray[np.int64], ...] = ()
         self._check_homomorphism()
 
     @classmethod
-    def _sum(cls, group: Group, atoms: tuple[Representation, ...], name: str) -> Representation:
+    def _sum(
+        cls,
+        group: Group,
+        atoms: tuple[Representation, ...],
+        name: str,
+        places: tuple[NDArray[np.int64], ...] | None = None,
+    ) -> Representation:
+        """A direct sum; `places` has the coordinates of each atom, one atom after the other unless given."""
         total = cls.__new__(cls)
         total.group, total.name, total._summands = group, name, atoms
         total.size = sum(atom.size for atom in atoms)
+        ends = np.cumsum([atom.size for atom in atoms])
+        total._places = places or tuple(np.arange(e - a.size, e) for a, e in zip(atoms, ends, strict=True))
         return total
 
     @property
@@ -75,13 +85,18 @@ class Representation:
         """The summands, in order; the representation itself if it is no sum."""
         return self._summands or (self,)
 
+    @property
+    def places(self) -> tuple[NDArray[np.int64], ...]:
+        """The coordinates of each of the `atoms`."""
+        return self._places if self._summands else (np.arange(self.size),)
+
     @cached_property
     def images(self) -> tuple[Map, ...]:
         """The image of each generator."""
         if not self._summands:
             return self._images
         generators = range(len(self.group.generators))
-        return tuple(_direct_sum([atom.images[k] for atom in self._summands]) for k in generators)
+        return tuple(_placed([atom.images[k] for atom in self._summands], self._places) for k in generators)
 
     @cached_property
     def elements(self) -> tuple[Map, ...]:
@@ -169,13 +184,22 @@ class Representation:
     def __add__(self, other: Representation) -> Representation:
         """Direct sum."""
         self._need_same_group(other)
-        return self._sum(self.group, self.atoms + other.atoms, f"{self.name} + {other.name}")
+        places = (*self.places, *(place + self.size for place in other.places))
+        return self._sum(self.group, self.atoms + other.atoms, f"{self.name} + {other.name}", places)
 
     def __rmul__(self, copies: int) -> Representation:
         """Direct sum of `copies` copies."""
         if copies < 1:
             raise RepresentationError(f"{copies} copies of {self.name} asked for; at least one is needed")
-        return self._sum(self.group, self.atoms * copies, f"{copies} * {_bracket(self)}") if copies > 1 else self
+        if copies == 1:
+            return self
+        places = tuple(place + i * self.size for i in range(copies) for place in self.places)
+        return self._sum(self.group, self.atoms * copies, f"{copies} * {_bracket(self)}", places)
+
+    def interleaved(self, copies: int) -> Representation:
+        """The direct sum of `copies` copies with coordinates (i, copy) in row-major order: the like ones side by side."""
+        places = tuple(place * copies + i for i in range(copies) for place in self.places)
+        return self._sum(self.group, self.atoms * copies, f"{copies} * {_bracket(self)}", places)
 
     def __mul__(self, other: Representation) -> Representation:
         """Tensor product, on coordinates (i, j) in row-major order."""
@@ -195,7 +219,7 @@ class Representation:
         if self.is_signed_permutation:
             return self
         if self._summands:
-            return self._sum(self.group, tuple(atom.T for atom in self._summands), f"({self.name}).T")
+            return self._sum(self.group, tuple(a.T for a in self._summands), f"({self.name}).T", self._places)
         return Representation(self.group, [np.linalg.inv(as_matrix(m)).T for m in self.images], f"{self.name}.T")
 
     def __rshift__(self, other: Representation) -> Representation:
@@ -214,7 +238,8 @@ class Representation:
                 "choose action coordinates that the group permutes up to sign"
             )
         if self._summands:
-            return self._sum(self.group, tuple(atom.unsigned() for atom in self._summands), f"|{self.name}|")
+            atoms = tuple(atom.unsigned() for atom in self._summands)
+            return self._sum(self.group, atoms, f"|{self.name}|", self._places)
         images = [m.unsigned() for m in self._images if isinstance(m, SignedPermutation)]
         return Representation(self.group, images, f"|{self.name}|", self.size)
 
@@ -251,7 +276,10 @@ def regular_representation(group: Group) -> Representation:
 
 
 def hidden_representation(group: Group, width: int) -> Representation:
-    """As many copies of the regular representation as `width` channels hold.
+    """As many copies of the regular representation as `width` channels hold, interleaved.
+
+    Interleaving puts the channels of one group element side by side, so that an equivariant weight consists of a few
+    blocks that repeat: it is assembled by copying rows instead of entries.
 
     Raises:
         RepresentationError: if the group's order does not divide `width`; says the next width that it divides.
@@ -262,7 +290,7 @@ def hidden_representation(group: Group, width: int) -> Representation:
             f"a hidden layer of width {width} cannot hold copies of the regular representation of {group.name}, "
             f"whose order is {group.order}; the next width that works is {following}"
         )
-    return (width // group.order) * regular_representation(group)
+    return regular_representation(group).interleaved(width // group.order)
 
 
 def map_size(image: Map) -> int:
@@ -310,21 +338,19 @@ def _kron(a: Map, b: Map) -> Map:
     return product
 
 
-def _direct_sum(maps: Sequence[Map]) -> Map:
+def _placed(maps: Sequence[Map], places: Sequence[NDArray[np.int64]]) -> Map:
+    """The map that acts as each of `maps` on the coordinates at its place."""
+    size = sum(map(map_size, maps))
     signed = [m for m in maps if isinstance(m, SignedPermutation)]
     if len(signed) == len(maps):
-        return direct_sum(signed)
-    total = np.zeros((sum(map(map_size, maps)),) * 2)
-    for start, block in _offsets(maps):
-        total[start : start + map_size(block), start : start + map_size(block)] = as_matrix(block)
+        perm, sign = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        for block, place in zip(signed, places, strict=True):
+            perm[place], sign[place] = place[block.perm_array], block.sign_array
+        return SignedPermutation(tuple(perm.tolist()), tuple(sign.tolist()))
+    total = np.zeros((size, size))
+    for m, place in zip(maps, places, strict=True):
+        total[np.ix_(place, place)] = as_matrix(m)
     return total
-
-
-def _offsets(maps: Sequence[Map]) -> Iterator[tuple[int, Map]]:
-    start = 0
-    for block in maps:
-        yield start, block
-        start += map_size(block)
 
 
 def _bracket(rep: Representation) -> str:

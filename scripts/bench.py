@@ -130,19 +130,18 @@ def _floor(update: FastUpdate, batch: int) -> Callable[[], None]:
     """The matrix products that one gradient step cannot do without, on tensors of their own."""
     import torch
 
-    def sizes(chain: Any) -> list[tuple[int, int]]:
-        return [tuple(layer.weight.shape) for layer in (*chain.layers, *chain.heads)]
-
     products: list[tuple[int, int, int]] = []
-    for chain, forward_rows in ((update.actor, 2 * batch), *((c, batch) for c in update.critics)):
-        products += [(forward_rows, n_in, n_out) for n_out, n_in in sizes(chain)]
-        products += [(n_out, batch, n_in) for n_out, n_in in sizes(chain)]
-        products += [(batch, n_out, n_in) for n_out, n_in in sizes(chain)[1:]]
-    for chain in update.critics:
+    for network, forward_rows in ((update.actor, 2 * batch), *[(update.critics, batch)] * update.critics.layers.count):
+        sizes = network.layers.sizes
+        products += [(forward_rows, n_in, n_out) for n_out, n_in in sizes]
+        products += [(n_out, batch, n_in) for n_out, n_in in sizes]
+        products += [(batch, n_out, n_in) for n_out, n_in in sizes[1:]]
+    sizes = update.critics.layers.sizes
+    for _ in range(update.critics.layers.count):
         # The target's pass, and that of the policy's actions with its gradient.
-        products += 2 * [(batch, n_in, n_out) for n_out, n_in in sizes(chain)]
-        products += [(batch, n_out, n_in) for n_out, n_in in sizes(chain)[1:]]
-        products.append((batch, sizes(chain)[0][0], sizes(chain)[0][1] - update.observation_size))
+        products += 2 * [(batch, n_in, n_out) for n_out, n_in in sizes]
+        products += [(batch, n_out, n_in) for n_out, n_in in sizes[1:]]
+        products.append((batch, sizes[0][0], sizes[0][1] - update.observation_size))
     operands = [(torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)) for m, k, n in products]
 
     def run() -> None:

@@ -1,7 +1,8 @@
 """SAC's gradient step on merged weights, differentiated by hand; the same numbers as stable-baselines3's own.
 
 Haarnoja et al. 2018, as stable-baselines3 implements it: temperature, critics, actor, target, in this order, each with
-the parameters that the one before has left.
+the parameters that the one before has left. Several agents take their steps together: every tensor has the agents as
+its first axis, and no number ever crosses from one agent to another.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import cast
 
 import torch
 from stable_baselines3.common.torch_layers import FlattenExtractor
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, SACPolicy
 from torch import Tensor, nn
 
 from rpp_rl.agents.actor_critic import SymmetricActor
-from rpp_rl.agents.update.chain import Chain
+from rpp_rl.agents.update.adam import stepper
+from rpp_rl.agents.update.minibatch import Minibatch
+from rpp_rl.agents.update.perceptrons import Perceptrons, Workspace
+from rpp_rl.agents.update.temperature import Temperature
 from rpp_rl.errors import NetworkError
 
 # stable-baselines3's guard of the logarithm in a squashed Gaussian's density.
@@ -28,7 +31,7 @@ _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 @dataclass(frozen=True)
 class Losses:
-    """What one gradient step leaves to be logged, as tensors without an axis.
+    """What one gradient step leaves to be logged; each of shape (agents,).
 
     Attributes:
         actor: mean(alpha log pi - min Q).
@@ -43,190 +46,191 @@ class Losses:
     temperature: Tensor
 
 
-@dataclass(frozen=True)
-class Temperature:
-    """SAC's entropy coefficient alpha.
-
-    Attributes:
-        value: alpha where it is fixed, else None.
-        log: its logarithm where it is learnt, else None.
-        optimizer: of `log`.
-        target_entropy: at which alpha stays as it is.
-    """
-
-    value: Tensor | None
-    log: Tensor | None
-    optimizer: torch.optim.Optimizer | None
-    target_entropy: float
+def mean_losses(losses: Sequence[Losses]) -> list[dict[str, float]]:
+    """The means of what some steps left, for each agent, by the names under which stable-baselines3 logs them."""
+    names = {"ent_coef": "temperature", "actor_loss": "actor", "critic_loss": "critic", "ent_coef_loss": "ent_coef"}
+    found = {name: [getattr(x, attribute) for x in losses] for name, attribute in names.items()}
+    known = {name: values for name, values in found.items() if values[0] is not None}
+    table = torch.stack([torch.stack(values).mean(dim=0) for values in known.values()], dim=1).tolist()
+    return [dict(zip(known, row, strict=True)) for row in table]
 
 
 class FastUpdate:
-    """The gradient step of one policy.
+    """The gradient step of one agent, or of several of one form at once.
 
     Args:
-        policy: with networks that are chains of linear layers on flat observations.
+        policies: of the agents, with networks that are chains of linear layers on flat observations.
+        temperature: their entropy coefficients.
         batch_size: rows of a minibatch.
+        dtype: of the products within the networks; None for that of the parameters.
+        generators: one for each agent, of its noise; None draws from torch's own.
+
+    Attributes:
+        batch: the minibatches, to be written to before a step.
 
     Raises:
-        NetworkError: if the policy is of another kind; then stable-baselines3's own step must do.
+        NetworkError: if a policy is of another kind; then stable-baselines3's own step must do.
     """
 
-    def __init__(self, policy: SACPolicy, batch_size: int) -> None:
-        actor, critic, target = policy.actor, policy.critic, policy.critic_target
-        _need_flat(policy)
-        self.policy, self.batch_size = policy, batch_size
-        heads = [actor.mu, cast(nn.Module, actor.log_std)]
-        self.actor = Chain(_modules(actor.latent_pi), heads, 2 * batch_size)
-        self.critics = [Chain(_modules(q), [], batch_size) for q in critic.q_networks]
-        self.targets = [Chain(_modules(q), [], batch_size) for q in target.q_networks]
-        self.parameters = [p for network in (actor, critic, target) for p in network.parameters()]
-        self._places = tuple(p.data_ptr() for p in self.parameters)
-        self._learnt = {name: list(getattr(policy, name).parameters()) for name in ("actor", "critic")}
-        self._gradients = {name: [p.grad for p in learnt] for name, learnt in self._learnt.items()}
-        self._online, self._averaged = (
-            [*(p.detach() for p in net.parameters()), *(t for chain in chains for t in chain.merged_tensors())]
-            for net, chains in ((critic, self.critics), (target, self.targets))
-        )
+    def __init__(
+        self,
+        policies: Sequence[SACPolicy],
+        temperature: Temperature,
+        batch_size: int,
+        dtype: torch.dtype | None = None,
+        generators: Sequence[torch.Generator] | None = None,
+    ) -> None:
+        for policy in policies:
+            _need_flat(policy)
+        self.policies, self.temperature = list(policies), temperature
+        self.batch_size, self.dtype, self.generators = batch_size, dtype, generators
+        actors = [policy.actor for policy in policies]
+        heads = [(actor.mu, cast(nn.Module, actor.log_std)) for actor in actors]
+        self.actor = Perceptrons([_modules(a.latent_pi) for a in actors], heads, 2 * batch_size, Workspace(), dtype)
+        # The target's pass is over before the critics', so both use the same tensors.
+        workspace = Workspace()
+        self.critics = self._critics(workspace, [q for p in policies for q in p.critic.q_networks])
+        self.targets = self._critics(workspace, [q for p in policies for q in p.critic_target.q_networks])
+        self._networks = (self.actor, self.critics, self.targets)
+        self._actor_stepper = stepper([a.optimizer for a in actors], self.actor.layers.learnt)
+        self._critic_stepper = stepper([p.critic.optimizer for p in policies], self.critics.layers.learnt)
+        self.parameters = [slot.parameter for network in self._networks for slot in network.layers.slots]
+        self._places = self._now_at()
         self._versions: tuple[int, ...] = ()
-        self._allocate(policy.observation_space.shape[0], policy.action_space.shape[0])  # type: ignore[index]
+        self._allocate(policies[0].observation_space.shape[0], policies[0].action_space.shape[0])  # type: ignore[index]
+        self.refresh()
+
+    def _critics(self, workspace: Workspace, networks: Sequence[nn.Module]) -> Perceptrons:
+        bodies = [_modules(network) for network in networks]
+        return Perceptrons(bodies, [()] * len(bodies), self.batch_size, workspace, self.dtype)
 
     def _allocate(self, observations: int, actions: int) -> None:
-        n, like = self.batch_size, self.parameters[0]
+        agents, n, a = len(self.policies), self.batch_size, actions
+        like = self.actor.outputs
         self.observation_size = observations
-        self.joint = like.new_zeros(2 * n, observations)
-        self.noise = like.new_zeros(2 * n, actions)
-        self.critic_input, self.next_input, self.actor_input = like.new_zeros(3, n, observations + actions).unbind()
-        self.q, self.next_q = like.new_zeros(2, n, len(self.critics)).unbind()
+        self.batch = Minibatch(like, agents, n, observations, actions)
+        self.noise = like.new_zeros(agents, 2 * n, actions)
+        self._means, self._raw_log_stds = self.actor.outputs[..., :a], self.actor.outputs[..., a:]
+        # Of the two halves of the actor's rows, the first is learnt from.
+        self._towards_mean, self._towards_log_std = self.actor.upward[:, :n, :a], self.actor.upward[:, :n, a:]
+        by_agent = (agents, self.critics.layers.count // agents, n, observations + actions)
+        self._critic_inputs, self._target_inputs = self.critics.inputs.view(by_agent), self.targets.inputs.view(by_agent)
+        self._q, self._next_q = (net.outputs.view(by_agent[:3]) for net in (self.critics, self.targets))
+        self._towards_q = self.critics.upward.view(by_agent[:3])
 
     @property
     def is_current(self) -> bool:
-        """Whether the parameters are still the tensors for which this was built."""
-        return self._places == tuple(p.data_ptr() for p in self.parameters)
+        """Whether parameters and optimisers are still those for which this was built."""
+        parts = (self._actor_stepper, self._critic_stepper, self.temperature)
+        return self._places == self._now_at() and all(part.is_current for part in parts)
+
+    def _now_at(self) -> tuple[int, ...]:
+        return tuple(parameter.data_ptr() for parameter in self.parameters)
 
     def refresh(self) -> None:
-        """Merge the pathways again if anything else has written to the parameters."""
-        if self._versions != tuple(p._version for p in self.parameters):
-            for chain in (self.actor, *self.critics, *self.targets):
-                chain.assemble()
-            self._remember()
+        """Merge the pathways again if anything else has written to the parameters, and act from what they merge to."""
+        if self._versions == tuple(parameter._version for parameter in self.parameters):
+            return
+        for network in self._networks:
+            network.assemble()
+        self._remember()
 
     def _remember(self) -> None:
-        self._versions = tuple(p._version for p in self.parameters)
+        self._versions = tuple(parameter._version for parameter in self.parameters)
+        for k, policy in enumerate(self.policies):
+            if isinstance(policy.actor, SymmetricActor):
+                policy.actor.act_from(*self.acting(k))
+
+    def acting(self, agent: int) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
+        """Merged weight and bias of an agent's hidden layers, and of its mean and log-std; they stay up to date."""
+        *trunk, (weight, bias) = self.actor.merged(agent)
+        actions = len(bias) // 2
+        return trunk, [(weight[:actions], bias[:actions]), (weight[actions:], bias[actions:])]
 
     @torch.no_grad()
-    def step(self, data: ReplayBufferSamples, gamma: float | Tensor, temperature: Temperature, tau: float) -> Losses:
-        """One gradient step on a minibatch.
+    def step(self, gamma: float, tau: float) -> Losses:
+        """One gradient step on the minibatches in `batch`.
 
         Args:
-            data: the minibatch.
-            gamma: the discount, one number or one per row.
-            temperature: the entropy coefficient, which is learnt first.
+            gamma: the discount, where the minibatches do not bring their own.
             tau: how far the target critics move towards the critics; 0 leaves them.
         """
-        self.refresh()
-        n = self.batch_size
-        self.joint[:n], self.joint[n:] = data.observations, data.next_observations
-        means, raw_log_stds = self.actor.forward(self.joint)
-        self.noise[:n].normal_()
-        self.noise[n:].normal_()
-        log_stds = raw_log_stds.clamp(LOG_STD_MIN, LOG_STD_MAX)
+        n, a = self.batch_size, self._means.shape[-1]
+        _write(self.actor, self.actor.inputs, self.batch.joint)
+        self.actor.forward()
+        self._draw_noise()
+        log_stds = self._raw_log_stds.clamp(LOG_STD_MIN, LOG_STD_MAX)
         deviations = log_stds.exp().mul_(self.noise)
-        actions = torch.tanh(means + deviations)
+        actions = torch.tanh(self._means + deviations)
         squash = 1 - actions.square()
         log_prob = _log_prob(self.noise, log_stds, squash)
-        alpha, ent_coef_loss = self._learn_temperature(temperature, log_prob[:n])
-        critic_loss = self._learn_critics(data, gamma, actions[n:], alpha * log_prob[n:])
-        q_gradient, least = self._judge(data, actions[:n])
-        actor_loss = (alpha * log_prob[:n] - least).mean()
-        share = alpha / n
-        towards_u = squash[:n] * (q_gradient + share * 2 * actions[:n] / (squash[:n] + _EPSILON))
-        raw = raw_log_stds[:n]
-        inside = (raw >= LOG_STD_MIN) & (raw <= LOG_STD_MAX)
-        towards_log_std = (towards_u * deviations[:n] - share) * inside
-        self.actor.backward([towards_u, towards_log_std], n)
-        self._apply("actor")
+        alpha, ent_coef_loss = self.temperature.learn(log_prob[:, :n])
+        critic_loss = self._learn_critics(gamma, actions[:, n:], alpha * log_prob[:, n:])
+        q_gradient, least = self._judge(actions[:, :n])
+        actor_loss = (alpha * log_prob[:, :n] - least).mean(dim=1)
+        share = (alpha / n).unsqueeze(-1)
+        squash, log_stds, raw = squash[:, :n], log_stds[:, :n], self._raw_log_stds[:, :n]
+        towards_u = squash * (q_gradient + share * 2 * actions[:, :n] / (squash + _EPSILON))
+        self._towards_mean.copy_(towards_u)
+        # A log-std beyond its bounds is not learnt.
+        torch.mul(towards_u * deviations[:, :n] - share, log_stds == raw, out=self._towards_log_std)
+        self.actor.backward(n)
+        self._actor_stepper.step()
         self.actor.assemble()
         if tau:
             # Merging is linear, so the average of merged weights is the merge of averaged pathways.
-            torch._foreach_lerp_(self._averaged, self._online, tau)
-        self._remember()
-        if isinstance(self.policy.actor, SymmetricActor):
-            trunk, heads = ([(m.weight, m.bias) for m in part] for part in (self.actor.layers, self.actor.heads))
-            self.policy.actor.act_from(trunk, heads)
-        return Losses(actor_loss, critic_loss, ent_coef_loss, alpha)
+            torch._foreach_lerp_(self.targets.layers.vectors, self.critics.layers.vectors, tau)
+            self.targets.recast()
+        return Losses(actor_loss, critic_loss, ent_coef_loss, alpha.squeeze(1))
 
-    def _learn_temperature(self, temperature: Temperature, log_prob: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Alpha before the step, and the loss; takes the step."""
-        log = temperature.log
-        if log is None or temperature.optimizer is None:
-            if temperature.value is None:
-                raise NetworkError("a temperature is either fixed or learnt")
-            return temperature.value, None
-        surplus = (log_prob + temperature.target_entropy).mean()
-        alpha, loss = log.detach().exp(), -(log.detach() * surplus).mean()
-        log.grad = torch.full_like(log, 0.0).sub_(surplus)
-        temperature.optimizer.step()
-        return alpha, loss
+    def _draw_noise(self) -> None:
+        """Observations first, as stable-baselines3 does."""
+        n = self.batch_size
+        generators = self.generators or [None] * len(self.noise)
+        for noise, generator in zip(self.noise, generators, strict=True):
+            noise[:n].normal_(generator=generator)
+            noise[n:].normal_(generator=generator)
 
-    def _learn_critics(
-        self, data: ReplayBufferSamples, gamma: float | Tensor, next_actions: Tensor, bonus: Tensor
-    ) -> Tensor:
+    def _learn_critics(self, gamma: float, next_actions: Tensor, bonus: Tensor) -> Tensor:
         """The loss of the critics; takes the step."""
-        n, size = self.batch_size, self.observation_size
-        self.next_input[:, :size], self.next_input[:, size:] = data.next_observations, next_actions
-        for i, target in enumerate(self.targets):
-            self.next_q[:, i : i + 1] = target.forward(self.next_input)[0]
-        soft = self.next_q.amin(dim=1, keepdim=True) - bonus.unsqueeze(1)
-        wanted = data.rewards + (1 - data.dones) * gamma * soft
-        self.critic_input[:, :size], self.critic_input[:, size:] = data.observations, data.actions
-        loss = torch.zeros((), dtype=wanted.dtype, device=wanted.device)
-        for critic in self.critics:
-            error = critic.forward(self.critic_input)[0] - wanted
-            loss += error.square().mean()
-            critic.backward([error / n], n)
-        self._apply("critic")
-        for critic in self.critics:
-            critic.assemble()
-        return 0.5 * loss
+        batch, size = self.batch, self.observation_size
+        _write(self.targets, self._target_inputs[..., :size], batch.next_observations.unsqueeze(1))
+        self._target_inputs[..., size:] = next_actions.unsqueeze(1)
+        self.targets.forward()
+        soft = self._next_q.amin(dim=1) - bonus
+        wanted = batch.rewards + batch.discounted(gamma) * soft
+        _write(self.critics, self._critic_inputs[..., :size], batch.observations.unsqueeze(1))
+        self._critic_inputs[..., size:] = batch.actions.unsqueeze(1)
+        self.critics.forward()
+        error = self._q - wanted.unsqueeze(1)
+        torch.div(error, self.batch_size, out=self._towards_q)
+        self.critics.backward(self.batch_size)
+        self._critic_stepper.step()
+        self.critics.assemble()
+        return 0.5 * error.square_().mean(dim=2).sum(dim=1)
 
-    def _judge(self, data: ReplayBufferSamples, actions: Tensor) -> tuple[Tensor, Tensor]:
+    def _judge(self, actions: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient of -mean(min Q) with respect to the actions, and min Q, of the critics as they are now."""
-        n, size = self.batch_size, self.observation_size
-        self.actor_input[:, :size], self.actor_input[:, size:] = data.observations, actions
-        for i, critic in enumerate(self.critics):
-            self.q[:, i : i + 1] = critic.forward(self.actor_input)[0]
-        least, which = self.q.min(dim=1)
-        gradient = torch.zeros_like(actions)
-        for i, critic in enumerate(self.critics):
-            chosen = (which == i).to(actions.dtype).div_(-n).unsqueeze(1)
-            gradient += critic.backward_to_input(chosen, size)
-        return gradient, least
-
-    def _apply(self, name: str) -> None:
-        """Step an optimiser; a gradient that something else has put in the place of ours is put back."""
-        for p, gradient in zip(self._learnt[name], self._gradients[name], strict=True):
-            p.grad = gradient
-        optimizer: torch.optim.Optimizer = getattr(self.policy, name).optimizer
-        optimizer.step()
+        size = self.observation_size
+        self._critic_inputs[..., size:] = actions.unsqueeze(1)
+        self.critics.forward()
+        least, which = self._q.min(dim=1, keepdim=True)
+        self._towards_q.zero_().scatter_(1, which, -1.0 / self.batch_size)
+        gradient = self.critics.backward_to_input(size)
+        return gradient.view(*self._q.shape, -1).sum(dim=1), least.squeeze(1)
 
 
-def mean_losses(losses: Sequence[Losses]) -> dict[str, float]:
-    """The means of what some steps left, by the names under which stable-baselines3 logs them."""
-    means = {
-        "ent_coef": torch.stack([x.temperature.reshape(()) for x in losses]),
-        "actor_loss": torch.stack([x.actor for x in losses]),
-        "critic_loss": torch.stack([x.critic for x in losses]),
-    }
-    learnt = [x.ent_coef.reshape(()) for x in losses if x.ent_coef is not None]
-    if learnt:
-        means["ent_coef_loss"] = torch.stack(learnt)
-    return {name: float(values.mean()) for name, values in means.items()}
+def _write(network: Perceptrons, inputs: Tensor, values: Tensor) -> None:
+    """Write inputs, relative to the network's centre."""
+    inputs.copy_(values)
+    if network.center is not None:
+        inputs.sub_(network.center[: inputs.shape[-1]])
 
 
 def _log_prob(noise: Tensor, log_stds: Tensor, squash: Tensor) -> Tensor:
-    """Log pi(tanh(mean + std noise)), shape (rows,)."""
-    terms = noise.square().mul_(-0.5).sub_(log_stds).sub_(_LOG_SQRT_2PI).sub_((squash + _EPSILON).log())
-    return terms.sum(dim=1)
+    """Log pi(tanh(mean + std noise)), shape (agents, rows)."""
+    terms = noise.square().mul_(-0.5).sub_(log_stds).sub_(_LOG_SQRT_2PI).sub_((squash + _EPSILON).log_())
+    return terms.sum(dim=-1)
 
 
 def _modules(network: nn.Module) -> list[nn.Module]:

@@ -1,0 +1,129 @@
+"""Optimisers that step the flat vectors of several agents' parameters at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rpp_rl.agents.update.layers import Learnt, Slot
+
+Group = dict[str, Any]
+# What must be alike for all parameters of a vector, beside the learning rate.
+_SHARED = ("betas", "eps", "weight_decay")
+
+
+class FlatAdam:
+    """Adam on one vector for each pathway; the state of each parameter lives in the optimiser's own place, as views.
+
+    Args:
+        optimizers: one for each agent; all have the same learning rate and settings.
+        learnt: the vectors of all agents.
+    """
+
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> None:
+        self._vectors: list[tuple[Learnt, Group, Tensor, Tensor, Tensor]] = []
+        self._views: list[tuple[dict[str, Any], Tensor]] = []
+        for pathway in learnt:
+            slots = [slot for slot in pathway.slots if slot.parameter.numel()]
+            if not slots:
+                continue
+            mean, square = torch.zeros_like(pathway.vector), torch.zeros_like(pathway.vector)
+            steps = torch.zeros(len(slots), dtype=torch.float32, device=mean.device)
+            for i, slot in enumerate(slots):
+                state = _state(optimizers, slot)
+                self._bind(state, slot, mean, square, steps[i])
+            self._vectors.append((pathway, _group(optimizers, slots[0]), mean, square, steps))
+
+    @staticmethod
+    def fits(optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> bool:
+        """Whether the optimisers are Adam, with one set of settings and one count of steps for each vector."""
+        for optimizer in optimizers:
+            unknown = ("amsgrad", "maximize", "decoupled_weight_decay", "differentiable")
+            if type(optimizer) is not torch.optim.Adam or any(optimizer.defaults.get(name) for name in unknown):
+                return False
+        for pathway in learnt:
+            slots = [slot for slot in pathway.slots if slot.parameter.numel()]
+            settings = {tuple(_group(optimizers, slot)[name] for name in _SHARED) for slot in slots}
+            counts = {float(_state(optimizers, slot).get("step", 0.0)) for slot in slots}
+            if len(settings) > 1 or len(counts) > 1:
+                return False
+        return True
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the optimisers still hold the state that is stepped here, and not one that was loaded."""
+        return all(state.get("exp_avg") is view for state, view in self._views)
+
+    def step(self) -> None:
+        """Take a step; the learning rate is that of the first agent's optimiser."""
+        for pathway, group, mean, square, steps in self._vectors:
+            steps.add_(1)
+            torch._fused_adam_(
+                [pathway.vector],
+                [pathway.gradient],
+                [mean],
+                [square],
+                [],
+                [steps[0]],
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+
+    def _bind(self, state: dict[str, Any], slot: Slot, mean: Tensor, square: Tensor, step: Tensor) -> None:
+        stop = slot.start + slot.parameter.numel()
+        for name, vector in (("exp_avg", mean), ("exp_avg_sq", square)):
+            view = vector[slot.start : stop].view_as(slot.parameter)
+            if name in state:
+                view.copy_(state[name])
+            state[name] = view
+        step.copy_(torch.as_tensor(state.get("step", 0.0)))
+        state["step"] = step
+        self._views.append((state, state["exp_avg"]))
+
+
+class OwnSteps:
+    """Any other optimisers, given the gradients and told to step.
+
+    Args:
+        optimizers: one for each agent.
+        learnt: the vectors of all agents.
+    """
+
+    is_current = True
+
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> None:
+        self._optimizers = optimizers
+        self._slots = [slot for pathway in learnt for slot in pathway.slots]
+
+    def step(self) -> None:
+        """Take a step; a gradient that something else has put in the place of ours is put back."""
+        for slot in self._slots:
+            slot.parameter.grad = slot.gradient
+        for optimizer in self._optimizers:
+            optimizer.step()
+
+
+Stepper = FlatAdam | OwnSteps
+
+
+def stepper(optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> Stepper:
+    """The fastest way to step these optimisers."""
+    return (FlatAdam if FlatAdam.fits(optimizers, learnt) else OwnSteps)(optimizers, learnt)
+
+
+def _group(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> Group:
+    groups = (group for optimizer in optimizers for group in optimizer.param_groups)
+    return next(group for group in groups if any(p is slot.parameter for p in group["params"]))
+
+
+def _state(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> dict[str, Any]:
+    holder = next(o for o in optimizers if any(p is slot.parameter for g in o.param_groups for p in g["params"]))
+    return holder.state[slot.parameter]  # type: ignore[no-any-return]

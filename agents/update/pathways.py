@@ -1,0 +1,137 @@
+"""From the coefficients of equivariant weights to the weights, and back from gradient to gradient, by gathers.
+
+W = coefficient * beta[orbit], entry by entry; hence d/d beta_r is the sum over the entries of orbit r. Where whole rows
+of entries move together, as between hidden layers, rows are gathered instead of entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rpp_rl.assembly import OrbitAssembly
+
+
+class EntryPathway:
+    """Entry by entry: a vector of coefficients and the vector of entries that they span.
+
+    Args:
+        orbit: the coefficient of each entry; any where the entry is always zero.
+        coefficient: the factor of each entry, zero where the entry is.
+        beta: the coefficients, 1-D.
+        beta_gradient: where their gradient is written.
+        gradient: that of the entries.
+    """
+
+    def __init__(
+        self, orbit: Tensor, coefficient: Tensor, beta: Tensor, beta_gradient: Tensor, gradient: Tensor
+    ) -> None:
+        self._orbit, self._coefficient = orbit, coefficient
+        self._beta, self._beta_gradient, self._gradient = beta, beta_gradient, gradient
+        self._gathered = torch.zeros_like(coefficient)
+        members, self._weights = _members(orbit, coefficient, len(beta))
+        self._members = members.flatten()
+        self._picked = torch.zeros_like(self._weights)
+        self._picked_flat = self._picked.view(-1)
+
+    def assemble(self, out: Tensor, residual: Tensor | None) -> None:
+        """Write the entries, with the residual's added, into `out`."""
+        torch.index_select(self._beta, 0, self._orbit, out=self._gathered)
+        torch.mul(self._coefficient, self._gathered, out=out)
+        if residual is not None:
+            # In two steps, as the layers do it: fused, the last bit would differ.
+            out.add_(residual)
+
+    def differentiate(self) -> None:
+        """Write the gradient of the coefficients from that of the entries."""
+        torch.index_select(self._gradient, 0, self._members, out=self._picked_flat)
+        torch.sum(self._picked.mul_(self._weights), dim=0, out=self._beta_gradient)
+
+
+class RowPathway:
+    """Row by row, one factor for all: each run of entries is a run of coefficients.
+
+    Args:
+        assembly: of one network's weight.
+        run: entries that move together, see `run_length`.
+        beta: the coefficients, shape (networks, rank).
+        beta_gradient: where their gradient is written.
+        gradient: that of the weights.
+    """
+
+    def __init__(
+        self, assembly: OrbitAssembly, run: int, beta: Tensor, beta_gradient: Tensor, gradient: Tensor
+    ) -> None:
+        networks = torch.arange(len(beta), device=beta.device)
+        firsts = assembly.orbit.view(-1, run)[:, 0] // run
+        self._rows = (networks[:, None] * (assembly.rank // run) + firsts).flatten()
+        self.factor = float(assembly.coefficient.flatten()[0])
+        self._beta, self._beta_gradient = beta.view(-1, run), beta_gradient.view(-1)
+        self._gradient = gradient.view(-1, run)
+        self._gathered = torch.zeros_like(gradient).view(-1, run)
+        self._gathered_like = self._gathered.view(gradient.shape)
+        # Every run of coefficients is used equally often: once for each element of the group.
+        self._members = torch.argsort(self._rows, stable=True).view(len(self._beta), -1).t().flatten()
+        self._picked = torch.zeros(len(self._members), run, dtype=beta.dtype, device=beta.device)
+        self._terms = self._picked.view(-1, beta.numel())
+
+    def assemble(self, out: Tensor, residual: Tensor | None) -> None:
+        """Write the weights, with the residual's added, into `out`."""
+        torch.index_select(self._beta, 0, self._rows, out=self._gathered)
+        torch.mul(self._gathered_like, self.factor, out=out)
+        if residual is not None:
+            out.add_(residual)
+
+    def differentiate(self) -> None:
+        """Write the gradient of the coefficients from that of the weights."""
+        torch.index_select(self._gradient, 0, self._members, out=self._picked)
+        torch.sum(self._terms, dim=0, out=self._beta_gradient)
+        self._beta_gradient.mul_(self.factor)
+
+
+def run_length(assembly: OrbitAssembly) -> int:
+    """How many entries of a weight always move together, side by side and in order; 1 if they move one by one."""
+    orbit, coefficient = assembly.orbit, assembly.coefficient.flatten()
+    if not assembly.rank or bool((coefficient != coefficient[0]).any()):
+        return 1
+    if bool((torch.bincount(orbit) != orbit.numel() // assembly.rank).any()):
+        return 1
+    for run in _divisors(assembly.shape[1]):
+        runs = orbit.view(-1, run)
+        if assembly.rank % run == 0 and bool((runs[:, :1] % run == 0).all()):
+            within = runs - runs[:, :1]
+            if bool((within == torch.arange(run, device=orbit.device)).all()):
+                return run
+    return 1
+
+
+def entry_indices(
+    assemblies: Sequence[OrbitAssembly], starts: Sequence[int], like: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The orbits and coefficients of some weights one after the other, whose coefficients begin at `starts`."""
+    orbits, coefficients = [], []
+    for assembly, start in zip(assemblies, starts, strict=True):
+        coefficient = assembly.coefficient.flatten().to(like)
+        orbits.append(torch.where(coefficient != 0, assembly.orbit + start, 0))
+        coefficients.append(coefficient)
+    return torch.cat(orbits), torch.cat(coefficients)
+
+
+def _members(orbit: Tensor, coefficient: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The entries of each orbit and their coefficients, shape (size of the largest, rank); the rest weighs zero."""
+    used = torch.nonzero(coefficient).flatten()
+    order = used[torch.argsort(orbit[used], stable=True)]
+    counts = torch.bincount(orbit[used], minlength=rank)
+    place = torch.arange(len(order), device=orbit.device) - (counts.cumsum(0) - counts)[orbit[order]]
+    members = torch.zeros((max(1, int(counts.max())), rank), dtype=torch.int64, device=orbit.device)
+    weights = torch.zeros(members.shape, dtype=coefficient.dtype, device=orbit.device)
+    members[place, orbit[order]] = order
+    weights[place, orbit[order]] = coefficient[order]
+    return members, weights
+
+
+def _divisors(n: int) -> list[int]:
+    """The divisors of n that are worth a row of their own, the greatest first."""
+    return [d for d in range(n, 3, -1) if n % d == 0]
