@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from operator import attrgetter
 from typing import Any, cast
 
 import torch
@@ -20,6 +21,8 @@ from rpp_rl.networks import network_class, standard_inputs
 from rpp_rl.representations import Representation, trivial_representation
 from rpp_rl.symmetry import Symmetry
 
+# Counts what was written to a tensor.
+version_of = attrgetter("_version")
 Function = Callable[[Tensor], Tensor]
 Linear = tuple[Tensor, Tensor | None]
 
@@ -64,7 +67,8 @@ class SymmetricActor(Actor):
         if self.training or torch.is_grad_enabled():
             return super().get_action_dist_params(obs)
         trunk, mu, log_std = self._merged_layers()
-        latent = self.extract_features(obs, self.features_extractor)
+        # What preprocessing and flattening come to for a box of one axis.
+        latent = cast(Tensor, obs).float()
         for layer in trunk:
             latent = layer(latent)
         return mu(latent), log_std(latent).clamp(LOG_STD_MIN, LOG_STD_MAX), {}
@@ -92,7 +96,7 @@ class SymmetricActor(Actor):
 
     def _state(self) -> tuple[int, ...]:
         """Changes whenever a parameter is written to or moved."""
-        return tuple(number for p in self._watched for number in (p.data_ptr(), p._version))
+        return (*map(Tensor.data_ptr, self._watched), *map(version_of, self._watched))
 
 
 class SymmetricCritic(ContinuousCritic):

@@ -9,9 +9,9 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import Actor, SACPolicy
-from torch import nn
+from torch import Tensor, nn
 
 from rpp_rl.agents.actor_critic import SymmetricActor, SymmetricCritic
 from rpp_rl.errors import NetworkError, SymmetryError
@@ -106,10 +106,22 @@ class RPPPolicy(SACPolicy):
         kwargs = self._update_features_extractor(self.critic_kwargs, features_extractor)
         return SymmetricCritic(**self._symmetric("critic"), **kwargs).to(self.device)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are; SB3 walks through all modules for it at each step."""
+        return next(self.actor.mu.parameters()).device if "actor" in self._modules else super().device
+
     def set_training_mode(self, mode: bool) -> None:
         """Put the networks in either training or evaluation mode; SB3 asks for it several times a step."""
         if any(network.training != mode for network in (self, self.actor, self.critic)):
             super().set_training_mode(mode)
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        """Actions in [-1, 1]: those of stable-baselines3, without the distribution object that it builds for them."""
+        if self.actor.use_sde:
+            return super()._predict(observation, deterministic)
+        mean, log_std, _ = self.actor.get_action_dist_params(observation)
+        return (mean if deterministic else torch.randn_like(mean).mul_(log_std.exp()).add_(mean)).tanh()
 
     def _symmetric(self, network: str) -> dict[str, Any]:
         return {

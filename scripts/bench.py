@@ -141,7 +141,7 @@ def _floor(update: FastUpdate, batch: int) -> Callable[[], None]:
         # The target's pass, and that of the policy's actions with its gradient.
         products += 2 * [(batch, n_in, n_out) for n_out, n_in in sizes]
         products += [(batch, n_out, n_in) for n_out, n_in in sizes[1:]]
-        products.append((batch, sizes[0][0], sizes[0][1] - update.observation_size))
+        products.append((batch, sizes[0][0], sizes[0][1] - update.batch.observations.shape[-1]))
     operands = [(torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)) for m, k, n in products]
 
     def run() -> None:

@@ -25,7 +25,8 @@ class FlatAdam:
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> None:
         self._vectors: list[tuple[Learnt, Group, Tensor, Tensor, Tensor]] = []
-        self._views: list[tuple[dict[str, Any], Tensor]] = []
+        # Loading another state replaces the dictionary that holds it.
+        self._states = [(optimizer, optimizer.state) for optimizer in optimizers]
         for pathway in learnt:
             slots = [slot for slot in pathway.slots if slot.parameter.numel()]
             if not slots:
@@ -55,7 +56,7 @@ class FlatAdam:
     @property
     def is_current(self) -> bool:
         """Whether the optimisers still hold the state that is stepped here, and not one that was loaded."""
-        return all(state.get("exp_avg") is view for state, view in self._views)
+        return all(optimizer.state is state for optimizer, state in self._states)
 
     def step(self) -> None:
         """Take a step; the learning rate is that of the first agent's optimiser."""
@@ -86,7 +87,6 @@ class FlatAdam:
             state[name] = view
         step.copy_(torch.as_tensor(state.get("step", 0.0)))
         state["step"] = step
-        self._views.append((state, state["exp_avg"]))
 
 
 class OwnSteps:

@@ -95,7 +95,7 @@ class StackedLayers:
         self.gradient = self.merged.like()
         self.residual = self.merged if self.kind is nn.Linear else self.merged.like()
         self.learnt: list[Learnt] = []
-        self._rows: list[tuple[RowPathway, int]] = []
+        self._rows: list[tuple[RowPathway, Tensor]] = []
         if self.kind is not nn.Linear:
             self._lay_coefficients(runs, like)
         if self.kind is not EquivariantLinear:
@@ -121,11 +121,12 @@ class StackedLayers:
         """Merge the pathways."""
         if self.kind is nn.Linear:
             return
-        residual = self.residual if self.kind is RPPLinear else None
-        stop = self.merged.start(self._entry_pieces)
-        self._entries.assemble(self._merged_entries, None if residual is None else residual.vector[:stop])
-        for row, piece in self._rows:
-            row.assemble(self.merged.stacked(piece), None if residual is None else residual.stacked(piece))
+        self._entries.assemble(self._merged_entries)
+        for row, weight in self._rows:
+            row.assemble(weight)
+        if self.kind is RPPLinear:
+            # Product and sum apart, as the layers themselves do it: fused, the last bit would differ.
+            self.merged.vector.add_(self.residual.vector)
 
     def differentiate(self) -> None:
         """Write the gradients of the coefficients, given those of the merged weights and biases."""
@@ -173,7 +174,7 @@ class StackedLayers:
             if runs[piece] > 1:
                 assembly = _assembly(self._networks[0][piece[0]][0], "weight")
                 row = RowPathway(assembly, runs[piece], values, gradients, self.gradient.stacked(number))
-                self._rows.append((row, number))
+                self._rows.append((row, self.merged.stacked(number)))
         until = beta.start(self._entry_pieces)
         self._merged_entries = self.merged.vector[:stop]
         self._entries = EntryPathway(

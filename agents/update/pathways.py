@@ -36,13 +36,10 @@ class EntryPathway:
         self._picked = torch.zeros_like(self._weights)
         self._picked_flat = self._picked.view(-1)
 
-    def assemble(self, out: Tensor, residual: Tensor | None) -> None:
-        """Write the entries, with the residual's added, into `out`."""
+    def assemble(self, out: Tensor) -> None:
+        """Write the entries into `out`."""
         torch.index_select(self._beta, 0, self._orbit, out=self._gathered)
         torch.mul(self._coefficient, self._gathered, out=out)
-        if residual is not None:
-            # In two steps, as the layers do it: fused, the last bit would differ.
-            out.add_(residual)
 
     def differentiate(self) -> None:
         """Write the gradient of the coefficients from that of the entries."""
@@ -51,56 +48,57 @@ class EntryPathway:
 
 
 class RowPathway:
-    """Row by row, one factor for all: each run of entries is a run of coefficients.
+    """Row by row, one factor for all: each run of entries is a run of coefficients, the first ones in order.
 
     Args:
         assembly: of one network's weight.
         run: entries that move together, see `run_length`.
         beta: the coefficients, shape (networks, rank).
         beta_gradient: where their gradient is written.
-        gradient: that of the weights.
+        gradient: that of the weights, shape (networks, n_out, n_in).
     """
 
     def __init__(
         self, assembly: OrbitAssembly, run: int, beta: Tensor, beta_gradient: Tensor, gradient: Tensor
     ) -> None:
-        networks = torch.arange(len(beta), device=beta.device)
+        count, rank = beta.shape
+        networks = torch.arange(count, device=beta.device)[:, None]
         firsts = assembly.orbit.view(-1, run)[:, 0] // run
-        self._rows = (networks[:, None] * (assembly.rank // run) + firsts).flatten()
-        self.factor = float(assembly.coefficient.flatten()[0])
-        self._beta, self._beta_gradient = beta.view(-1, run), beta_gradient.view(-1)
-        self._gradient = gradient.view(-1, run)
-        self._gathered = torch.zeros_like(gradient).view(-1, run)
-        self._gathered_like = self._gathered.view(gradient.shape)
-        # Every run of coefficients is used equally often: once for each element of the group.
-        self._members = torch.argsort(self._rows, stable=True).view(len(self._beta), -1).t().flatten()
-        self._picked = torch.zeros(len(self._members), run, dtype=beta.dtype, device=beta.device)
-        self._terms = self._picked.view(-1, beta.numel())
+        self._run, self._rows = run, (networks * (rank // run) + firsts).flatten()
+        self._factor = float(assembly.coefficient.flatten()[0])
+        self._beta, self._beta_gradient = beta, beta_gradient
+        self._scaled = torch.zeros_like(beta)
+        self._scaled_rows = self._scaled.view(-1, run)
+        # Every run of coefficients is used once for each element of the group, by the identity in order.
+        of_elements = torch.argsort(firsts, stable=True).view(rank // run, -1).t()
+        self._identity, self._gradient = gradient.view(count, -1)[:, :rank], gradient.view(-1, run)
+        self._others = [(networks * len(firsts) + rows).flatten() for rows in of_elements[1:]]
 
-    def assemble(self, out: Tensor, residual: Tensor | None) -> None:
-        """Write the weights, with the residual's added, into `out`."""
-        torch.index_select(self._beta, 0, self._rows, out=self._gathered)
-        torch.mul(self._gathered_like, self.factor, out=out)
-        if residual is not None:
-            out.add_(residual)
+    def assemble(self, out: Tensor) -> None:
+        """Write the weights into `out`."""
+        torch.mul(self._beta, self._factor, out=self._scaled)
+        torch.index_select(self._scaled_rows, 0, self._rows, out=out.view(-1, self._run))
 
     def differentiate(self) -> None:
         """Write the gradient of the coefficients from that of the weights."""
-        torch.index_select(self._gradient, 0, self._members, out=self._picked)
-        torch.sum(self._terms, dim=0, out=self._beta_gradient)
-        self._beta_gradient.mul_(self.factor)
+        total = self._identity
+        for rows in self._others:
+            torch.index_select(self._gradient, 0, rows, out=self._scaled_rows)
+            total = torch.add(total, self._scaled, out=self._beta_gradient)
+        torch.mul(total, self._factor, out=self._beta_gradient)
 
 
 def run_length(assembly: OrbitAssembly) -> int:
     """How many entries of a weight always move together, side by side and in order; 1 if they move one by one."""
-    orbit, coefficient = assembly.orbit, assembly.coefficient.flatten()
-    if not assembly.rank or bool((coefficient != coefficient[0]).any()):
+    orbit, coefficient, rank = assembly.orbit, assembly.coefficient.flatten(), assembly.rank
+    if not rank or bool((coefficient != coefficient[0]).any()):
         return 1
-    if bool((torch.bincount(orbit) != orbit.numel() // assembly.rank).any()):
+    equally_often = bool((torch.bincount(orbit) == orbit.numel() // rank).all())
+    if not (equally_often and bool((orbit[:rank] == torch.arange(rank, device=orbit.device)).all())):
         return 1
     for run in _divisors(assembly.shape[1]):
         runs = orbit.view(-1, run)
-        if assembly.rank % run == 0 and bool((runs[:, :1] % run == 0).all()):
+        if rank % run == 0 and bool((runs[:, :1] % run == 0).all()):
             within = runs - runs[:, :1]
             if bool((within == torch.arange(run, device=orbit.device)).all()):
                 return run
@@ -134,4 +132,4 @@ def _members(orbit: Tensor, coefficient: Tensor, rank: int) -> tuple[Tensor, Ten
 
 def _divisors(n: int) -> list[int]:
     """The divisors of n that are worth a row of their own, the greatest first."""
-    return [d for d in range(n, 3, -1) if n % d == 0]
+    return [d for d in range(n, 7, -1) if n % d == 0]

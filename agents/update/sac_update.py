@@ -7,26 +7,22 @@ its first axis, and no number ever crosses from one agent to another.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from stable_baselines3.common.torch_layers import FlattenExtractor
-from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, SACPolicy
+from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
-from rpp_rl.agents.actor_critic import SymmetricActor
+from rpp_rl.agents.actor_critic import SymmetricActor, version_of
 from rpp_rl.agents.update.adam import stepper
 from rpp_rl.agents.update.minibatch import Minibatch
 from rpp_rl.agents.update.perceptrons import Perceptrons, Workspace
+from rpp_rl.agents.update.squashed_gaussian import SquashedGaussian
 from rpp_rl.agents.update.temperature import Temperature
 from rpp_rl.errors import NetworkError
-
-# stable-baselines3's guard of the logarithm in a squashed Gaussian's density.
-_EPSILON = 1e-6
-_LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,8 @@ def mean_losses(losses: Sequence[Losses]) -> list[dict[str, float]]:
     names = {"ent_coef": "temperature", "actor_loss": "actor", "critic_loss": "critic", "ent_coef_loss": "ent_coef"}
     found = {name: [getattr(x, attribute) for x in losses] for name, attribute in names.items()}
     known = {name: values for name, values in found.items() if values[0] is not None}
-    table = torch.stack([torch.stack(values).mean(dim=0) for values in known.values()], dim=1).tolist()
+    means = [values[0] if len(values) == 1 else torch.stack(values).mean(dim=0) for values in known.values()]
+    table = torch.stack(means, dim=1).tolist()
     return [dict(zip(known, row, strict=True)) for row in table]
 
 
@@ -105,18 +102,17 @@ class FastUpdate:
         return Perceptrons(bodies, [()] * len(bodies), self.batch_size, workspace, self.dtype)
 
     def _allocate(self, observations: int, actions: int) -> None:
-        agents, n, a = len(self.policies), self.batch_size, actions
-        like = self.actor.outputs
-        self.observation_size = observations
-        self.batch = Minibatch(like, agents, n, observations, actions)
-        self.noise = like.new_zeros(agents, 2 * n, actions)
-        self._means, self._raw_log_stds = self.actor.outputs[..., :a], self.actor.outputs[..., a:]
-        # Of the two halves of the actor's rows, the first is learnt from.
-        self._towards_mean, self._towards_log_std = self.actor.upward[:, :n, :a], self.actor.upward[:, :n, a:]
-        by_agent = (agents, self.critics.layers.count // agents, n, observations + actions)
-        self._critic_inputs, self._target_inputs = self.critics.inputs.view(by_agent), self.targets.inputs.view(by_agent)
-        self._q, self._next_q = (net.outputs.view(by_agent[:3]) for net in (self.critics, self.targets))
-        self._towards_q = self.critics.upward.view(by_agent[:3])
+        agents, n = len(self.policies), self.batch_size
+        self.batch = Minibatch(self.actor.outputs, agents, n, observations, actions)
+        self.pi = SquashedGaussian(self.actor.outputs, self.actor.upward)
+        by_agent = (agents, self.critics.layers.count // agents, n)
+        inputs = [network.inputs.view(*by_agent, -1) for network in (self.critics, self.targets)]
+        (self._seen, self._next_seen) = (x[..., :observations] for x in inputs)
+        (self._judged, self._next_judged) = (x[..., observations:] for x in inputs)
+        self._q, self._next_q, self._towards_q = (
+            x.view(by_agent) for x in (self.critics.outputs, self.targets.outputs, self.critics.upward)
+        )
+        self._error = torch.zeros_like(self._q)
 
     @property
     def is_current(self) -> bool:
@@ -125,18 +121,18 @@ class FastUpdate:
         return self._places == self._now_at() and all(part.is_current for part in parts)
 
     def _now_at(self) -> tuple[int, ...]:
-        return tuple(parameter.data_ptr() for parameter in self.parameters)
+        return tuple(map(Tensor.data_ptr, self.parameters))
 
     def refresh(self) -> None:
         """Merge the pathways again if anything else has written to the parameters, and act from what they merge to."""
-        if self._versions == tuple(parameter._version for parameter in self.parameters):
+        if self._versions == tuple(map(version_of, self.parameters)):
             return
         for network in self._networks:
             network.assemble()
         self._remember()
 
     def _remember(self) -> None:
-        self._versions = tuple(parameter._version for parameter in self.parameters)
+        self._versions = tuple(map(version_of, self.parameters))
         for k, policy in enumerate(self.policies):
             if isinstance(policy.actor, SymmetricActor):
                 policy.actor.act_from(*self.acting(k))
@@ -155,26 +151,16 @@ class FastUpdate:
             gamma: the discount, where the minibatches do not bring their own.
             tau: how far the target critics move towards the critics; 0 leaves them.
         """
-        n, a = self.batch_size, self._means.shape[-1]
+        pi = self.pi
         _write(self.actor, self.actor.inputs, self.batch.joint)
         self.actor.forward()
-        self._draw_noise()
-        log_stds = self._raw_log_stds.clamp(LOG_STD_MIN, LOG_STD_MAX)
-        deviations = log_stds.exp().mul_(self.noise)
-        actions = torch.tanh(self._means + deviations)
-        squash = 1 - actions.square()
-        log_prob = _log_prob(self.noise, log_stds, squash)
-        alpha, ent_coef_loss = self.temperature.learn(log_prob[:, :n])
-        critic_loss = self._learn_critics(gamma, actions[:, n:], alpha * log_prob[:, n:])
-        q_gradient, least = self._judge(actions[:, :n])
-        actor_loss = (alpha * log_prob[:, :n] - least).mean(dim=1)
-        share = (alpha / n).unsqueeze(-1)
-        squash, log_stds, raw = squash[:, :n], log_stds[:, :n], self._raw_log_stds[:, :n]
-        towards_u = squash * (q_gradient + share * 2 * actions[:, :n] / (squash + _EPSILON))
-        self._towards_mean.copy_(towards_u)
-        # A log-std beyond its bounds is not learnt.
-        torch.mul(towards_u * deviations[:, :n] - share, log_stds == raw, out=self._towards_log_std)
-        self.actor.backward(n)
+        pi.draw(self.generators)
+        alpha, ent_coef_loss = self.temperature.learn(pi.learnt_log_prob)
+        critic_loss = self._learn_critics(gamma, alpha)
+        q_gradient, least = self._judge(pi.learnt_actions)
+        actor_loss = (alpha * pi.learnt_log_prob).sub_(least).mean(dim=1)
+        pi.backward(q_gradient, alpha)
+        self.actor.backward(self.batch_size)
         self._actor_stepper.step()
         self.actor.assemble()
         if tau:
@@ -183,40 +169,31 @@ class FastUpdate:
             self.targets.recast()
         return Losses(actor_loss, critic_loss, ent_coef_loss, alpha.squeeze(1))
 
-    def _draw_noise(self) -> None:
-        """Observations first, as stable-baselines3 does."""
-        n = self.batch_size
-        generators = self.generators or [None] * len(self.noise)
-        for noise, generator in zip(self.noise, generators, strict=True):
-            noise[:n].normal_(generator=generator)
-            noise[n:].normal_(generator=generator)
-
-    def _learn_critics(self, gamma: float, next_actions: Tensor, bonus: Tensor) -> Tensor:
+    def _learn_critics(self, gamma: float, alpha: Tensor) -> Tensor:
         """The loss of the critics; takes the step."""
-        batch, size = self.batch, self.observation_size
-        _write(self.targets, self._target_inputs[..., :size], batch.next_observations.unsqueeze(1))
-        self._target_inputs[..., size:] = next_actions.unsqueeze(1)
+        batch, pi = self.batch, self.pi
+        _write(self.targets, self._next_seen, batch.next_observations.unsqueeze(1))
+        self._next_judged.copy_(pi.next_actions.unsqueeze(1))
         self.targets.forward()
-        soft = self._next_q.amin(dim=1) - bonus
-        wanted = batch.rewards + batch.discounted(gamma) * soft
-        _write(self.critics, self._critic_inputs[..., :size], batch.observations.unsqueeze(1))
-        self._critic_inputs[..., size:] = batch.actions.unsqueeze(1)
+        soft = self._next_q.amin(dim=1).sub_(alpha * pi.next_log_prob)
+        wanted = torch.addcmul(batch.rewards, batch.discounted(gamma), soft)
+        _write(self.critics, self._seen, batch.observations.unsqueeze(1))
+        self._judged.copy_(batch.actions.unsqueeze(1))
         self.critics.forward()
-        error = self._q - wanted.unsqueeze(1)
-        torch.div(error, self.batch_size, out=self._towards_q)
+        torch.sub(self._q, wanted.unsqueeze(1), out=self._error)
+        torch.mul(self._error, 1 / self.batch_size, out=self._towards_q)
         self.critics.backward(self.batch_size)
         self._critic_stepper.step()
         self.critics.assemble()
-        return 0.5 * error.square_().mean(dim=2).sum(dim=1)
+        return self._error.square_().sum(dim=(1, 2)).mul_(0.5 / self.batch_size)
 
     def _judge(self, actions: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient of -mean(min Q) with respect to the actions, and min Q, of the critics as they are now."""
-        size = self.observation_size
-        self._critic_inputs[..., size:] = actions.unsqueeze(1)
+        self._judged.copy_(actions.unsqueeze(1))
         self.critics.forward()
         least, which = self._q.min(dim=1, keepdim=True)
         self._towards_q.zero_().scatter_(1, which, -1.0 / self.batch_size)
-        gradient = self.critics.backward_to_input(size)
+        gradient = self.critics.backward_to_input(self._seen.shape[-1])
         return gradient.view(*self._q.shape, -1).sum(dim=1), least.squeeze(1)
 
 
@@ -225,12 +202,6 @@ def _write(network: Perceptrons, inputs: Tensor, values: Tensor) -> None:
     inputs.copy_(values)
     if network.center is not None:
         inputs.sub_(network.center[: inputs.shape[-1]])
-
-
-def _log_prob(noise: Tensor, log_stds: Tensor, squash: Tensor) -> Tensor:
-    """Log pi(tanh(mean + std noise)), shape (agents, rows)."""
-    terms = noise.square().mul_(-0.5).sub_(log_stds).sub_(_LOG_SQRT_2PI).sub_((squash + _EPSILON).log_())
-    return terms.sum(dim=-1)
 
 
 def _modules(network: nn.Module) -> list[nn.Module]:
