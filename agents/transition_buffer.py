@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import Tensor
 
@@ -33,7 +34,9 @@ class TransitionBuffer(ReplayBuffer):
         if observation_space.dtype == np.float64:
             single = np.float32
             # Bounds of float64 can be infinite in float32, which is meant.
-            low, high = (np.clip(b, -np.inf, np.inf).astype(single) for b in (observation_space.low, observation_space.high))
+            low, high = (
+                np.clip(b, -np.inf, np.inf).astype(single) for b in (observation_space.low, observation_space.high)
+            )
             observation_space = spaces.Box(low, high, observation_space.shape, single)
         super().__init__(buffer_size, observation_space, action_space, *args, **kwargs)
 
@@ -63,9 +66,9 @@ class TransitionBuffer(ReplayBuffer):
         dones.mul_(1 - _flat(self.timeouts)[places])
 
 
-def _rows(array: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def _rows(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(array).view(-1, array.shape[-1])
 
 
-def _flat(array: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def _flat(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(array).view(-1)

@@ -197,7 +197,7 @@ class Representation:
         return self._sum(self.group, self.atoms * copies, f"{copies} * {_bracket(self)}", places)
 
     def interleaved(self, copies: int) -> Representation:
-        """The direct sum of `copies` copies with coordinates (i, copy) in row-major order: the like ones side by side."""
+        """The direct sum of `copies` copies, with coordinates (i, copy) in row-major order: like ones side by side."""
         places = tuple(place * copies + i for i in range(copies) for place in self.places)
         return self._sum(self.group, self.atoms * copies, f"{copies} * {_bracket(self)}", places)
 

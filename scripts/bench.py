@@ -131,13 +131,14 @@ def _floor(update: FastUpdate, batch: int) -> Callable[[], None]:
     import torch
 
     products: list[tuple[int, int, int]] = []
-    for network, forward_rows in ((update.actor, 2 * batch), *[(update.critics, batch)] * update.critics.layers.count):
-        sizes = network.layers.sizes
+    critics = [(update.critics, batch)] * update.critics.stack.layers.count
+    for network, forward_rows in ((update.actor, 2 * batch), *critics):
+        sizes = network.stack.layers.sizes
         products += [(forward_rows, n_in, n_out) for n_out, n_in in sizes]
         products += [(n_out, batch, n_in) for n_out, n_in in sizes]
         products += [(batch, n_out, n_in) for n_out, n_in in sizes[1:]]
-    sizes = update.critics.layers.sizes
-    for _ in range(update.critics.layers.count):
+    sizes = update.critics.stack.layers.sizes
+    for _ in range(update.critics.stack.layers.count):
         # The target's pass, and that of the policy's actions with its gradient.
         products += 2 * [(batch, n_in, n_out) for n_out, n_in in sizes]
         products += [(batch, n_out, n_in) for n_out, n_in in sizes[1:]]

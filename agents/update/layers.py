@@ -193,7 +193,7 @@ class StackedLayers:
                 for module in side:
                     parameter = cast(nn.Parameter, getattr(module, piece[1] + suffix))
                     end = begin + len(parameter)
-                    start = values[k, begin:end].storage_offset()
+                    start = int(values[k, begin:end].storage_offset())
                     slots.append(_move(parameter, values[k, begin:end], gradients[k, begin:end], start))
                     begin = end
         self.learnt.append(Learnt(self.residual.vector, self.gradient.vector, tuple(slots)))

@@ -105,9 +105,7 @@ def run_length(assembly: OrbitAssembly) -> int:
     return 1
 
 
-def entry_indices(
-    assemblies: Sequence[OrbitAssembly], starts: Sequence[int], like: Tensor
-) -> tuple[Tensor, Tensor]:
+def entry_indices(assemblies: Sequence[OrbitAssembly], starts: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
     """The orbits and coefficients of some weights one after the other, whose coefficients begin at `starts`."""
     orbits, coefficients = [], []
     for assembly, start in zip(assemblies, starts, strict=True):

@@ -57,66 +57,52 @@ class Workspace:
         return self._tensors.setdefault((name, shape, like.dtype), like.new_zeros(shape))
 
 
-class Perceptrons:
-    """Perceptrons of one form side by side, each with a linear layer at the end and one activation between layers.
+class NetworkStack:
+    """Networks of one form side by side: their weights, and what the products take of them.
 
     Args:
         bodies: of each network the modules in order; a `Shift` may come first.
         heads: of each network the layers that share its last hidden layer; empty where the body ends with one.
-        rows: the greatest number of rows.
-        workspace: where to keep the values between the layers.
         dtype: in which to multiply; None for that of the parameters.
 
     Attributes:
-        inputs: shape (networks, rows, n_in), to be written to before a pass; less the centre, where there is one.
-        outputs: shape (networks, rows, n_out), in the dtype of the parameters.
-        upward: the gradient of the outputs, to be written to before a backward pass; like them.
+        layers: the linear layers.
+        center: the point of input space that the group fixes; None for the origin.
+        activation: forward and backward, in place.
+        weights: merged weights and biases in the dtype of the products.
+        gradient: their gradients, in the same dtype.
 
     Raises:
         NetworkError: if there is a module that it does not know, or networks differ.
     """
 
     def __init__(
-        self,
-        bodies: Sequence[Sequence[nn.Module]],
-        heads: Sequence[Side],
-        rows: int,
-        workspace: Workspace,
-        dtype: torch.dtype | None = None,
+        self, bodies: Sequence[Sequence[nn.Module]], heads: Sequence[Side], dtype: torch.dtype | None = None
     ) -> None:
         parsed = [_parse(body, head) for body, head in zip(bodies, heads, strict=True)]
-        self.center, self._activation = parsed[0][1:]
-        if any(activation != self._activation for *_, activation in parsed):
+        self.center, self.activation = parsed[0][1:]
+        if any(activation != self.activation for *_, activation in parsed):
             raise NetworkError("the fast update knows networks of one activation only")
         self.layers = StackedLayers([sides for sides, *_ in parsed])
-        like = self.layers.merged.vector
-        self._cast = dtype is not None and dtype != like.dtype
-        self._weights = self.layers.merged.like(dtype) if self._cast else self.layers.merged
-        self._gradient = self.layers.gradient.like(dtype) if self._cast else self.layers.gradient
-        self._allocate(rows, workspace, self._weights.vector)
-        self._forward = self._forward_calls()
-        self._backward: dict[int, Calls] = {}
-        self._downward: dict[int, tuple[Tensor, Calls]] = {}
-        self.assemble()
+        merged = self.layers.merged
+        self.is_cast = dtype is not None and dtype != merged.vector.dtype
+        self.weights = merged.like(dtype) if self.is_cast else merged
+        self.gradient = merged.like(dtype) if self.is_cast else self.layers.gradient
+        self.recast()
 
-    def _allocate(self, rows: int, workspace: Workspace, like: Tensor) -> None:
-        k, sizes = self.layers.count, self.layers.sizes
-        self.inputs = like.new_zeros(k, rows, sizes[0][1])
-        self._values = [workspace.zeros(f"h{i}", (k, rows, n), like) for i, (n, _) in enumerate(sizes[:-1])]
-        self._down = [workspace.zeros(f"d{i}", (k, rows, n), like) for i, (n, _) in enumerate(sizes[:-1])]
-        self.outputs = self.layers.merged.vector.new_zeros(k, rows, sizes[-1][0])
-        self.upward = torch.zeros_like(self.outputs)
-        self._output = torch.zeros_like(self.outputs, dtype=like.dtype) if self._cast else self.outputs
-        self._up = torch.zeros_like(self._output) if self._cast else self.upward
+    def weight(self, layer: int) -> Tensor:
+        """Shape (networks, n_out, n_in)."""
+        return self.layers.stacked(self.weights, layer, "weight")
 
-    def _weight(self, layer: int) -> Tensor:
-        return self.layers.stacked(self._weights, layer, "weight")
+    def bias(self, layer: int) -> Tensor:
+        """Shape (networks, n_out)."""
+        return self.layers.stacked(self.weights, layer, "bias")
 
     def merged(self, network: int) -> list[tuple[Tensor, Tensor]]:
         """The merged weight and bias of each layer of a network, which stay up to date."""
-        stacks = ("weight", "bias")
+        merged, stacked = self.layers.merged, self.layers.stacked
         layers = range(len(self.layers.sizes))
-        return [tuple(self.layers.stacked(self.layers.merged, i, s)[network] for s in stacks) for i in layers]  # type: ignore[misc]
+        return [(stacked(merged, i, "weight")[network], stacked(merged, i, "bias")[network]) for i in layers]
 
     def assemble(self) -> None:
         """Merge the pathways of all layers."""
@@ -125,8 +111,43 @@ class Perceptrons:
 
     def recast(self) -> None:
         """Take over merged weights that have changed where the products are of another dtype."""
-        if self._cast:
-            self._weights.vector.copy_(self.layers.merged.vector)
+        if self.is_cast:
+            self.weights.vector.copy_(self.layers.merged.vector)
+
+
+class Passes:
+    """Forward and backward passes of a stack of networks.
+
+    Args:
+        stack: the networks.
+        rows: of each one's input.
+        workspace: where to keep the values between the layers.
+
+    Attributes:
+        inputs: shape (networks, rows, n_in), to be written to before a pass; less the centre, where there is one.
+        outputs: shape (networks, rows, n_out), in the dtype of the parameters.
+        upward: the gradient of the outputs, to be written to before a backward pass; like them.
+    """
+
+    def __init__(self, stack: NetworkStack, rows: int, workspace: Workspace) -> None:
+        self.stack = stack
+        sizes, like, k = stack.layers.sizes, stack.weights.vector, stack.layers.count
+        self.inputs = like.new_zeros(k, rows, sizes[0][1])
+        self._values = [workspace.zeros(f"h{i}", (k, rows, n), like) for i, (n, _) in enumerate(sizes[:-1])]
+        self._down = [workspace.zeros(f"d{i}", (k, rows, n), like) for i, (n, _) in enumerate(sizes[:-1])]
+        self.outputs = stack.layers.merged.vector.new_zeros(k, rows, sizes[-1][0])
+        self.upward = torch.zeros_like(self.outputs)
+        self._output = torch.zeros_like(self.outputs, dtype=like.dtype) if stack.is_cast else self.outputs
+        self._up = torch.zeros_like(self._output) if stack.is_cast else self.upward
+        self._forward = self._forward_calls()
+        self._backward: dict[int, Calls] = {}
+        self._downward: dict[int, tuple[Tensor, Calls]] = {}
+
+    def write(self, inputs: Tensor, values: Tensor) -> None:
+        """Write to (a part of) the inputs, from the first column on, relative to the networks' centre."""
+        inputs.copy_(values)
+        if self.stack.center is not None:
+            inputs.sub_(self.stack.center[: inputs.shape[-1]])
 
     def forward(self) -> Tensor:
         """The outputs; the next pass overwrites them, and the next of any network the values between the layers."""
@@ -140,7 +161,7 @@ class Perceptrons:
             self._backward[rows] = self._backward_calls(rows)
         for call in self._backward[rows]:
             call()
-        self.layers.differentiate()
+        self.stack.layers.differentiate()
 
     def backward_to_input(self, first: int) -> Tensor:
         """The gradient of the input from column `first` on, given `upward`, without those of the parameters."""
@@ -156,41 +177,41 @@ class Perceptrons:
         calls: Calls = []
         x = self.inputs
         for i, value in enumerate([*self._values, self._output]):
-            bias = self.layers.stacked(self._weights, i, "bias")
-            calls += product(x, self._weight(i).transpose(1, 2), value, bias)
+            calls += product(x, self.stack.weight(i).transpose(1, 2), value, self.stack.bias(i))
             if value is not self._output:
-                calls.append(partial(self._activation[0], value))
+                calls.append(partial(self.stack.activation[0], value))
             x = value
-        if self._cast:
+        if self.stack.is_cast:
             calls.append(partial(self.outputs.copy_, self._output))
         return calls
 
     def _step_down(self, i: int, above: Tensor, rows: int) -> Calls:
         """From the gradient of what layer i gives to that of the values of the layer below, before its activation."""
         down, value = self._down[i - 1][:, :rows], self._values[i - 1][:, :rows]
-        return [*product(above, self._weight(i), down), partial(self._activation[1], down, value)]
+        return [*product(above, self.stack.weight(i), down), partial(self.stack.activation[1], down, value)]
 
     def _backward_calls(self, rows: int) -> Calls:
+        gradient = partial(self.stack.layers.stacked, self.stack.gradient)
         above = self._up[:, :rows]
-        calls: Calls = [partial(above.copy_, self.upward[:, :rows])] if self._cast else []
-        for i in range(len(self.layers.sizes) - 1, -1, -1):
+        calls: Calls = [partial(above.copy_, self.upward[:, :rows])] if self.stack.is_cast else []
+        for i in range(len(self._values), -1, -1):
             below = (self._values[i - 1] if i else self.inputs)[:, :rows]
-            calls += product(above.transpose(1, 2), below, self.layers.stacked(self._gradient, i, "weight"))
-            calls.append(partial(torch.sum, above, dim=1, out=self.layers.stacked(self._gradient, i, "bias")))
+            calls += product(above.transpose(1, 2), below, gradient(i, "weight"))
+            calls.append(partial(torch.sum, above, dim=1, out=gradient(i, "bias")))
             if i:
                 calls += self._step_down(i, above, rows)
                 above = self._down[i - 1][:, :rows]
-        if self._cast:
-            calls.append(partial(self.layers.gradient.vector.copy_, self._gradient.vector))
+        if self.stack.is_cast:
+            calls.append(partial(self.stack.layers.gradient.vector.copy_, self.stack.gradient.vector))
         return calls
 
     def _downward_calls(self, first: int, towards: Tensor) -> Calls:
         above = self._up
-        calls: Calls = [partial(above.copy_, self.upward)] if self._cast else []
-        for i in range(len(self.layers.sizes) - 1, 0, -1):
+        calls: Calls = [partial(above.copy_, self.upward)] if self.stack.is_cast else []
+        for i in range(len(self._values), 0, -1):
             calls += self._step_down(i, above, above.shape[1])
             above = self._down[i - 1]
-        return [*calls, *product(above, self._weight(0)[..., first:], towards)]
+        return [*calls, *product(above, self.stack.weight(0)[..., first:], towards)]
 
 
 def _parse(
@@ -209,4 +230,4 @@ def _parse(
     (kind, text), *_ = kinds or {(nn.ReLU, "ReLU()")}
     if kind not in ACTIVATIONS or text.replace("inplace=True", "") != str(kind()):
         raise NetworkError(f"the fast update does not know the activation {text}")
-    return [*layers, heads] if heads else layers, center, ACTIVATIONS[kind]  # type: ignore[list-item, return-value]
+    return [*layers, heads] if heads else layers, center, ACTIVATIONS[kind]  # type: ignore[return-value]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from rpp_rl.agents.actor_critic import SymmetricActor, version_of
 from rpp_rl.agents.update.adam import stepper
 from rpp_rl.agents.update.minibatch import Minibatch
-from rpp_rl.agents.update.perceptrons import Perceptrons, Workspace
+from rpp_rl.agents.update.perceptrons import NetworkStack, Passes, Workspace
 from rpp_rl.agents.update.squashed_gaussian import SquashedGaussian
 from rpp_rl.agents.update.temperature import Temperature
 from rpp_rl.errors import NetworkError
@@ -83,29 +83,30 @@ class FastUpdate:
         self.batch_size, self.dtype, self.generators = batch_size, dtype, generators
         actors = [policy.actor for policy in policies]
         heads = [(actor.mu, cast(nn.Module, actor.log_std)) for actor in actors]
-        self.actor = Perceptrons([_modules(a.latent_pi) for a in actors], heads, 2 * batch_size, Workspace(), dtype)
+        stack = NetworkStack([_modules(a.latent_pi) for a in actors], heads, dtype)
+        self.actor = Passes(stack, 2 * batch_size, Workspace())
         # The target's pass is over before the critics', so both use the same tensors.
         workspace = Workspace()
         self.critics = self._critics(workspace, [q for p in policies for q in p.critic.q_networks])
         self.targets = self._critics(workspace, [q for p in policies for q in p.critic_target.q_networks])
-        self._networks = (self.actor, self.critics, self.targets)
-        self._actor_stepper = stepper([a.optimizer for a in actors], self.actor.layers.learnt)
-        self._critic_stepper = stepper([p.critic.optimizer for p in policies], self.critics.layers.learnt)
-        self.parameters = [slot.parameter for network in self._networks for slot in network.layers.slots]
+        self._stacks = tuple(passes.stack for passes in (self.actor, self.critics, self.targets))
+        self._actor_stepper = stepper([a.optimizer for a in actors], self.actor.stack.layers.learnt)
+        self._critic_stepper = stepper([p.critic.optimizer for p in policies], self.critics.stack.layers.learnt)
+        self.parameters = [slot.parameter for s in self._stacks for slot in s.layers.slots]
         self._places = self._now_at()
         self._versions: tuple[int, ...] = ()
         self._allocate(policies[0].observation_space.shape[0], policies[0].action_space.shape[0])  # type: ignore[index]
         self.refresh()
 
-    def _critics(self, workspace: Workspace, networks: Sequence[nn.Module]) -> Perceptrons:
+    def _critics(self, workspace: Workspace, networks: Sequence[nn.Module]) -> Passes:
         bodies = [_modules(network) for network in networks]
-        return Perceptrons(bodies, [()] * len(bodies), self.batch_size, workspace, self.dtype)
+        return Passes(NetworkStack(bodies, [()] * len(bodies), self.dtype), self.batch_size, workspace)
 
     def _allocate(self, observations: int, actions: int) -> None:
         agents, n = len(self.policies), self.batch_size
         self.batch = Minibatch(self.actor.outputs, agents, n, observations, actions)
         self.pi = SquashedGaussian(self.actor.outputs, self.actor.upward)
-        by_agent = (agents, self.critics.layers.count // agents, n)
+        by_agent = (agents, self.critics.stack.layers.count // agents, n)
         inputs = [network.inputs.view(*by_agent, -1) for network in (self.critics, self.targets)]
         (self._seen, self._next_seen) = (x[..., :observations] for x in inputs)
         (self._judged, self._next_judged) = (x[..., observations:] for x in inputs)
@@ -127,8 +128,8 @@ class FastUpdate:
         """Merge the pathways again if anything else has written to the parameters, and act from what they merge to."""
         if self._versions == tuple(map(version_of, self.parameters)):
             return
-        for network in self._networks:
-            network.assemble()
+        for stack in self._stacks:
+            stack.assemble()
         self._remember()
 
     def _remember(self) -> None:
@@ -139,7 +140,7 @@ class FastUpdate:
 
     def acting(self, agent: int) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
         """Merged weight and bias of an agent's hidden layers, and of its mean and log-std; they stay up to date."""
-        *trunk, (weight, bias) = self.actor.merged(agent)
+        *trunk, (weight, bias) = self.actor.stack.merged(agent)
         actions = len(bias) // 2
         return trunk, [(weight[:actions], bias[:actions]), (weight[actions:], bias[actions:])]
 
@@ -152,7 +153,7 @@ class FastUpdate:
             tau: how far the target critics move towards the critics; 0 leaves them.
         """
         pi = self.pi
-        _write(self.actor, self.actor.inputs, self.batch.joint)
+        self.actor.write(self.actor.inputs, self.batch.joint)
         self.actor.forward()
         pi.draw(self.generators)
         alpha, ent_coef_loss = self.temperature.learn(pi.learnt_log_prob)
@@ -162,29 +163,29 @@ class FastUpdate:
         pi.backward(q_gradient, alpha)
         self.actor.backward(self.batch_size)
         self._actor_stepper.step()
-        self.actor.assemble()
+        self.actor.stack.assemble()
         if tau:
             # Merging is linear, so the average of merged weights is the merge of averaged pathways.
-            torch._foreach_lerp_(self.targets.layers.vectors, self.critics.layers.vectors, tau)
-            self.targets.recast()
+            torch._foreach_lerp_(self.targets.stack.layers.vectors, self.critics.stack.layers.vectors, tau)
+            self.targets.stack.recast()
         return Losses(actor_loss, critic_loss, ent_coef_loss, alpha.squeeze(1))
 
     def _learn_critics(self, gamma: float, alpha: Tensor) -> Tensor:
         """The loss of the critics; takes the step."""
         batch, pi = self.batch, self.pi
-        _write(self.targets, self._next_seen, batch.next_observations.unsqueeze(1))
+        self.targets.write(self._next_seen, batch.next_observations.unsqueeze(1))
         self._next_judged.copy_(pi.next_actions.unsqueeze(1))
         self.targets.forward()
         soft = self._next_q.amin(dim=1).sub_(alpha * pi.next_log_prob)
         wanted = torch.addcmul(batch.rewards, batch.discounted(gamma), soft)
-        _write(self.critics, self._seen, batch.observations.unsqueeze(1))
+        self.critics.write(self._seen, batch.observations.unsqueeze(1))
         self._judged.copy_(batch.actions.unsqueeze(1))
         self.critics.forward()
         torch.sub(self._q, wanted.unsqueeze(1), out=self._error)
         torch.mul(self._error, 1 / self.batch_size, out=self._towards_q)
         self.critics.backward(self.batch_size)
         self._critic_stepper.step()
-        self.critics.assemble()
+        self.critics.stack.assemble()
         return self._error.square_().sum(dim=(1, 2)).mul_(0.5 / self.batch_size)
 
     def _judge(self, actions: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,13 +196,6 @@ class FastUpdate:
         self._towards_q.zero_().scatter_(1, which, -1.0 / self.batch_size)
         gradient = self.critics.backward_to_input(self._seen.shape[-1])
         return gradient.view(*self._q.shape, -1).sum(dim=1), least.squeeze(1)
-
-
-def _write(network: Perceptrons, inputs: Tensor, values: Tensor) -> None:
-    """Write inputs, relative to the network's centre."""
-    inputs.copy_(values)
-    if network.center is not None:
-        inputs.sub_(network.center[: inputs.shape[-1]])
 
 
 def _modules(network: nn.Module) -> list[nn.Module]:

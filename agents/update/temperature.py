@@ -60,5 +60,3 @@ class Temperature:
         torch.neg(surplus, out=self._gradient)
         self.stepper.step()
         return alpha, loss
-
-
