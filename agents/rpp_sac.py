@@ -20,8 +20,8 @@ from rpp_rl.agents.callbacks import FiniteCheck
 from rpp_rl.agents.carried_symmetry import symmetry_of
 from rpp_rl.agents.normalize import SymmetricVecNormalize
 from rpp_rl.agents.policies import EquivariantPolicy, MlpPolicy, RPPPolicy
-from rpp_rl.agents.transition_buffer import TransitionBuffer
-from rpp_rl.agents.update import FastUpdate, Losses, Temperature, mean_losses
+from rpp_rl.agents.update.transition_buffer import TransitionBuffer
+from rpp_rl.agents.update import FastUpdate, Learner, Losses, Temperature, mean_losses
 from rpp_rl.errors import NetworkError, SymmetryError
 from rpp_rl.symmetry import Symmetry
 
@@ -84,6 +84,8 @@ class RPPSAC(SAC):
     ) -> None:
         self.fast_update = fast_update
         self._update: FastUpdate | None = None
+        self._learner: Learner | None = None
+        self._unread: list[Losses] = []
         arguments = inspect.signature(SAC).bind(policy, env, *args, **kwargs).arguments
         if arguments.get("use_sde"):
             raise NetworkError("RPPSAC has no gSDE, whose noise has no symmetry; leave use_sde=False, or use SAC")
@@ -102,7 +104,7 @@ class RPPSAC(SAC):
         super().__init__(**arguments)
 
     def _setup_model(self) -> None:
-        if self.replay_buffer_class is None and self.n_steps == 1:
+        if self.replay_buffer_class is None and self.n_steps == 1 and not self.optimize_memory_usage:
             self.replay_buffer_class = TransitionBuffer
         if issubclass(self.policy_class, RPPPolicy) and self.policy_kwargs.get("symmetry") is None:
             self._take_symmetry_of_environment()
@@ -132,24 +134,22 @@ class RPPSAC(SAC):
         if self.ent_coef_optimizer is not None:
             optimizers.append(self.ent_coef_optimizer)
         self._update_learning_rate(optimizers)
-        update.refresh()
-        losses: list[Losses] = []
-        for i in range(gradient_steps):
-            self._sample(update)
-            losses.append(update.step(self.gamma, self.tau if i % self.target_update_interval == 0 else 0.0))
+        if self._learner is None or self._learner.update is not update:
+            buffer: Any = self.replay_buffer
+            self._learner = Learner(update, [buffer], [self._vec_normalize_env])
+        losses = self._learner.take_steps(gradient_steps, self.gamma, self.tau, self.target_update_interval)
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name, value in mean_losses(losses)[0].items():
-            self.logger.record(f"train/{name}", value)
+        self._unread = losses
+        if self.device.type == "cpu":
+            self._read_losses()
 
-    def _sample(self, update: FastUpdate) -> None:
-        """Draw a minibatch."""
-        buffer = self.replay_buffer
-        if type(buffer) is TransitionBuffer and self._vec_normalize_env is None and not buffer.optimize_memory_usage:
-            buffer.sample_into(update.batch, 0)
-        else:
-            data = buffer.sample(update.batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
-            update.batch.load(0, data)
+    def _read_losses(self) -> None:
+        """Record the losses of the last call of `train`; on a GPU this waits for it, so it is put off until logging."""
+        if self._unread:
+            for name, value in mean_losses(self._unread)[0].items():
+                self.logger.record(f"train/{name}", value)
+        self._unread = []
 
     def fast_step_for(self, batch_size: int) -> FastUpdate | None:
         """The fast update for minibatches of a size; None where stable-baselines3's own must do."""
@@ -169,7 +169,7 @@ class RPPSAC(SAC):
         return Temperature([self.log_ent_coef], [self.ent_coef_optimizer], float(self.target_entropy))
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_update"]
+        return [*super()._excluded_save_params(), "_update", "_learner", "_unread"]
 
     def _breaking_normalizer(self) -> str | None:
         """The name of a wrapper that normalises observations entry by entry."""
@@ -221,6 +221,7 @@ class RPPSAC(SAC):
 
     def dump_logs(self) -> None:
         """Write log data, the prior terms among them."""
+        self._read_losses()
         for network, prior in getattr(self.policy, "priors", {}).items():
             with torch.no_grad():
                 for pathway, term in prior.penalty(getattr(self.policy, network)).items():

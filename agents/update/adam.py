@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,11 @@ class FlatAdam:
                 state = _state(optimizers, slot)
                 self._bind(state, slot, mean, square, steps[i])
             self._vectors.append((pathway, _group(optimizers, slots[0]), mean, square, steps))
+        # A graph of operations keeps the numbers that it was captured with, so there the rate is a tensor.
+        places = {pathway.vector.device for pathway, *_ in self._vectors if pathway.vector.is_cuda}
+        self._rate = torch.zeros((), device=places.pop()) if places else None
+        self._rate_written = math.nan
+        self.follow_schedule()
 
     @staticmethod
     def fits(optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> bool:
@@ -58,6 +64,17 @@ class FlatAdam:
         """Whether the optimisers still hold the state that is stepped here, and not one that was loaded."""
         return all(optimizer.state is state for optimizer, state in self._states)
 
+    @property
+    def vectors(self) -> list[Tensor]:
+        """The state."""
+        return [tensor for _, _, *state in self._vectors for tensor in state]
+
+    def follow_schedule(self) -> None:
+        """Take over the learning rate of the first agent's optimiser, before steps that a graph replays."""
+        if self._rate is not None and self._vectors[0][1]["lr"] != self._rate_written:
+            self._rate_written = float(self._vectors[0][1]["lr"])
+            self._rate.fill_(self._rate_written)
+
     def step(self) -> None:
         """Take a step; the learning rate is that of the first agent's optimiser."""
         for pathway, group, mean, square, steps in self._vectors:
@@ -69,7 +86,7 @@ class FlatAdam:
                 [square],
                 [],
                 [steps[0]],
-                lr=group["lr"],
+                lr=group["lr"] if self._rate is None else self._rate,
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
                 weight_decay=group["weight_decay"],
@@ -98,10 +115,14 @@ class OwnSteps:
     """
 
     is_current = True
+    vectors: ClassVar[list[Tensor]] = []
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> None:
         self._optimizers = optimizers
         self._slots = [slot for pathway in learnt for slot in pathway.slots]
+
+    def follow_schedule(self) -> None:
+        """Nothing to do: the optimisers have their learning rates themselves."""
 
     def step(self) -> None:
         """Take a step; a gradient that something else has put in the place of ours is put back."""

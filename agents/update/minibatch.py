@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 
@@ -10,10 +11,10 @@ class Minibatch:
     """One minibatch for each agent, allocated once.
 
     Attributes:
-        joint: observations and, below them, next observations, shape (agents, 2 rows, entries).
-        observations: the upper half of it.
-        next_observations: the lower half.
-        actions: in [-1, 1], shape (agents, rows, entries).
+        rows: of all agents, shape (agents, rows, width): observation, next observation, action, reward, done.
+        observations: shape (agents, rows, entries), as are the following; views of `rows`.
+        next_observations: what came after.
+        actions: in [-1, 1].
         rewards: shape (agents, rows).
         dones: 1 where an episode ended other than by running out of time, shape (agents, rows).
         discounts: one discount per row, shape (agents, rows); None where there is one for all.
@@ -27,10 +28,10 @@ class Minibatch:
     """
 
     def __init__(self, like: Tensor, agents: int, rows: int, observation_size: int, action_size: int) -> None:
-        self.joint = like.new_zeros(agents, 2 * rows, observation_size)
-        self.observations, self.next_observations = self.joint[:, :rows], self.joint[:, rows:]
-        self.actions = like.new_zeros(agents, rows, action_size)
-        self.rewards, self.dones = like.new_zeros(2, agents, rows).unbind()
+        sizes = transition_sizes(observation_size, action_size)
+        self.rows = like.new_zeros(agents, rows, sum(sizes))
+        self.observations, self.next_observations, self.actions, rewards, dones = torch.split(self.rows, sizes, -1)
+        self.rewards, self.dones = rewards.squeeze(-1), dones.squeeze(-1)
         self.discounts: Tensor | None = None
 
     def load(self, agent: int, data: ReplayBufferSamples) -> None:
@@ -41,9 +42,15 @@ class Minibatch:
         discounts = getattr(data, "discounts", None)
         if discounts is not None:
             if self.discounts is None:
-                self.discounts = self.rewards.new_zeros(self.rewards.shape)
+                self.discounts = torch.zeros_like(self.rewards, memory_format=torch.contiguous_format)
             self.discounts[agent] = discounts.flatten()
 
     def discounted(self, gamma: float) -> Tensor:
         """The weight of each row's next value: its discount, and zero where the episode ended."""
-        return (1 - self.dones).mul_(gamma if self.discounts is None else self.discounts)
+        going_on: Tensor = 1 - self.dones
+        return going_on.mul_(gamma if self.discounts is None else self.discounts)
+
+
+def transition_sizes(observation_size: int, action_size: int) -> list[int]:
+    """The widths of observation, next observation, action, reward and done within a stored transition."""
+    return [observation_size, observation_size, action_size, 1, 1]

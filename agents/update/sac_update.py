@@ -17,7 +17,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
 from rpp_rl.agents.actor_critic import SymmetricActor, version_of
-from rpp_rl.agents.update.adam import stepper
+from rpp_rl.agents.update.adam import FlatAdam, stepper
 from rpp_rl.agents.update.minibatch import Minibatch
 from rpp_rl.agents.update.perceptrons import NetworkStack, Passes, Workspace
 from rpp_rl.agents.update.squashed_gaussian import SquashedGaussian
@@ -90,8 +90,10 @@ class FastUpdate:
         self.critics = self._critics(workspace, [q for p in policies for q in p.critic.q_networks])
         self.targets = self._critics(workspace, [q for p in policies for q in p.critic_target.q_networks])
         self._stacks = tuple(passes.stack for passes in (self.actor, self.critics, self.targets))
-        self._actor_stepper = stepper([a.optimizer for a in actors], self.actor.stack.layers.learnt)
-        self._critic_stepper = stepper([p.critic.optimizer for p in policies], self.critics.stack.layers.learnt)
+        self._steppers = (
+            stepper([a.optimizer for a in actors], self.actor.stack.layers.learnt),
+            stepper([p.critic.optimizer for p in policies], self.critics.stack.layers.learnt),
+        )
         self.parameters = [slot.parameter for s in self._stacks for slot in s.layers.slots]
         self._places = self._now_at()
         self._versions: tuple[int, ...] = ()
@@ -118,14 +120,27 @@ class FastUpdate:
     @property
     def is_current(self) -> bool:
         """Whether parameters and optimisers are still those for which this was built."""
-        parts = (self._actor_stepper, self._critic_stepper, self.temperature)
+        parts = (*self._steppers, self.temperature)
         return self._places == self._now_at() and all(part.is_current for part in parts)
 
     def _now_at(self) -> tuple[int, ...]:
         return tuple(map(Tensor.data_ptr, self.parameters))
 
+    @property
+    def vectors(self) -> list[Tensor]:
+        """All that a step changes."""
+        parts = [*(s.layers for s in self._stacks), *self._steppers, self.temperature]
+        return [vector for part in parts for vector in part.vectors]
+
+    @property
+    def replayable(self) -> bool:
+        """Whether a step is a function of tensors alone, which a graph can capture."""
+        return all(isinstance(s, FlatAdam) for s in (*self._steppers, self.temperature.stepper))
+
     def refresh(self) -> None:
-        """Merge the pathways again if anything else has written to the parameters, and act from what they merge to."""
+        """Before some steps: take over learning rates, and parameters if anything else has written to them."""
+        for s in (*self._steppers, self.temperature.stepper):
+            s.follow_schedule()
         if self._versions == tuple(map(version_of, self.parameters)):
             return
         for stack in self._stacks:
@@ -153,7 +168,9 @@ class FastUpdate:
             tau: how far the target critics move towards the critics; 0 leaves them.
         """
         pi = self.pi
-        self.actor.write(self.actor.inputs, self.batch.joint)
+        n = self.batch_size
+        self.actor.write(self.actor.inputs[:, :n], self.batch.observations)
+        self.actor.write(self.actor.inputs[:, n:], self.batch.next_observations)
         self.actor.forward()
         pi.draw(self.generators)
         alpha, ent_coef_loss = self.temperature.learn(pi.learnt_log_prob)
@@ -161,8 +178,8 @@ class FastUpdate:
         q_gradient, least = self._judge(pi.learnt_actions)
         actor_loss = (alpha * pi.learnt_log_prob).sub_(least).mean(dim=1)
         pi.backward(q_gradient, alpha)
-        self.actor.backward(self.batch_size)
-        self._actor_stepper.step()
+        self.actor.backward(n)
+        self._steppers[0].step()
         self.actor.stack.assemble()
         if tau:
             # Merging is linear, so the average of merged weights is the merge of averaged pathways.
@@ -184,7 +201,7 @@ class FastUpdate:
         torch.sub(self._q, wanted.unsqueeze(1), out=self._error)
         torch.mul(self._error, 1 / self.batch_size, out=self._towards_q)
         self.critics.backward(self.batch_size)
-        self._critic_stepper.step()
+        self._steppers[1].step()
         self.critics.stack.assemble()
         return self._error.square_().sum(dim=(1, 2)).mul_(0.5 / self.batch_size)
 

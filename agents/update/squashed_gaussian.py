@@ -50,8 +50,11 @@ class SquashedGaussian:
 
     def draw(self, generators: Sequence[torch.Generator] | None) -> None:
         """Draw actions: the upper half of the rows first, as stable-baselines3 does."""
-        for i, noise in enumerate(self._noises):
-            noise.normal_(generator=None if generators is None else generators[i // 2])
+        if self.noise.is_cuda:
+            self.noise.normal_()
+        else:
+            for i, noise in enumerate(self._noises):
+                noise.normal_(generator=None if generators is None else generators[i // 2])
         self.squash()
 
     def squash(self) -> None:

@@ -47,6 +47,11 @@ class Temperature:
         """Whether the logarithms are still the tensors, and the optimisers' state that, for which this was built."""
         return self.stepper.is_current and self._places == [p.data_ptr() for p in self._parameters]
 
+    @property
+    def vectors(self) -> list[Tensor]:
+        """What learning changes."""
+        return [self._vector, *self.stepper.vectors]
+
     def learn(self, log_prob: Tensor) -> tuple[Tensor, Tensor | None]:
         """Alpha before the step, shape (agents, 1), and the loss, shape (agents,); takes the step.
 

@@ -1,0 +1,66 @@
+"""Acting for several agents at once, from the merged weights that a `FastUpdate` keeps up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
+from torch import Tensor
+
+from rpp_rl.agents.update.captured import Captured
+from rpp_rl.agents.update.perceptrons import Passes, Workspace
+from rpp_rl.agents.update.sac_update import FastUpdate
+
+
+class StackedActor:
+    """Draws exploring actions: one pass for all agents, on a GPU one small graph between two copies.
+
+    Args:
+        update: whose actors act.
+        rows: observations of each agent, one for each of its environments.
+    """
+
+    def __init__(self, update: FastUpdate, rows: int) -> None:
+        stack = update.actor.stack
+        self._passes = Passes(stack, rows, Workspace())
+        outputs = self._passes.outputs
+        self._generators = update.generators
+        self._device = outputs.device
+        pinned = self._device.type == "cuda"
+        a = outputs.shape[-1] // 2
+        self._mean, self._log_std = outputs[..., :a], outputs[..., a:]
+        self._noise = torch.zeros(*outputs.shape[:2], a, device=self._device)
+        size = self._passes.inputs.shape[-1]
+        self._seen = torch.zeros(*outputs.shape[:2], size, device=self._device)
+        self._seen_host = torch.zeros(self._seen.shape, pin_memory=pinned)
+        self._acted_host = torch.zeros(self._noise.shape, pin_memory=pinned)
+        self._captured = Captured(self._act, [], self._device)
+
+    @torch.no_grad()
+    def act(self, observations: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """Actions in [-1, 1], shape (agents, rows, entries), for observations of shape (rows, entries) each."""
+        for row, observation in zip(self._seen_host.numpy(), observations, strict=True):
+            row[:] = observation
+        self._seen.copy_(self._seen_host, non_blocking=True)
+        acted = self._captured()
+        if self._device.type != "cuda":
+            return acted.numpy()
+        self._acted_host.copy_(acted, non_blocking=True)
+        torch.cuda.current_stream(self._device).synchronize()
+        # The pinned copy is overwritten by the next actions, while these are on their way into a buffer.
+        return self._acted_host.numpy().copy()
+
+    def _act(self) -> Tensor:
+        self._passes.write(self._passes.inputs, self._seen)
+        self._passes.forward()
+        if self._generators is None:
+            self._noise.normal_()
+        else:
+            for noise, generator in zip(self._noise, self._generators, strict=True):
+                noise.normal_(generator=generator)
+        std = self._log_std.clamp(LOG_STD_MIN, LOG_STD_MAX).exp_()
+        return std.mul_(self._noise).add_(self._mean).tanh_()
