@@ -8,27 +8,33 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
-from gymnasium import spaces
 from gymnasium.wrappers import NormalizeObservation
+from numpy.typing import NDArray
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
 
+from rpp_rl.agents.arguments import merged_options, need_boxes, owned
 from rpp_rl.agents.callbacks import FiniteCheck
 from rpp_rl.agents.carried_symmetry import symmetry_of
 from rpp_rl.agents.normalize import SymmetricVecNormalize
 from rpp_rl.agents.policies import EquivariantPolicy, MlpPolicy, RPPPolicy
+from rpp_rl.agents.update import FastUpdate, Learner, Losses, StackedActor, Temperature, mean_losses
+from rpp_rl.agents.update.precision import PRECISIONS, need_precision
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
-from rpp_rl.agents.update import FastUpdate, Learner, Losses, Temperature, mean_losses
-from rpp_rl.errors import NetworkError, SymmetryError
+from rpp_rl.errors import NetworkError
 from rpp_rl.symmetry import Symmetry
 
 # What RPPPolicy takes beyond SACPolicy: symmetry, networks, priors.
 POLICY_OPTIONS = tuple(
     name for name, p in inspect.signature(RPPPolicy).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY
 )
+# Made anew from what is saved.
+_NOT_SAVED = ("_update", "_learner", "_actor_ahead", "acted_ahead", "_unread")
 
 
 class RPPSAC(SAC):
@@ -53,11 +59,14 @@ class RPPSAC(SAC):
         critic_equiv_wd: prior on the critics' equivariant pathway.
         critic_basic_wd: prior on the critics' residual pathway.
         residual_init_scale: size of the residual at the start.
+        fast_update: False takes stable-baselines3's own gradient step instead of the fast one.
+        precision: ``"float32"``, or ``"bf16"`` to multiply matrices in bfloat16 in the fast gradient step; parameters,
+            optimisers and losses stay float32.
         **kwargs: keyword arguments of SAC.
 
     Raises:
         SymmetryError: if there is no symmetry, environments disagree about it, or it does not fit the spaces.
-        NetworkError: for `use_sde`, or networks that cannot be built so.
+        NetworkError: for `use_sde`, networks that cannot be built so, or a precision that the machine does not have.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -80,16 +89,20 @@ class RPPSAC(SAC):
         critic_basic_wd: float | None = None,
         residual_init_scale: float | None = None,
         fast_update: bool = True,
+        precision: str = "float32",
         **kwargs: Any,
     ) -> None:
-        self.fast_update = fast_update
+        self.fast_update, self.precision = fast_update, precision
         self._update: FastUpdate | None = None
         self._learner: Learner | None = None
+        self._actor_ahead: StackedActor | None = None
+        # Actions in [-1, 1] for the next step, where something else has drawn them.
+        self.acted_ahead: NDArray[np.float32] | None = None
         self._unread: list[Losses] = []
         arguments = inspect.signature(SAC).bind(policy, env, *args, **kwargs).arguments
         if arguments.get("use_sde"):
             raise NetworkError("RPPSAC has no gSDE, whose noise has no symmetry; leave use_sde=False, or use SAC")
-        _need_boxes(env)
+        need_boxes(env)
         options = {
             "symmetry": symmetry.to_dict() if isinstance(symmetry, Symmetry) else symmetry,
             "actor": actor,
@@ -100,8 +113,9 @@ class RPPSAC(SAC):
             "critic_basic_wd": critic_basic_wd,
             "residual_init_scale": residual_init_scale,
         }
-        arguments["policy_kwargs"] = _merged(arguments.get("policy_kwargs") or {}, options)
+        arguments["policy_kwargs"] = merged_options(arguments.get("policy_kwargs") or {}, options)
         super().__init__(**arguments)
+        need_precision(precision, fast_update, self.device)
 
     def _setup_model(self) -> None:
         if self.replay_buffer_class is None and self.n_steps == 1 and not self.optimize_memory_usage:
@@ -130,19 +144,25 @@ class RPPSAC(SAC):
         if update is None:
             super().train(gradient_steps, batch_size)
             return
-        optimizers = [self.actor.optimizer, self.critic.optimizer]
-        if self.ent_coef_optimizer is not None:
-            optimizers.append(self.ent_coef_optimizer)
-        self._update_learning_rate(optimizers)
+        self.follow_learning_rate_schedule()
         if self._learner is None or self._learner.update is not update:
             buffer: Any = self.replay_buffer
             self._learner = Learner(update, [buffer], [self._vec_normalize_env])
         losses = self._learner.take_steps(gradient_steps, self.gamma, self.tau, self.target_update_interval)
+        self.note_steps(gradient_steps, losses)
+        if self.device.type == "cpu":
+            self._read_losses()
+
+    def follow_learning_rate_schedule(self) -> None:
+        """Set the learning rate of all optimisers to that of the schedule, and record it."""
+        learnt = [] if self.ent_coef_optimizer is None else [self.ent_coef_optimizer]
+        self._update_learning_rate([self.actor.optimizer, self.critic.optimizer, *learnt])
+
+    def note_steps(self, gradient_steps: int, losses: list[Losses]) -> None:
+        """Count gradient steps that were taken, and keep their losses until they are logged."""
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self._unread = losses
-        if self.device.type == "cpu":
-            self._read_losses()
 
     def _read_losses(self) -> None:
         """Record the losses of the last call of `train`; on a GPU this waits for it, so it is put off until logging."""
@@ -152,24 +172,64 @@ class RPPSAC(SAC):
         self._unread = []
 
     def fast_step_for(self, batch_size: int) -> FastUpdate | None:
-        """The fast update for minibatches of a size; None where stable-baselines3's own must do."""
+        """The fast update for minibatches of a size; None where stable-baselines3's own must do.
+
+        Raises:
+            NetworkError: if a precision is asked for that only the fast update has, and it does not know the networks.
+        """
         if not self.fast_update:
             return None
         if self._update is None or self._update.batch_size != batch_size or not self._update.is_current:
             try:
-                self._update = FastUpdate([self.policy], self._temperature(), batch_size)
+                self._update = FastUpdate([self.policy], self._temperature(), batch_size, PRECISIONS[self.precision])
             except NetworkError as error:
+                if self.precision != "float32":
+                    raise NetworkError(
+                        f"{error}, so it has no precision={self.precision!r} here; leave it out"
+                    ) from error
                 logging.getLogger(__name__).warning("%s; stable-baselines3's own gradient step is used", error)
                 self.fast_update, self._update = False, None
         return self._update
 
-    def _temperature(self) -> Temperature:
+    def _sample_action(
+        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """As `SAC`; learnt actions come from merged weights where those live on a GPU or several agents act at once."""
+        if self.num_timesteps < learning_starts or action_noise is not None:
+            return super()._sample_action(learning_starts, action_noise, n_envs)
+        acted = self.acted_ahead if self.acted_ahead is not None else self._act_on_device(n_envs)
+        self.acted_ahead = None
+        if acted is None:
+            return super()._sample_action(learning_starts, action_noise, n_envs)
+        # To the environment's bounds and back, as stable-baselines3 does, so that rounding is the same.
+        stored = self.policy.scale_action(self.policy.unscale_action(acted))
+        return self.policy.unscale_action(stored), stored
+
+    def _act_on_device(self, n_envs: int) -> NDArray[np.float32] | None:
+        update = self._update
+        if self.device.type != "cuda" or update is None or not update.is_current:
+            return None
+        if self._actor_ahead is None or self._actor_ahead.update is not update:
+            self._actor_ahead = StackedActor(update, n_envs)
+        update.refresh()
+        return self._actor_ahead.act([np.asarray(self._last_obs)])[0]  # type: ignore[no-any-return]
+
+    def get_parameters(self) -> dict[str, dict[str, Any]]:
+        """As `SAC.get_parameters`; the tensors are copies, since those of all layers share their memory."""
+        return {name: owned(state) for name, state in super().get_parameters().items()}
+
+    def temperature_parts(self) -> tuple[torch.Tensor, torch.optim.Optimizer | None]:
+        """The logarithm of the entropy coefficient and its optimiser; where it is fixed, itself and None."""
         if self.ent_coef_optimizer is None or self.log_ent_coef is None:
-            return Temperature([self.ent_coef_tensor], [], 0.0)
-        return Temperature([self.log_ent_coef], [self.ent_coef_optimizer], float(self.target_entropy))
+            return self.ent_coef_tensor, None
+        return self.log_ent_coef, self.ent_coef_optimizer
+
+    def _temperature(self) -> Temperature:
+        value, optimizer = self.temperature_parts()
+        return Temperature([value], [] if optimizer is None else [optimizer], float(self.target_entropy))
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_update", "_learner", "_unread"]
+        return [*super()._excluded_save_params(), *_NOT_SAVED]
 
     def _breaking_normalizer(self) -> str | None:
         """The name of a wrapper that normalises observations entry by entry."""
@@ -227,26 +287,3 @@ class RPPSAC(SAC):
                 for pathway, term in prior.penalty(getattr(self.policy, network)).items():
                     self.logger.record(f"train/prior_{network}_{pathway}", float(term))
         super().dump_logs()
-
-
-def _merged(policy_kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The policy's keyword arguments, with those given to the algorithm itself; the caller's are left alone."""
-    merged = dict(policy_kwargs)
-    if isinstance(merged.get("symmetry"), Symmetry):
-        merged["symmetry"] = merged["symmetry"].to_dict()
-    for name, value in options.items():
-        if value is None:
-            continue
-        if name in merged and merged[name] != value:
-            raise NetworkError(
-                f"{name} is given twice, as {value!r} and in policy_kwargs as {merged[name]!r}; give it once"
-            )
-        merged[name] = value
-    return merged
-
-
-def _need_boxes(env: Any) -> None:
-    for what in ("observation", "action"):
-        space = getattr(env, f"{what}_space", None)
-        if space is not None and not (isinstance(space, spaces.Box) and len(space.shape) == 1):
-            raise SymmetryError(f"RPPSAC needs {what}s in a box of one axis, but the {what} space is {space}")

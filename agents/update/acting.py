@@ -22,18 +22,23 @@ class StackedActor:
     Args:
         update: whose actors act.
         rows: observations of each agent, one for each of its environments.
+
+    Attributes:
+        update: whose actors act.
     """
 
     def __init__(self, update: FastUpdate, rows: int) -> None:
+        self.update = update
         stack = update.actor.stack
-        self._passes = Passes(stack, rows, Workspace())
+        actions = stack.layers.sizes[-1][0] // 2
+        # Means and log-stds apart, as an agent that acts alone computes them.
+        self._passes = Passes(stack, rows, Workspace(), (actions, actions))
         outputs = self._passes.outputs
         self._generators = update.generators
         self._device = outputs.device
         pinned = self._device.type == "cuda"
-        a = outputs.shape[-1] // 2
-        self._mean, self._log_std = outputs[..., :a], outputs[..., a:]
-        self._noise = torch.zeros(*outputs.shape[:2], a, device=self._device)
+        self._mean, self._log_std = outputs[..., :actions], outputs[..., actions:]
+        self._noise = torch.zeros(*outputs.shape[:2], actions, device=self._device)
         size = self._passes.inputs.shape[-1]
         self._seen = torch.zeros(*outputs.shape[:2], size, device=self._device)
         self._seen_host = torch.zeros(self._seen.shape, pin_memory=pinned)

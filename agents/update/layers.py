@@ -103,7 +103,7 @@ class StackedLayers:
         self.assemble()
 
     def stacked(self, flat: Flat, layer: int, kind: Kind) -> Tensor:
-        """The weights (networks, n_out, n_in) or biases (networks, n_out) of a layer, of a flat vector of merged form."""
+        """The weights (networks, n_out, n_in) or biases (networks, n_out) of a layer, from a vector like `merged`."""
         return flat.stacked(self._pieces.index((layer, kind)))
 
     @property

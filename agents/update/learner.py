@@ -8,9 +8,9 @@ import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-from rpp_rl.agents.update.transition_buffer import TransitionBuffer, draw_on_device
 from rpp_rl.agents.update.captured import Captured
 from rpp_rl.agents.update.sac_update import FastUpdate, Losses
+from rpp_rl.agents.update.transition_buffer import TransitionBuffer, draw_on_device
 
 
 class Learner:

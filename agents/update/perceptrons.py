@@ -122,6 +122,8 @@ class Passes:
         stack: the networks.
         rows: of each one's input.
         workspace: where to keep the values between the layers.
+        parts: the sizes of parts of the output that are computed apart; all of it at once unless given. How rounding
+            falls depends on it.
 
     Attributes:
         inputs: shape (networks, rows, n_in), to be written to before a pass; less the centre, where there is one.
@@ -129,8 +131,9 @@ class Passes:
         upward: the gradient of the outputs, to be written to before a backward pass; like them.
     """
 
-    def __init__(self, stack: NetworkStack, rows: int, workspace: Workspace) -> None:
+    def __init__(self, stack: NetworkStack, rows: int, workspace: Workspace, parts: Sequence[int] = ()) -> None:
         self.stack = stack
+        self._parts = list(parts) or [stack.layers.sizes[-1][0]]
         sizes, like, k = stack.layers.sizes, stack.weights.vector, stack.layers.count
         self.inputs = like.new_zeros(k, rows, sizes[0][1])
         self._values = [workspace.zeros(f"h{i}", (k, rows, n), like) for i, (n, _) in enumerate(sizes[:-1])]
@@ -176,11 +179,16 @@ class Passes:
     def _forward_calls(self) -> Calls:
         calls: Calls = []
         x = self.inputs
-        for i, value in enumerate([*self._values, self._output]):
+        for i, value in enumerate(self._values):
             calls += product(x, self.stack.weight(i).transpose(1, 2), value, self.stack.bias(i))
-            if value is not self._output:
-                calls.append(partial(self.stack.activation[0], value))
+            calls.append(partial(self.stack.activation[0], value))
             x = value
+        last, start = len(self._values), 0
+        for size in self._parts:
+            part = slice(start, start + size)
+            weight, bias = self.stack.weight(last)[:, part], self.stack.bias(last)[:, part]
+            calls += product(x, weight.transpose(1, 2), self._output[..., part], bias)
+            start += size
         if self.stack.is_cast:
             calls.append(partial(self.outputs.copy_, self._output))
         return calls

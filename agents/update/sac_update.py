@@ -41,6 +41,12 @@ class Losses:
     ent_coef: Tensor | None
     temperature: Tensor
 
+    def of(self, agent: int) -> Losses:
+        """Those of one agent, of shape (1,) each; views."""
+        one = slice(agent, agent + 1)
+        ent_coef = None if self.ent_coef is None else self.ent_coef[one]
+        return Losses(self.actor[one], self.critic[one], ent_coef, self.temperature[one])
+
 
 def mean_losses(losses: Sequence[Losses]) -> list[dict[str, float]]:
     """The means of what some steps left, for each agent, by the names under which stable-baselines3 logs them."""

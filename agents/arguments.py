@@ -1,0 +1,55 @@
+"""What an agent checks of its arguments, and hands on of its state."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from gymnasium import spaces
+
+from rpp_rl.errors import NetworkError, SymmetryError
+from rpp_rl.symmetry import Symmetry
+
+
+def merged_options(policy_kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The policy's keyword arguments, with those given to the algorithm itself; the caller's are left alone.
+
+    Raises:
+        NetworkError: if one is given twice, differently.
+    """
+    merged = dict(policy_kwargs)
+    if isinstance(merged.get("symmetry"), Symmetry):
+        merged["symmetry"] = merged["symmetry"].to_dict()
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name in merged and merged[name] != value:
+            raise NetworkError(
+                f"{name} is given twice, as {value!r} and in policy_kwargs as {merged[name]!r}; give it once"
+            )
+        merged[name] = value
+    return merged
+
+
+def owned(state: Any) -> Any:
+    """A state dictionary whose tensors own their memory."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().clone()
+    if isinstance(state, dict):
+        copied = ((k, owned(v)) for k, v in state.items())
+        return OrderedDict(copied) if isinstance(state, OrderedDict) else dict(copied)
+    return state
+
+
+def need_boxes(env: Any) -> None:
+    """Check that observations and actions lie in boxes of one axis.
+
+    Raises:
+        SymmetryError: if not.
+    """
+    for what in ("observation", "action"):
+        space = getattr(env, f"{what}_space", None)
+        if space is not None and not (isinstance(space, spaces.Box) and len(space.shape) == 1):
+            raise SymmetryError(f"RPPSAC needs {what}s in a box of one axis, but the {what} space is {space}")
