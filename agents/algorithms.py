@@ -14,7 +14,10 @@ from stable_baselines3 import SAC
 from rpp_rl.agents.rpp_sac import RPPSAC
 from rpp_rl.errors import RunError, UnknownNameError
 
-ALGORITHMS: Mapping[str, type[SAC]] = {"rpp_sac": RPPSAC, "equivariant_sac": RPPSAC, "sac": SAC}
+ALGORITHMS: Mapping[str, type[SAC]] = {
+    **dict.fromkeys(("rpp_sac", "equivariant_sac", "mlp_sac"), RPPSAC),
+    "sac": SAC,
+}
 # What a hyperparameter file says about the run rather than about the algorithm.
 RUN_KEYS = ("n_timesteps", "n_envs")
 # The least values with which an algorithm does anything sensible.

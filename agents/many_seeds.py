@@ -60,7 +60,9 @@ class ManySeeds:
             found = [getattr(agent, name) for agent in self.agents]
             if any(value != found[0] for value in found):
                 raise NetworkError(f"agents that are trained together need the same {name}, got {found}")
-        if not isinstance(first.train_freq, TrainFreq) or first.train_freq.unit is not TrainFrequencyUnit.STEP:
+        # SAC's annotation is that of its argument, not of what it makes of it.
+        train_freq: Any = first.train_freq
+        if train_freq.unit is not TrainFrequencyUnit.STEP:
             raise NetworkError("agents that are trained together learn every so many steps, not every episode")
         if first.action_noise is not None or not all(agent.fast_update for agent in self.agents):
             raise NetworkError("agents that are trained together have no action_noise, and fast_update=True")

@@ -15,6 +15,7 @@ from rpp_rl.errors import RunError
 
 MODEL = "model.zip"
 CONFIG = "config.json"
+EVALUATION_SEED = 10_000  # added to the run's seed, so that evaluation never meets a training episode
 PACKAGES = ("rpp-rl", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "tensorboard")
 
 

@@ -9,6 +9,8 @@ import yaml
 
 from rpp_rl.errors import RunError
 
+MOST_NUMBERS = 1000
+
 
 def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
     """Read ``gamma:0.99 policy_kwargs:{net_arch: [64, 64]}``; values are YAML.
@@ -26,3 +28,23 @@ def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise RunError(f"{flag}: the value of {key!r} cannot be read: {' '.join(str(error).split())}") from error
     return values
+
+
+def number_list(text: str, flag: str) -> tuple[int, ...]:
+    """Read ``0-7`` or ``0,2,5-9``: whole numbers and ranges that include their ends, each number once.
+
+    Raises:
+        RunError: if it is no such list, or a number is there twice.
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.strip().isdecimal() or (dash and not last.strip().isdecimal()):
+            raise RunError(f"{flag} takes numbers and ranges such as 0-7 or 0,2,5, got {text!r}")
+        start, stop = int(first), int(last if dash else first)
+        if not 0 <= stop - start < MOST_NUMBERS:
+            raise RunError(f"{flag}: the range {part!r} must go upwards, by less than {MOST_NUMBERS}")
+        numbers += range(start, stop + 1)
+    if len(set(numbers)) < len(numbers):
+        raise RunError(f"{flag} {text} names a number twice; each may be there once")
+    return tuple(numbers)

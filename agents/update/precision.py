@@ -33,5 +33,5 @@ def need_precision(precision: str, fast_update: bool, device: torch.device) -> N
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 numbers faster than it could emulate them."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
