@@ -61,6 +61,8 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
     Raises:
         RPPError: if there is no model, it cannot be read, or it does not fit the environment.
     """
+    if arguments.video is not None:
+        _need_renderer()
     from stable_baselines3.common.evaluation import evaluate_policy
     from stable_baselines3.common.vec_env import VecMonitor
 
@@ -148,9 +150,24 @@ def _check_spaces(model: Any, env: Any, env_id: str, path: Path) -> None:
             )
 
 
-def _record(model: Any, env_id: str, env_kwargs: dict[str, Any], seed: int, folder: Path) -> None:
-    """Record one episode with gymnasium's wrapper; off-screen unless told otherwise by MUJOCO_GL."""
+def _need_renderer() -> None:
+    """Choose off-screen rendering unless MUJOCO_GL says otherwise; MuJoCo loads the renderer when it is imported."""
     os.environ.setdefault("MUJOCO_GL", "egl")
+    try:
+        import mujoco  # noqa: F401 - imported for what it loads
+    except (ImportError, AttributeError, RuntimeError, OSError) as error:
+        raise _no_renderer(error) from error
+
+
+def _no_renderer(error: Exception) -> RunError:
+    detail = " ".join(str(error).split())[:200]
+    return RunError(
+        f"no off-screen renderer works here ({detail}); install EGL or OSMesa and set MUJOCO_GL to egl or osmesa"
+    )
+
+
+def _record(model: Any, env_id: str, env_kwargs: dict[str, Any], seed: int, folder: Path) -> None:
+    """Record one episode with gymnasium's wrapper."""
     from gymnasium.error import DependencyNotInstalled
     from gymnasium.wrappers import RecordVideo
 
@@ -174,10 +191,7 @@ def _record(model: Any, env_id: str, env_kwargs: dict[str, Any], seed: int, fold
     except DependencyNotInstalled as error:
         raise RunError("a video needs moviepy; install it with: pip install 'rpp-rl[video]'") from error
     except (ImportError, AttributeError, RuntimeError, OSError) as error:
-        detail = " ".join(str(error).split())[:200]
-        raise RunError(
-            f"no off-screen renderer works here ({detail}); install EGL or OSMesa and set MUJOCO_GL to egl or osmesa"
-        ) from error
+        raise _no_renderer(error) from error
 
 
 if __name__ == "__main__":
