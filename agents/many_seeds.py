@@ -53,6 +53,8 @@ class ManySeeds:
     """
 
     def __init__(self, build: Callable[[int], RPPSAC], seeds: Sequence[int]) -> None:
+        if not seeds:
+            raise NetworkError("there must be at least one seed")
         self._seats = [_seat(build(seed)) for seed in seeds]
         self.agents = [seat.agent for seat in self._seats]
         first = self.agents[0]

@@ -152,8 +152,7 @@ class TransitionBuffer(ReplayBuffer):
         self.pos += 1
         if self.pos == self.buffer_size:
             self.full, self.pos = True, 0
-        if not self._on_host:
-            self.filled.fill_(self.size() * self.n_envs)
+        self.filled.fill_(self.size() * self.n_envs)
 
     def rows(self) -> Tensor:
         """All rows there is room for, shape (transitions, width)."""
