@@ -117,6 +117,10 @@ class ManySeeds:
                     self._stack(active)
         return [seat.error for seat in self._seats]
 
+    def take_gradient_steps(self, count: int) -> None:
+        """Gradient steps of all agents, without steps of the environments."""
+        self._take(self._seats, count)
+
     def _stack(self, seats: list[_Seat]) -> None:
         """Bring the networks of these agents together; those of the others stay as they are, in memory of their own."""
         agents = [seat.agent for seat in seats]
@@ -177,8 +181,11 @@ class ManySeeds:
             return
         collected = first.train_freq.frequency * first.n_envs  # type: ignore[union-attr]
         count = first.gradient_steps if first.gradient_steps >= 0 else collected
-        if not count:
-            return
+        if count:
+            self._take(active, count)
+
+    def _take(self, active: list[_Seat], count: int) -> None:
+        first = active[0].agent
         for seat in active:
             seat.agent.follow_learning_rate_schedule()
         losses = self._learner.take_steps(count, first.gamma, first.tau, first.target_update_interval)

@@ -1,12 +1,12 @@
-"""`rpp-rl bench`: how fast does this machine train, beside stable-baselines3 and beside what its arithmetic allows?"""
+"""`rpp-rl bench`: how fast does this machine train, beside its peers and beside what its arithmetic allows?"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
@@ -14,12 +14,26 @@ from tyro.conf import arg
 from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
-    from stable_baselines3 import SAC
+    from rpp_rl.scripts.benchmarks.growth import Point
 
-    from rpp_rl.agents.update import FastUpdate
-
-_WARM_UP = 300
-_CHUNK = 100
+# Steps of one trainer in one round: enough to be timed, few enough that all trainers meet the same moment.
+_LEAST_CHUNK, _GREATEST_CHUNK, _ROUNDS = 10, 100, 7
+RATIOS = {
+    "rpp_sac/sb3_sac": ("rpp_sac", "sb3_sac"),
+    "rpp_sac/sbx_sac": ("rpp_sac", "sbx_sac"),
+    "rpp_sac/mlp": ("rpp_sac", "mlp"),
+    "rpp_sac_bf16/sb3_sac": ("rpp_sac_bf16", "sb3_sac"),
+    "rpp_sac_8_seeds/rpp_sac": ("rpp_sac_8_seeds", "rpp_sac"),
+}
+TITLES = {
+    "sb3_sac": "stable-baselines3 SAC",
+    "sbx_sac": "SBX SAC",
+    "mlp": "RPPSAC, plain",
+    "rpp_sac": "RPPSAC, RPP",
+    "rpp_sac_bf16": "RPPSAC, RPP, bf16",
+    "rpp_sac_8_seeds": "RPPSAC, RPP, 8 seeds",
+    "floor": "products",
+}
 
 
 @dataclass(frozen=True)
@@ -28,155 +42,189 @@ class BenchArguments:
 
     env: str = "HalfCheetah-v5"
     """Environment id; it needs a declared symmetry."""
-    seconds: float = 120.0
-    """About how long the whole measurement may take; at least three rounds are made."""
+    seconds: float = 240.0
+    """How long the whole measurement may take; one round is made at least."""
     threads: int = 2
     """Threads of torch."""
     batch_size: int = 256
     """Rows of a minibatch."""
     width: int = 256
     """Width of the two hidden layers."""
+    sbx_python: Path | None = None
+    """A Python that has sbx-rl, to time SBX's SAC too."""
+    profile: bool = False
+    """Say instead where the milliseconds of one gradient step go."""
+    growth: bool = False
+    """Measure instead how a gradient step's cost grows with width, batch, observation, group, critics and seeds."""
+    plot: Path | None = None
+    """With --growth: draw a picture."""
     json: bool = False
     """Print JSON."""
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Repeated measurements of one figure.
-
-    Attributes:
-        values: one per round.
-    """
-
-    values: tuple[float, ...]
-
-    def to_dict(self) -> dict[str, float]:
-        """Median, least and greatest."""
-        ordered = sorted(self.values)
-        return {"median": ordered[len(ordered) // 2], "min": ordered[0], "max": ordered[-1]}
-
-    def __str__(self) -> str:
-        numbers = self.to_dict()
-        return f"{numbers['median']:.3g} ({numbers['min']:.3g} to {numbers['max']:.3g})"
-
-
 def bench(arguments: Annotated[BenchArguments, arg(name="")]) -> None:
-    """Time SAC's training in alternating rounds: stable-baselines3, plain networks, RPP, and the bare products."""
+    """Time SAC's training: stable-baselines3, SBX, plain networks, RPP, and the bare products."""
     import torch
+
+    from rpp_rl.scripts.tasks import say_simulator_warnings_once
 
     for name in ("seconds", "threads", "batch_size", "width"):
         if getattr(arguments, name) <= 0:
             raise RunError(f"--{name.replace('_', '-')} must be greater than 0, got {getattr(arguments, name)}")
+    if arguments.plot is not None and not arguments.growth:
+        raise RunError("--plot draws what --growth measures; give both")
+    if arguments.plot is not None and not arguments.plot.parent.is_dir():
+        raise RunError(f"there is no folder {arguments.plot.parent} for the picture; make it first")
     torch.set_num_threads(arguments.threads)
-    start = time.perf_counter()
-    agents = _agents(arguments)
-    for agent in agents.values():
-        agent.learn(_WARM_UP)
-    floor = _floor(agents["mlp"].fast_step_for(arguments.batch_size), arguments.batch_size)
-    steps: dict[str, list[float]] = {name: [] for name in agents}
-    updates: dict[str, list[float]] = {name: [] for name in (*agents, "floor")}
-    while len(updates["floor"]) < 3 or time.perf_counter() - start < arguments.seconds:
-        for name, agent in agents.items():
-            steps[name].append(_CHUNK / _timed(partial(agent.learn, _CHUNK, reset_num_timesteps=False)))
-            updates[name].append(1e3 * _timed(partial(agent.train, _CHUNK, arguments.batch_size)) / _CHUNK)
-        updates["floor"].append(1e3 * _timed(lambda: [floor() for _ in range(_CHUNK)]) / _CHUNK)
-    ratios = {
-        "rpp_sac/sb3_sac": _ratio(steps["rpp_sac"], steps["sb3_sac"]),
-        "rpp_sac/mlp": _ratio(steps["rpp_sac"], steps["mlp"]),
-        "update/floor": _ratio(updates["rpp_sac"], updates["floor"]),
-    }
-    if arguments.json:
-        rows = {
-            name: {
-                **({"steps_per_second": Spread(tuple(steps[name])).to_dict()} if name in steps else {}),
-                "update_ms": Spread(tuple(values)).to_dict(),
-            }
-            for name, values in updates.items()
-        }
-        print(json.dumps({"rows": rows, "ratios": {name: ratio.to_dict() for name, ratio in ratios.items()}}))
-        return
-    _show(arguments, steps, updates, ratios)
-
-
-def _agents(arguments: BenchArguments) -> dict[str, Any]:
-    from stable_baselines3 import SAC
-
-    import rpp_rl
-    from rpp_rl.agents import RPPSAC
-    from rpp_rl.scripts.tasks import say_simulator_warnings_once
-
     say_simulator_warnings_once()
-    common = {
-        "learning_starts": _WARM_UP - 50,
-        "batch_size": arguments.batch_size,
-        "policy_kwargs": {"net_arch": [arguments.width, arguments.width]},
-        "seed": 0,
-        "device": "cpu",
-    }
-    made: dict[str, Callable[[], SAC]] = {
-        "sb3_sac": lambda: SAC("MlpPolicy", rpp_rl.make(arguments.env), **_copied(common)),
-        "mlp": lambda: RPPSAC("MlpPolicy", rpp_rl.make(arguments.env), **_copied(common)),
-        "rpp_sac": lambda: RPPSAC("RPPPolicy", rpp_rl.make(arguments.env), **_copied(common)),
-    }
-    return {name: make() for name, make in made.items()}
+    if arguments.growth:
+        _bench_growth(arguments)
+    elif arguments.profile:
+        _bench_profile(arguments)
+    else:
+        _bench_rounds(arguments)
 
 
-def _copied(common: dict[str, Any]) -> dict[str, Any]:
-    # stable-baselines3 writes into the policy_kwargs that it is given.
-    return {**common, "policy_kwargs": dict(common["policy_kwargs"])}
-
-
-def _floor(update: FastUpdate, batch: int) -> Callable[[], None]:
-    """The matrix products that one gradient step cannot do without, on tensors of their own."""
+def _bench_rounds(arguments: BenchArguments) -> None:
     import torch
 
-    products: list[tuple[int, int, int]] = []
-    critics = [(update.critics, batch)] * update.critics.stack.layers.count
-    for network, forward_rows in ((update.actor, 2 * batch), *critics):
-        sizes = network.stack.layers.sizes
-        products += [(forward_rows, n_in, n_out) for n_out, n_in in sizes]
-        products += [(n_out, batch, n_in) for n_out, n_in in sizes]
-        products += [(batch, n_out, n_in) for n_out, n_in in sizes[1:]]
-    sizes = update.critics.stack.layers.sizes
-    for _ in range(update.critics.stack.layers.count):
-        # The target's pass, and that of the policy's actions with its gradient.
-        products += 2 * [(batch, n_in, n_out) for n_out, n_in in sizes]
-        products += [(batch, n_out, n_in) for n_out, n_in in sizes[1:]]
-        products.append((batch, sizes[0][0], sizes[0][1] - update.batch.observations.shape[-1]))
-    operands = [(torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)) for m, k, n in products]
-
-    def run() -> None:
-        for a, b, out in operands:
-            torch.mm(a, b, out=out)
-
-    return run
+    deadline = time.perf_counter() + arguments.seconds
+    found = _measure(arguments, "cpu", deadline if not torch.cuda.is_available() else deadline - arguments.seconds / 2)
+    if torch.cuda.is_available():
+        on_gpu = _measure(arguments, "cuda", deadline)
+        for part in ("rows", "ratios"):
+            found[part].update({f"cuda/{name}": value for name, value in on_gpu[part].items()})
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        _show(arguments, found)
 
 
-def _timed(run: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def _measure(arguments: BenchArguments, device: str, deadline: float) -> dict[str, Any]:
+    """Alternating rounds of all trainers until the deadline."""
+    import torch
+
+    from rpp_rl.scripts.benchmarks.contenders import Lone, contenders
+    from rpp_rl.scripts.benchmarks.floor import floor
+    from rpp_rl.scripts.benchmarks.spread import Spread, ratio, timed
+
+    trainers = contenders(arguments.env, arguments.batch_size, arguments.width, arguments.sbx_python, device)
+    lone = trainers["mlp"]
+    update = lone.agent.fast_step_for(arguments.batch_size) if isinstance(lone, Lone) else None  # type: ignore[attr-defined]
+    if update is None:
+        raise RunError("the fast update does not know the networks of this environment")
+    products = floor(update)
+
+    def run_products(steps: int) -> None:
+        for _ in range(steps):
+            products()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    steps: dict[str, list[float]] = {name: [] for name in trainers}
+    updates: dict[str, list[float]] = {name: [] for name in (*trainers, "floor")}
+    chunk, rounds = _LEAST_CHUNK, 0
+    while not rounds or time.perf_counter() < deadline:
+        start = time.perf_counter()
+        for name, trainer in trainers.items():
+            if rounds and time.perf_counter() > deadline:
+                break
+            whole, alone = trainer.measure(chunk)
+            steps[name].append(chunk / whole)
+            updates[name].append(1e3 * alone / chunk)
+        else:
+            run_products(3)
+            updates["floor"].append(1e3 * timed(lambda chunk=chunk: run_products(chunk)) / chunk)  # type: ignore[misc]
+        if not rounds:
+            # The first round is short, and says how long the others may be.
+            left = (deadline - time.perf_counter()) / (time.perf_counter() - start)
+            chunk = min(_GREATEST_CHUNK, max(_LEAST_CHUNK, int(_LEAST_CHUNK * left / _ROUNDS)))
+        rounds += 1
+    for trainer in trainers.values():
+        trainer.close()
+    ratios = {name: ratio(steps[a], steps[b]) for name, (a, b) in RATIOS.items() if a in steps and b in steps}
+    ratios["update/floor"] = ratio(updates["rpp_sac"], updates["floor"])
+    rows: dict[str, dict[str, Any]] = {name: {"update_ms": values} for name, values in updates.items()}
+    for name, values in steps.items():
+        rows[name]["steps_per_second"] = values
+    return {
+        "rows": {name: {k: Spread(tuple(v)).to_dict() for k, v in row.items()} for name, row in rows.items()},
+        "ratios": {name: spread.to_dict() for name, spread in ratios.items()},
+        "rounds": rounds,
+    }
 
 
-def _ratio(one: Sequence[float], other: Sequence[float]) -> Spread:
-    return Spread(tuple(a / b for a, b in zip(one, other, strict=True)))
-
-
-def _show(
-    arguments: BenchArguments,
-    steps: dict[str, list[float]],
-    updates: dict[str, list[float]],
-    ratios: dict[str, Spread],
-) -> None:
+def _show(arguments: BenchArguments, found: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    names = {"sb3_sac": "stable-baselines3 SAC", "mlp": "RPPSAC, plain", "rpp_sac": "RPPSAC, RPP", "floor": "products"}
-    title = f"{arguments.env}, {arguments.threads} threads, {len(updates['floor'])} rounds: median (least to greatest)"
+    title = f"{arguments.env}, {arguments.threads} threads, {found['rounds']} rounds: median (least to greatest)"
     table = Table("", "steps per second", "ms per gradient step", title=title)
-    for name, values in updates.items():
-        rate = str(Spread(tuple(steps[name]))) if name in steps else ""
-        table.add_row(names[name], rate, str(Spread(tuple(values))))
+    for name, row in found["rows"].items():
+        table.add_row(_title(name), _cell(row.get("steps_per_second")), _cell(row["update_ms"]))
     Console().print(table)
-    for name, ratio in ratios.items():
-        print(f"{name:16} {ratio}")
+    for name, spread in found["ratios"].items():
+        print(f"{name:24} {_cell(spread)}")
+
+
+def _title(name: str) -> str:
+    return TITLES[name.removeprefix("cuda/")] + (" on the GPU" if name.startswith("cuda/") else "")
+
+
+def _cell(spread: Mapping[str, float] | None) -> str:
+    return "" if spread is None else f"{spread['median']:.3g} ({spread['min']:.3g} to {spread['max']:.3g})"
+
+
+def _bench_profile(arguments: BenchArguments) -> None:
+    from rpp_rl.scripts.benchmarks.contenders import contenders
+    from rpp_rl.scripts.benchmarks.profile import profile
+
+    trainers: Mapping[str, Any] = contenders(arguments.env, arguments.batch_size, arguments.width, None)
+    parts = profile(trainers["rpp_sac"].agent, max(20, min(1000, int(arguments.seconds * 20))))
+    for trainer in trainers.values():
+        trainer.close()
+    if arguments.json:
+        print(json.dumps({"profile_ms": parts}))
+        return
+    whole = parts["whole"]
+    for name, milliseconds in sorted(parts.items(), key=lambda part: -part[1]):
+        print(f"{name:32} {milliseconds:7.3f} ms {milliseconds / whole:6.1%}")
+
+
+def _bench_growth(arguments: BenchArguments) -> None:
+    from rpp_rl.scripts.benchmarks.costs import costs
+    from rpp_rl.scripts.benchmarks.growth import draw, growth
+
+    points = growth(arguments.seconds)
+    once = costs(arguments.threads)
+    if arguments.plot is not None:
+        draw(points, arguments.plot)
+    if arguments.json:
+        table = [
+            {"axis": p.axis, "value": p.value, **{k: getattr(p, k).to_dict() for k in ("mlp", "rpp", "ratio")}}
+            for p in points
+        ]
+        print(json.dumps({"growth": table, "costs": once}))
+        return
+    _show_growth(points, once)
+
+
+def _show_growth(points: list[Point], once: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "", "plain, ms", "RPP, ms", "RPP / plain", title="a gradient step: median (least to greatest)")
+    previous = ""
+    for point in points:
+        axis = point.axis if point.axis != previous else ""
+        table.add_row(axis, str(point.value), str(point.mlp), str(point.rpp), str(point.ratio), end_section=False)
+        previous = point.axis
+    Console().print(table)
+    stored, peak = once["bytes_per_transition"], once["peak_memory_mib"]
+    print(f"bytes per transition of HalfCheetah-v5   {stored['ours']:.0f}, stable-baselines3 {stored['sb3']:.0f}")
+    print(
+        f"peak memory of {once['peak_memory_steps']} steps             {peak['rpp_sac']:.0f} MiB, "
+        f"stable-baselines3 {peak['sb3_sac']:.0f} MiB"
+    )
+    print(f"import rpp_rl, beyond torch              {once['import_seconds_beyond_torch']:.2f} s")
+    print(f"Humanoid-v5's networks                   {once['humanoid_networks_seconds']:.2f} s")

@@ -58,13 +58,16 @@ class Learner:
         return losses[-1:] if self._on_device else losses
 
     def _step(self, gamma: float, tau: float) -> Losses:
+        self._draw()
+        return self.update.step(gamma, tau)
+
+    def _draw(self) -> None:
         batch = self.update.batch
         for k, (buffer, normalizer, rng) in enumerate(zip(self._buffers, self._normalizers, self._rngs, strict=True)):
             if isinstance(buffer, TransitionBuffer) and normalizer is None and buffer.device == batch.rows.device:
                 buffer.sample_into(batch, k, rng)
             else:
                 batch.load(k, buffer.sample(self.update.batch_size, env=normalizer))
-        return self.update.step(gamma, tau)
 
     def _replay(self, gamma: float, tau: float) -> Losses:
         if (gamma, tau) not in self._captured:

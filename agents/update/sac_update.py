@@ -70,6 +70,11 @@ class FastUpdate:
 
     Attributes:
         batch: the minibatches, to be written to before a step.
+        actor: passes of the actors.
+        critics: passes of the critics, those of one agent next to one another.
+        targets: passes of the target critics.
+        pi: the distribution of actions.
+        steppers: of actors' and critics' parameters.
 
     Raises:
         NetworkError: if a policy is of another kind; then stable-baselines3's own step must do.
@@ -96,7 +101,7 @@ class FastUpdate:
         self.critics = self._critics(workspace, [q for p in policies for q in p.critic.q_networks])
         self.targets = self._critics(workspace, [q for p in policies for q in p.critic_target.q_networks])
         self._stacks = tuple(passes.stack for passes in (self.actor, self.critics, self.targets))
-        self._steppers = (
+        self.steppers = (
             stepper([a.optimizer for a in actors], self.actor.stack.layers.learnt),
             stepper([p.critic.optimizer for p in policies], self.critics.stack.layers.learnt),
         )
@@ -126,7 +131,7 @@ class FastUpdate:
     @property
     def is_current(self) -> bool:
         """Whether parameters and optimisers are still those for which this was built."""
-        parts = (*self._steppers, self.temperature)
+        parts = (*self.steppers, self.temperature)
         return self._places == self._now_at() and all(part.is_current for part in parts)
 
     def _now_at(self) -> tuple[int, ...]:
@@ -135,17 +140,17 @@ class FastUpdate:
     @property
     def vectors(self) -> list[Tensor]:
         """All that a step changes."""
-        parts = [*(s.layers for s in self._stacks), *self._steppers, self.temperature]
+        parts = [*(s.layers for s in self._stacks), *self.steppers, self.temperature]
         return [vector for part in parts for vector in part.vectors]
 
     @property
     def replayable(self) -> bool:
         """Whether a step is a function of tensors alone, which a graph can capture."""
-        return all(isinstance(s, FlatAdam) for s in (*self._steppers, self.temperature.stepper))
+        return all(isinstance(s, FlatAdam) for s in (*self.steppers, self.temperature.stepper))
 
     def refresh(self) -> None:
         """Before some steps: take over learning rates, and parameters if anything else has written to them."""
-        for s in (*self._steppers, self.temperature.stepper):
+        for s in (*self.steppers, self.temperature.stepper):
             s.follow_schedule()
         if self._versions == tuple(map(version_of, self.parameters)):
             return
@@ -185,13 +190,17 @@ class FastUpdate:
         actor_loss = (alpha * pi.learnt_log_prob).sub_(least).mean(dim=1)
         pi.backward(q_gradient, alpha)
         self.actor.backward(n)
-        self._steppers[0].step()
+        self.steppers[0].step()
         self.actor.stack.assemble()
         if tau:
-            # Merging is linear, so the average of merged weights is the merge of averaged pathways.
-            torch._foreach_lerp_(self.targets.stack.layers.vectors, self.critics.stack.layers.vectors, tau)
-            self.targets.stack.recast()
+            self.move_targets(tau)
         return Losses(actor_loss, critic_loss, ent_coef_loss, alpha.squeeze(1))
+
+    def move_targets(self, tau: float) -> None:
+        """Polyak averaging."""
+        # Merging is linear, so the average of merged weights is the merge of averaged pathways.
+        torch._foreach_lerp_(self.targets.stack.layers.vectors, self.critics.stack.layers.vectors, tau)
+        self.targets.stack.recast()
 
     def _learn_critics(self, gamma: float, alpha: Tensor) -> Tensor:
         """The loss of the critics; takes the step."""
@@ -207,7 +216,7 @@ class FastUpdate:
         torch.sub(self._q, wanted.unsqueeze(1), out=self._error)
         torch.mul(self._error, 1 / self.batch_size, out=self._towards_q)
         self.critics.backward(self.batch_size)
-        self._steppers[1].step()
+        self.steppers[1].step()
         self.critics.stack.assemble()
         return self._error.square_().sum(dim=(1, 2)).mul_(0.5 / self.batch_size)
 

@@ -1,0 +1,1 @@
+"""What `rpp-rl bench` measures."""

@@ -1,0 +1,43 @@
+"""Times SBX's SAC in a Python of its own, which has sbx-rl but not this library; run by `rpp-rl bench --sbx-python`.
+
+Reads one JSON object from the command line, then a number of steps from each line of its input, and answers with the
+seconds that training took for as many environment steps, and for as many gradient steps alone.
+"""
+
+import json
+import sys
+import time
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    import gymnasium as gym
+    from sbx import SAC
+
+    wanted = json.loads(sys.argv[1])
+    warm_up = wanted["warm_up"]
+    width = wanted["width"]
+    agent = SAC(
+        "MlpPolicy",
+        gym.make(wanted["env"]),
+        learning_starts=warm_up - 50,
+        batch_size=wanted["batch_size"],
+        policy_kwargs={"net_arch": [width, width]},
+        seed=0,
+    )
+    agent.learn(warm_up)
+    agent.train(3, wanted["batch_size"])
+    print("ready", flush=True)
+    for line in sys.stdin:
+        steps = int(line)
+        start = time.perf_counter()
+        agent.learn(steps, reset_num_timesteps=False)
+        between = time.perf_counter()
+        # One at a time, as the loop takes them; the logger's record waits for the result.
+        for _ in range(steps):
+            agent.train(1, wanted["batch_size"])
+        print(json.dumps([between - start, time.perf_counter() - between]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

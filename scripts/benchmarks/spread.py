@@ -1,0 +1,40 @@
+"""Repeated measurements of one figure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Repeated measurements of one figure.
+
+    Attributes:
+        values: one per round.
+    """
+
+    values: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, float]:
+        """Median, least and greatest."""
+        ordered = sorted(self.values)
+        return {"median": ordered[len(ordered) // 2], "min": ordered[0], "max": ordered[-1]}
+
+    def __str__(self) -> str:
+        numbers = self.to_dict()
+        return f"{numbers['median']:.3g} ({numbers['min']:.3g} to {numbers['max']:.3g})"
+
+
+def ratio(one: Sequence[float], other: Sequence[float]) -> Spread:
+    """The ratio of two figures, round by round."""
+    return Spread(tuple(a / b for a, b in zip(one, other, strict=False)))
+
+
+def timed(run: Callable[[], Any]) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
