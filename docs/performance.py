@@ -1,7 +1,6 @@
-"""Write docs/performance.md from a recorded benchmark.
+"""Write docs/performance.md from recorded benchmarks; the commands stand in the page itself.
 
-rpp-rl bench --seconds 240 --json > docs/results/bench.json
-python docs/performance.py docs/results/bench.json docs/performance.md
+python docs/performance.py docs/results docs/performance.md
 """
 
 import json
@@ -9,16 +8,20 @@ import platform
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 TEXT = """# Performance, measured
 
-Written by `python docs/performance.py`, never by hand, from `docs/results/bench.json`, the output of
+Written by `python docs/performance.py docs/results docs/performance.md`, never by hand, from the recorded output of the
+commands that stand here, on {machine}, two threads, torch {torch}, stable-baselines3 {sb3}. Absolute figures hold for
+this machine and this hour only: compare ratios. Each is the median, and in brackets the least and the greatest.
 
-    rpp-rl bench --seconds 240 --json > docs/results/bench.json
+## Side by side
 
-on {machine}, two threads, torch {torch}, stable-baselines3 {sb3}. Whole training loop on HalfCheetah-v5 (environment,
-buffer, one gradient step of 256 rows for each environment step, two hidden layers of 256) in alternating rounds;
-median, and least to greatest. Absolute figures hold for this machine and this hour only: compare ratios.
+    rpp-rl bench --seconds 240 --sbx-python SBX/bin/python --json > docs/results/bench.json
+
+Whole training loop on HalfCheetah-v5 (environment, buffer, one gradient step of 256 rows for each environment step, two
+hidden layers of 256) in {rounds} alternating rounds; the second figure is the gradient step alone.
 
 | | steps per second | ms per gradient step |
 |---|---|---|
@@ -28,35 +31,76 @@ median, and least to greatest. Absolute figures hold for this machine and this h
 |---|---|
 {ratios}
 
-The last row of the first table is the time of the bare matrix products that a gradient step cannot do without, in
-float32; the last ratio is how far the whole step of `rpp_sac` is from it.
+The bare products are the matrix products that a gradient step cannot do without, in float32; `update/floor` is how far
+the whole step of `rpp_sac` is from them. stable-baselines3's own step is only {sb3_floor:.1f} times those products on this
+machine, so no step in float32 could be faster than it by more than that. `rpp_sac_8_seeds` trains eight agents in one
+stack (`--seeds 0-7`), counted as steps of all of them: networks of this width keep the processor busy one by one, so
+here a stack gains little; with narrow networks, or on a GPU, the sequence of operations is what it shares.
 
 ## Where the time goes
 
+    rpp-rl bench --profile --seconds 30 --json > docs/results/profile.json
+
+| part of one gradient step of `rpp_sac` | ms | share |
+|---|---|---|
+{profile}
+
 A step of SAC with these networks is sixteen products of 256 x 256 x 256 and the thin ones. The gradient step of
-`RPPSAC` (`agents/update/`) does these and little else: it differentiates by hand into tensors that are allocated once,
-passes the actor once over both observations of a transition, computes no gradient of the critics' weights for the
-actor's loss, and merges each layer's two pathways into one matrix once per change. What RPP costs beyond a plain
-network is that merging, its gradient, and Adam and Polyak averaging on twice as many parameters. The result is that of
-stable-baselines3's own step up to rounding (`tests/agents/test_fast_update.py`); networks that it does not know go
+`RPPSAC` (`agents/update/`) does these and little else. It differentiates by hand into tensors that are allocated once. All
+parameters of one kind (the actor's residuals, say) are one vector, so that Adam, Polyak averaging and the sum of the
+two pathways are one operation each, and the critics are one batched product. Equivariant pathways between hidden layers
+are assembled by copying rows of channels, since the channels of one group element lie side by side. The actor passes
+once over both observations of a transition, and the actor's loss computes no gradient of the critics' weights. The result is
+that of stable-baselines3's own step up to rounding (`tests/agents/update/`); networks that it does not know go
 stable-baselines3's way, with one line in the log, and `fast_update=False` asks for that.
+
+Tried and left out: sending each row's gradient down through the one critic that has the least value, which spares a
+sixteenth of the products and costs more in small operations than it spares; environment steps on the other core
+during the gradient step, for which the algorithm leaves no room, since an action needs the actor that the step before
+ends with.
+
+## Growth
+
+    rpp-rl bench --growth --seconds 100 --plot docs/images/growth.png --json > docs/results/growth.json
+
+![Milliseconds of a gradient step](images/growth.png)
+
+All else at width 256, batch 256, 16 observations, a group of two, two critics, one seed:
+
+| | | plain, ms | RPP, ms | RPP / plain |
+|---|---|---|---|---|
+{growth}
+
+A transition of HalfCheetah-v5 takes {bytes_ours:.0f} bytes in the replay buffer, in stable-baselines3's {bytes_sb3:.0f}, which keeps
+MuJoCo's float64. Peak memory of a process that trains for {peak_steps} steps: {peak_ours:.0f} MiB, with stable-baselines3's SAC
+{peak_sb3:.0f} MiB. `import rpp_rl` takes {imports:.2f} s beyond torch's own import, building Humanoid-v5's networks {humanoid:.2f} s.
+
+## On a GPU
+
+Where torch sees a CUDA device, replay buffer, minibatches, gradient step and acting live there: drawing and step are one
+CUDA graph, acting is another between two copies, and `rpp-rl bench` adds rows `cuda/...`. **No GPU was at hand when this
+page was written**: the function that the graph captures is the one measured and tested above on the CPU, but the capture
+itself, and every figure about it, is still to be shown. The tests marked `gpu` do so where there is one.
 
 ## Does it learn alike?
 
 InvertedPendulum-v5, `rpp_sac`, 5000 steps, the mean evaluation return after 1000, 2000, ..., seeds 0 to 14 of
 
-    rpp-rl train --env InvertedPendulum-v5 --algo rpp_sac --seed 0 -n 5000 --eval-freq 1000
+    rpp-rl train --env InvertedPendulum-v5 --seeds 0-14 -n 5000 --eval-freq 1000 -f fast
+    rpp-rl train --env InvertedPendulum-v5 --seeds 0-14 -n 5000 --eval-freq 1000 -f bf16 -params precision:bf16
 
-and of the same with `-params fast_update:False`:
+and, one seed after the other, of `rpp-rl train --env InvertedPendulum-v5 --seed 0 -n 5000 --eval-freq 1000 -f slow -params
+fast_update:False`; `python docs/learning.py fast bf16 slow` makes the table:
 
-| | 1000 | 2000 | 3000 | 4000 | 5000 |
-|---|---|---|---|---|---|
 {learning}
 """
 NAMES = {
     "sb3_sac": "stable-baselines3 `SAC`",
+    "sbx_sac": "SBX `SAC` (JAX)",
     "mlp": '`RPPSAC("MlpPolicy")`',
     "rpp_sac": '`RPPSAC("RPPPolicy")`',
+    "rpp_sac_bf16": '`RPPSAC("RPPPolicy", precision="bf16")`',
+    "rpp_sac_8_seeds": "eight of them in one stack, all steps counted",
     "floor": "the bare products",
 }
 
@@ -66,22 +110,45 @@ def spread(figures: dict[str, float]) -> str:
     return f"{figures['median']:.3g} ({figures['min']:.3g} to {figures['max']:.3g})" if figures else ""
 
 
-def main(recorded: Path, path: Path) -> None:
+def growth_rows(points: list[dict[str, Any]]) -> str:
+    """The table of growth."""
+    rows, previous = [], ""
+    for p in points:
+        axis = p["axis"] if p["axis"] != previous else ""
+        previous = p["axis"]
+        rows.append(f"| {axis} | {p['value']} | {spread(p['mlp'])} | {spread(p['rpp'])} | {spread(p['ratio'])} |")
+    return "\n".join(rows)
+
+
+def main(results: Path, path: Path) -> None:
     """Render."""
-    found = json.loads(recorded.read_text(encoding="utf-8"))
-    rows = "\n".join(
-        f"| {NAMES[name]} | {spread(row.get('steps_per_second', {}))} | {spread(row['update_ms'])} |"
-        for name, row in found["rows"].items()
+    bench, growth, profile = (
+        json.loads((results / f"{name}.json").read_text(encoding="utf-8")) for name in ("bench", "growth", "profile")
     )
-    ratios = "\n".join(f"| {name} | {spread(figures)} |" for name, figures in found["ratios"].items())
-    learning = (recorded.parent / "fast_and_slow.md").read_text(encoding="utf-8").strip()
+    parts = dict(profile["profile_ms"])
+    whole, costs = parts.pop("whole"), growth["costs"]
+    ordered = sorted(parts.items(), key=lambda part: -part[1])
     text = TEXT.format(
         machine=f"a {platform.machine()} processor ({processor()})",
         torch=version("torch"),
         sb3=version("stable-baselines3"),
-        rows=rows,
-        ratios=ratios,
-        learning=learning,
+        rounds=bench["rounds"],
+        rows="\n".join(
+            f"| {NAMES[name]} | {spread(row.get('steps_per_second', {}))} | {spread(row['update_ms'])} |"
+            for name, row in bench["rows"].items()
+        ),
+        ratios="\n".join(f"| {name} | {spread(figures)} |" for name, figures in bench["ratios"].items()),
+        sb3_floor=bench["rows"]["sb3_sac"]["update_ms"]["median"] / bench["rows"]["floor"]["update_ms"]["median"],
+        profile="\n".join(f"| {name} | {ms:.2f} | {ms / whole:.0%} |" for name, ms in [*ordered, ("whole", whole)]),
+        growth=growth_rows(growth["growth"]),
+        bytes_ours=costs["bytes_per_transition"]["ours"],
+        bytes_sb3=costs["bytes_per_transition"]["sb3"],
+        peak_steps=costs["peak_memory_steps"],
+        peak_ours=costs["peak_memory_mib"]["rpp_sac"],
+        peak_sb3=costs["peak_memory_mib"]["sb3_sac"],
+        imports=costs["import_seconds_beyond_torch"],
+        humanoid=costs["humanoid_networks_seconds"],
+        learning=(results / "learning.md").read_text(encoding="utf-8").strip(),
     )
     path.write_text(text, encoding="utf-8")
 

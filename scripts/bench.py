@@ -14,6 +14,8 @@ from tyro.conf import arg
 from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from rpp_rl.scripts.benchmarks.growth import Point
 
 # Steps of one trainer in one round: enough to be timed, few enough that all trainers meet the same moment.
@@ -155,16 +157,23 @@ def _measure(arguments: BenchArguments, device: str, deadline: float) -> dict[st
 
 
 def _show(arguments: BenchArguments, found: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     title = f"{arguments.env}, {arguments.threads} threads, {found['rounds']} rounds: median (least to greatest)"
     table = Table("", "steps per second", "ms per gradient step", title=title)
     for name, row in found["rows"].items():
         table.add_row(_title(name), _cell(row.get("steps_per_second")), _cell(row["update_ms"]))
-    Console().print(table)
+    _print(table)
     for name, spread in found["ratios"].items():
         print(f"{name:24} {_cell(spread)}")
+
+
+def _print(table: Table) -> None:
+    """Print a table, in full width where the output is no terminal."""
+    from rich.console import Console
+
+    console = Console()
+    (console if console.is_terminal else Console(width=120)).print(table)
 
 
 def _title(name: str) -> str:
@@ -210,7 +219,6 @@ def _bench_growth(arguments: BenchArguments) -> None:
 
 
 def _show_growth(points: list[Point], once: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("", "", "plain, ms", "RPP, ms", "RPP / plain", title="a gradient step: median (least to greatest)")
@@ -219,12 +227,13 @@ def _show_growth(points: list[Point], once: Mapping[str, Any]) -> None:
         axis = point.axis if point.axis != previous else ""
         table.add_row(axis, str(point.value), str(point.mlp), str(point.rpp), str(point.ratio), end_section=False)
         previous = point.axis
-    Console().print(table)
+    _print(table)
     stored, peak = once["bytes_per_transition"], once["peak_memory_mib"]
     print(f"bytes per transition of HalfCheetah-v5   {stored['ours']:.0f}, stable-baselines3 {stored['sb3']:.0f}")
-    print(
-        f"peak memory of {once['peak_memory_steps']} steps             {peak['rpp_sac']:.0f} MiB, "
-        f"stable-baselines3 {peak['sb3_sac']:.0f} MiB"
-    )
+    if peak:
+        print(
+            f"peak memory of {once['peak_memory_steps']} steps             {peak['rpp_sac']:.0f} MiB, "
+            f"stable-baselines3 {peak['sb3_sac']:.0f} MiB"
+        )
     print(f"import rpp_rl, beyond torch              {once['import_seconds_beyond_torch']:.2f} s")
     print(f"Humanoid-v5's networks                   {once['humanoid_networks_seconds']:.2f} s")

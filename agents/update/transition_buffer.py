@@ -69,9 +69,14 @@ class TransitionBuffer(ReplayBuffer):
 
     def _allocate(self) -> None:
         width = sum(self._sizes)
-        self.storage = torch.zeros(self.buffer_size, self.n_envs, width, device=self.device)
-        self.filled = torch.zeros((), dtype=torch.float64, device=self.device)
         self._on_host = self.device.type == "cpu"
+        shape = (self.buffer_size, self.n_envs, width)
+        # numpy's zeros take no memory before they are written to.
+        empty = (
+            torch.from_numpy(np.zeros(shape, np.float32)) if self._on_host else torch.zeros(shape, device=self.device)
+        )
+        self.storage = empty
+        self.filled = torch.zeros((), dtype=torch.float64, device=self.device)
         # On the host a row is written to its place directly, elsewhere to a slot of pinned memory first.
         self._slots = torch.zeros(_SLOTS, self.n_envs, width, pin_memory=self.device.type == "cuda")
         self._writable = (self.storage if self._on_host else self._slots).numpy()

@@ -1,22 +1,77 @@
 import json
+import sys
 
 import pytest
 
+from rpp_rl.errors import RunError
+from rpp_rl.scripts.benchmarks.costs import costs
+from rpp_rl.scripts.benchmarks.growth import draw, growth
+from rpp_rl.scripts.benchmarks.spread import Spread, ratio
+
+TINY = ("bench", "--env", "InvertedPendulum-v5", "--width", "16", "--batch-size", "16", "--threads", "1")
+
+
+def check_spread(figures):
+    assert 0 < figures["min"] <= figures["median"] <= figures["max"]
+
 
 def test_it_prints_rows_and_ratios(run_cli):
-    done = run_cli(
-        *("bench", "--env", "InvertedPendulum-v5", "--width", "16", "--batch-size", "16"),
-        *("--seconds", "1", "--threads", "1", "--json"),
-    )
-    found = json.loads(done.stdout)
-    assert found["rows"].keys() == {"sb3_sac", "mlp", "rpp_sac", "floor"}
-    assert found["ratios"].keys() == {"rpp_sac/sb3_sac", "rpp_sac/mlp", "update/floor"}
-    for figures in (*found["ratios"].values(), *(row["update_ms"] for row in found["rows"].values())):
-        assert 0 < figures["min"] <= figures["median"] <= figures["max"]
+    found = json.loads(run_cli(*TINY, "--seconds", "1", "--json").stdout)
+    assert {"sb3_sac", "mlp", "rpp_sac", "rpp_sac_8_seeds", "floor"} <= found["rows"].keys()
+    assert {"rpp_sac/sb3_sac", "rpp_sac/mlp", "rpp_sac_8_seeds/rpp_sac", "update/floor"} <= found["ratios"].keys()
+    assert "rpp_sac/sbx_sac" not in found["ratios"]
+    for name, row in found["rows"].items():
+        assert row.keys() == {"update_ms"} | ({"steps_per_second"} if name != "floor" else set())
+        for figures in row.values():
+            check_spread(figures)
+    for figures in found["ratios"].values():
+        check_spread(figures)
+
+
+def test_it_prints_a_table_and_a_profile(run_cli):
+    assert "stable-baselines3 SAC" in run_cli(*TINY, "--seconds", "1").stdout
+    parts = json.loads(run_cli(*TINY, "--profile", "--json").stdout)["profile_ms"]
+    assert parts["whole"] == pytest.approx(sum(v for k, v in parts.items() if k != "whole"))
+    assert all(v >= 0 for v in parts.values())
+    assert {"critics: backward", "Adam", "pathways merged"} <= parts.keys()
+
+
+def test_growth_and_its_picture(tmp_path):
+    points = growth(0.1, {"seeds": (1, 2), "group": (2, 16)})
+    assert [(p.axis, p.value) for p in points] == [("seeds", 1), ("seeds", 2), ("group", 2), ("group", 16)]
+    for point in points:
+        for spread in (point.mlp, point.rpp, point.ratio):
+            check_spread(spread.to_dict())
+    draw(points, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size > 10_000
+    with pytest.raises(RunError, match="cannot be written"):
+        draw(points, tmp_path / "growth.gro")
+
+
+@pytest.mark.slow
+def test_what_is_paid_once():
+    found = costs(1, steps=500)
+    assert found["bytes_per_transition"]["ours"] < 0.6 * found["bytes_per_transition"]["sb3"]
+    assert all(mib > 50 for mib in found["peak_memory_mib"].values())
+
+
+def test_ratios_are_taken_round_by_round():
+    assert ratio([2.0, 6.0], [1.0, 2.0]) == Spread((2.0, 3.0))
+    assert ratio([2.0, 6.0, 8.0], [1.0, 2.0]) == Spread((2.0, 3.0))
 
 
 @pytest.mark.parametrize("flag", ["--seconds", "--threads", "--batch-size", "--width"])
-def test_bad_input(main, flag):
+def test_bad_numbers(main, flag):
     code, _, err = main("bench", flag, "0")
     assert code == 2
     assert f"{flag} must be greater than 0" in err
+
+
+def test_bad_input(refused):
+    assert "give both" in refused("bench", "--plot", "growth.png")
+    assert "there is no folder nowhere" in refused("bench", "--growth", "--plot", "nowhere/growth.png")
+    assert "no symmetry is declared" in refused("bench", "--env", "Pendulum-v1")
+    message = refused(*TINY, "--sbx-python", "nowhere/python")
+    assert "does not start: No such file" in message
+    message = " ".join(refused(*TINY, "--sbx-python", sys.executable).split())
+    assert "cannot train with SBX: ModuleNotFoundError: No module named 'sbx'" in message
