@@ -115,6 +115,8 @@ class ManySeeds:
                 active = [seat for seat in active if seat not in done]
                 if active:
                     self._stack(active)
+        for agent in self.agents:
+            agent.stacked = agent.own_generators = None
         return [seat.error for seat in self._seats]
 
     def take_gradient_steps(self, count: int) -> None:
@@ -141,10 +143,14 @@ class ManySeeds:
             [seat.numpy_rng for seat in seats],
         )
         self._actor = StackedActor(self._update, first.n_envs)
+        for k, agent in enumerate(agents):
+            agent.stacked = self._update, k
 
     def _act(self, active: list[_Seat]) -> list[_Seat]:
         """Draw the next actions of all agents."""
         first = active[0].agent
+        for seat in active:
+            seat.agent.own_generators = seat.numpy_rng, seat.torch_rng.get_state()
         if first.num_timesteps >= first.learning_starts:
             if not self._update.is_current:
                 self._stack(active)

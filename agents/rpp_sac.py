@@ -34,7 +34,7 @@ POLICY_OPTIONS = tuple(
     name for name, p in inspect.signature(RPPPolicy).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY
 )
 # Made anew from what is saved.
-_NOT_SAVED = ("_update", "_learner", "_actor_ahead", "acted_ahead", "_unread")
+_NOT_SAVED = ("_update", "_learner", "_actor_ahead", "acted_ahead", "_unread", "stacked", "own_generators")
 
 
 class RPPSAC(SAC):
@@ -96,6 +96,10 @@ class RPPSAC(SAC):
         self._update: FastUpdate | None = None
         self._learner: Learner | None = None
         self._actor_ahead: StackedActor | None = None
+        # The generators that stand for numpy's and torch's global ones, as they were before the next action is drawn.
+        self.own_generators: tuple[np.random.RandomState, torch.Tensor] | None = None
+        # Where several agents learn together: their update, and the number of this one in it.
+        self.stacked: tuple[FastUpdate, int] | None = None
         # Actions in [-1, 1] for the next step, where something else has drawn them.
         self.acted_ahead: NDArray[np.float32] | None = None
         self._unread: list[Losses] = []
@@ -152,6 +156,11 @@ class RPPSAC(SAC):
         self.note_steps(gradient_steps, losses)
         if self.device.type == "cpu":
             self._read_losses()
+
+    def merged_targets(self) -> list[torch.Tensor]:
+        """The merged weights of the target critics as the fast update has them; empty before there is one."""
+        update, number = self.stacked or (self._update, 0)
+        return [] if update is None or not update.is_current else update.merged_targets(number)
 
     def follow_learning_rate_schedule(self) -> None:
         """Set the learning rate of all optimisers to that of the schedule, and record it."""

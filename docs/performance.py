@@ -12,16 +12,16 @@ from typing import Any
 
 TEXT = """# Performance, measured
 
-Written by `python docs/performance.py docs/results docs/performance.md`, never by hand, from the recorded output of the
-commands that stand here, on {machine}, two threads, torch {torch}, stable-baselines3 {sb3}. Absolute figures hold for
-this machine and this hour only: compare ratios. Each is the median, and in brackets the least and the greatest.
+Written by `python docs/performance.py docs/results docs/performance.md`, never by hand, from the recorded output of
+the commands that stand here, on {machine}, two threads, torch {torch}, stable-baselines3 {sb3}. Absolute figures hold
+for this machine and this hour only: compare ratios. Each is the median, and in brackets the least and the greatest.
 
 ## Side by side
 
     rpp-rl bench --seconds 240 --sbx-python SBX/bin/python --json > docs/results/bench.json
 
-Whole training loop on HalfCheetah-v5 (environment, buffer, one gradient step of 256 rows for each environment step, two
-hidden layers of 256) in {rounds} alternating rounds; the second figure is the gradient step alone.
+Whole training loop on HalfCheetah-v5 (environment, buffer, one gradient step of 256 rows for each environment step,
+two hidden layers of 256) in {rounds} alternating rounds; the second figure is the gradient step alone.
 
 | | steps per second | ms per gradient step |
 |---|---|---|
@@ -31,11 +31,12 @@ hidden layers of 256) in {rounds} alternating rounds; the second figure is the g
 |---|---|
 {ratios}
 
-The bare products are the matrix products that a gradient step cannot do without, in float32; `update/floor` is how far
-the whole step of `rpp_sac` is from them. stable-baselines3's own step is only {sb3_floor:.1f} times those products on this
-machine, so no step in float32 could be faster than it by more than that. `rpp_sac_8_seeds` trains eight agents in one
-stack (`--seeds 0-7`), counted as steps of all of them: networks of this width keep the processor busy one by one, so
-here a stack gains little; with narrow networks, or on a GPU, the sequence of operations is what it shares.
+The bare products are the matrix products that a gradient step cannot do without, in float32; `update/floor` is how
+far the whole step of `rpp_sac` is from them. stable-baselines3's own step is only {sb3_floor:.1f} times those
+products on this machine, so no step in float32 could be faster than it by more than that. `rpp_sac_8_seeds` trains
+eight agents in one stack (`--seeds 0-7`), counted as steps of all of them: networks of this width keep the processor
+busy one by one, so here a stack gains little; with narrow networks, or on a GPU, the sequence of operations is what
+it shares.
 
 ## Where the time goes
 
@@ -46,13 +47,13 @@ here a stack gains little; with narrow networks, or on a GPU, the sequence of op
 {profile}
 
 A step of SAC with these networks is sixteen products of 256 x 256 x 256 and the thin ones. The gradient step of
-`RPPSAC` (`agents/update/`) does these and little else. It differentiates by hand into tensors that are allocated once. All
-parameters of one kind (the actor's residuals, say) are one vector, so that Adam, Polyak averaging and the sum of the
-two pathways are one operation each, and the critics are one batched product. Equivariant pathways between hidden layers
-are assembled by copying rows of channels, since the channels of one group element lie side by side. The actor passes
-once over both observations of a transition, and the actor's loss computes no gradient of the critics' weights. The result is
-that of stable-baselines3's own step up to rounding (`tests/agents/update/`); networks that it does not know go
-stable-baselines3's way, with one line in the log, and `fast_update=False` asks for that.
+`RPPSAC` (`agents/update/`) does these and little else. It differentiates by hand into tensors that are allocated
+once. All parameters of one kind (the actor's residuals, say) are one vector, so that Adam, Polyak averaging and the
+sum of the two pathways are one operation each, and the critics are one batched product. Equivariant pathways between
+hidden layers are assembled by copying rows of channels, since the channels of one group element lie side by side. The
+actor passes once over both observations of a transition, and the actor's loss computes no gradient of the critics'
+weights. The result is that of stable-baselines3's own step up to rounding (`tests/agents/update/`); networks that it
+does not know go stable-baselines3's way, with one line in the log, and `fast_update=False` asks for that.
 
 Tried and left out: sending each row's gradient down through the one critic that has the least value, which spares a
 sixteenth of the products and costs more in small operations than it spares; environment steps on the other core
@@ -71,16 +72,18 @@ All else at width 256, batch 256, 16 observations, a group of two, two critics, 
 |---|---|---|---|---|
 {growth}
 
-A transition of HalfCheetah-v5 takes {bytes_ours:.0f} bytes in the replay buffer, in stable-baselines3's {bytes_sb3:.0f}, which keeps
-MuJoCo's float64. Peak memory of a process that trains for {peak_steps} steps: {peak_ours:.0f} MiB, with stable-baselines3's SAC
-{peak_sb3:.0f} MiB. `import rpp_rl` takes {imports:.2f} s beyond torch's own import, building Humanoid-v5's networks {humanoid:.2f} s.
+A transition of HalfCheetah-v5 takes {bytes_ours:.0f} bytes in the replay buffer, in stable-baselines3's
+{bytes_sb3:.0f}, which keeps MuJoCo's float64. Peak memory of a process that trains for {peak_steps} steps:
+{peak_ours:.0f} MiB, with stable-baselines3's SAC {peak_sb3:.0f} MiB. `import rpp_rl` takes {imports:.2f} s beyond
+torch's own import, building Humanoid-v5's networks {humanoid:.2f} s.
 
 ## On a GPU
 
-Where torch sees a CUDA device, replay buffer, minibatches, gradient step and acting live there: drawing and step are one
-CUDA graph, acting is another between two copies, and `rpp-rl bench` adds rows `cuda/...`. **No GPU was at hand when this
-page was written**: the function that the graph captures is the one measured and tested above on the CPU, but the capture
-itself, and every figure about it, is still to be shown. The tests marked `gpu` do so where there is one.
+Where torch sees a CUDA device, replay buffer, minibatches, gradient step and acting live there: drawing and step are
+one CUDA graph, acting is another between two copies, and `rpp-rl bench` adds rows `cuda/...`. **No GPU was at hand
+when this page was written**: the function that the graph captures is the one measured and tested above on the CPU,
+but the capture itself, and every figure about it, is still to be shown. The tests marked `gpu` do so where there is
+one.
 
 ## Does it learn alike?
 
@@ -89,8 +92,8 @@ InvertedPendulum-v5, `rpp_sac`, 5000 steps, the mean evaluation return after 100
     rpp-rl train --env InvertedPendulum-v5 --seeds 0-14 -n 5000 --eval-freq 1000 -f fast
     rpp-rl train --env InvertedPendulum-v5 --seeds 0-14 -n 5000 --eval-freq 1000 -f bf16 -params precision:bf16
 
-and, one seed after the other, of `rpp-rl train --env InvertedPendulum-v5 --seed 0 -n 5000 --eval-freq 1000 -f slow -params
-fast_update:False`; `python docs/learning.py fast bf16 slow` makes the table:
+and, one seed after the other, of `rpp-rl train --env InvertedPendulum-v5 --seed 0 -n 5000 --eval-freq 1000 -f slow
+-params fast_update:False`; `python docs/learning.py fast bf16 slow` makes the table:
 
 {learning}
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -12,6 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import RecordConstructorArgs
 
 from rpp_rl.envs.carrying import carried, changing_wrappers
+from rpp_rl.envs.environment_state import environment_state, restore_environment
 from rpp_rl.envs.files import SUFFIXES, read_symmetry
 from rpp_rl.envs.registry import REGISTRY, base_id, import_module_of
 from rpp_rl.errors import SymmetryError, UnknownNameError
@@ -21,7 +22,33 @@ TRIVIAL = "trivial"
 Declared = Symmetry | Mapping[str, Any] | str | None
 
 
-class SymmetryWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+class ResumableWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """Let the whole state of an environment be saved and put back, that of the wrappers inside included.
+
+    Args:
+        env: the environment.
+    """
+
+    is_resumable: ClassVar[bool] = True
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        gym.Wrapper.__init__(self, env)
+
+    def save_state(self) -> dict[str, Any]:
+        """The state as plain data, see `environment_state`."""
+        return environment_state(self)
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Put a state back; the environment must have been made in the same way.
+
+        Raises:
+            PlainDataError: if it was not.
+        """
+        restore_environment(self, state)
+
+
+class SymmetryWrapper(ResumableWrapper):
     """Declare a symmetry on an environment; observations, actions and rewards pass through unchanged.
 
     Args:

@@ -48,3 +48,7 @@ class NonFiniteError(RPPError):
 
 class RunError(RPPError):
     """A run folder, model file or setting with which a command cannot go on."""
+
+
+class PlainDataError(RPPError):
+    """A value that cannot be saved as plain data, or saved data that cannot be read."""

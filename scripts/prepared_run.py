@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from stable_baselines3 import SAC
-from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat, configure
+from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from torch.utils.tensorboard import SummaryWriter
 
 from rpp_rl.agents import RPPSAC, FiniteCheck, FiniteVecEnv, RPPPolicy, SymmetryCallback
 from rpp_rl.agents.algorithms import algorithm, hyperparameters, plain_arguments
+from rpp_rl.agents.checkpoints import RunCheckpoint, cut_files, newest_checkpoint, restore_run
+from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.scripts.audit import quick_audit
@@ -21,6 +27,7 @@ from rpp_rl.scripts.evaluate import load_agent
 from rpp_rl.scripts.run_folder import (
     CONFIG,
     EVALUATION_SEED,
+    MONITOR,
     RunFolder,
     check_model,
     find_model,
@@ -65,6 +72,7 @@ class PreparedRun:
         steps: to learn for.
         evaluation_env: what it is evaluated on.
         callbacks: evaluation, checks and checkpoints.
+        checkpoint: the last of them.
     """
 
     arguments: TrainArguments
@@ -73,6 +81,7 @@ class PreparedRun:
     steps: int
     evaluation_env: VecEnv
     callbacks: list[BaseCallback]
+    checkpoint: RunCheckpoint
 
     def close(self) -> None:
         """Save the agent as it is now, and let go of files and environments."""
@@ -135,9 +144,13 @@ def build(arguments: TrainArguments, settled: Settled) -> SAC:
     env = vec_env(arguments.env, settled.symmetry, settled.env_kwargs, settled.n_envs, arguments.vec_env)
     cls = algorithm(arguments.algo)
     common: dict[str, Any] = {"device": arguments.device, "verbose": arguments.verbose}
+    values = dict(settled.values)
+    if cls is SAC and values.get("n_steps", 1) == 1 and not values.get("optimize_memory_usage"):
+        # The same transitions, in a buffer that checkpoints know.
+        values.setdefault("replay_buffer_class", TransitionBuffer)
     try:
         if arguments.trained_agent is None:
-            return cls(env=env, seed=arguments.seed, **common, **settled.values)
+            return cls(env=env, seed=arguments.seed, **common, **values)
         path = find_model(arguments.trained_agent)
         check_model(path)
         given = key_values(arguments.hyperparams, "--hyperparams")
@@ -166,19 +179,70 @@ def audited(arguments: TrainArguments, settled: Settled) -> SymmetryAudit | None
 
 
 def complete(
-    arguments: TrainArguments, settled: Settled, model: SAC, audit: SymmetryAudit | None = None
+    arguments: TrainArguments,
+    settled: Settled,
+    model: SAC,
+    audit: SymmetryAudit | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> PreparedRun:
-    """Make the run folder, and what accompanies learning."""
+    """Make the run folder, and what accompanies learning; `stop` tells whether to write a checkpoint and stop."""
     run = RunFolder.create(arguments.log_folder, base_id(arguments.env), arguments.algo, arguments.seed)
-    eval_freq = arguments.eval_freq or min(10_000, max(1, settled.steps // 5))
+    _write_config(arguments, settled, model, run)
+    env = model.get_env()
+    if env is not None:
+        model.set_env(VecMonitor(env, str(run.path / MONITOR)))
+    if audit is not None:
+        run.write_json("audit.json", audit.to_dict())
+    model.set_logger(_logger(arguments, _events(arguments, run)))
+    for g in audit.generators if audit is not None else ():
+        model.logger.record("symmetry/dynamics_error", g.dynamics_median)
+        model.logger.record("symmetry/reward_error", g.reward_error)
+        model.logger.dump(0)
+    return _accompanied(arguments, settled, model, run, stop)
+
+
+def go_on(
+    arguments: TrainArguments, settled: Settled, model: SAC, run: RunFolder, stop: Callable[[], bool]
+) -> tuple[PreparedRun, list[str]]:
+    """What `complete` makes, in the folder of a run that was interrupted and as of its newest checkpoint.
+
+    Returns:
+        The run, and what will not be as if it had never stopped, in words.
+
+    Raises:
+        RunError: if there is no whole checkpoint, or it does not fit.
+    """
+    folder, state = newest_checkpoint(run.path)
+    steps = int(state["agent"]["counters"]["num_timesteps"])
+    cut_files(run.path, state)
+    env = model.get_env()
+    if env is not None:
+        monitored = VecMonitor(env)
+        monitored.results_writer = ResultsWriter(str(run.path / MONITOR), override_existing=False)
+        model.set_env(monitored)
+    logger = _logger(arguments, None)
+    logger.output_formats.append(PurgedTensorBoard(_events(arguments, run), steps + 1))
+    model.set_logger(logger)
+    prepared = _accompanied(arguments, settled, model, run, stop)
+    unsaved = restore_run(folder, state, model, prepared.checkpoint)
+    for callback in prepared.callbacks:
+        if isinstance(callback, EvalCallback):
+            _rewrite_evaluations(callback)
+    print(f"going on from step {steps}, {folder}")
+    return prepared, [*unsaved, *_differences(run, model)]
+
+
+def _write_config(arguments: TrainArguments, settled: Settled, model: SAC, run: RunFolder) -> None:
+    raw = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(arguments).items()}
     run.write_json(
         CONFIG,
         {
-            **{k: str(v) if isinstance(v, Path) else v for k, v in asdict(arguments).items()},
+            **raw,
+            "arguments": raw,
             "env_kwargs": settled.env_kwargs,
             "n_timesteps": settled.steps,
             "n_envs": settled.n_envs,
-            "eval_freq": eval_freq,
+            "eval_freq": _eval_freq(arguments, settled),
             "hyperparameters": _read_back(model, settled.values),
             "symmetry": settled.symmetry,
             "evaluation_seed": arguments.seed + EVALUATION_SEED,
@@ -186,50 +250,86 @@ def complete(
             **provenance(),
         },
     )
-    env = model.get_env()
-    if env is not None:
-        model.set_env(VecMonitor(env, str(run.path / "monitor.csv")))
-    if audit is not None:
-        run.write_json("audit.json", audit.to_dict())
-    _set_logger(arguments, model, run, audit)
+
+
+def _accompanied(
+    arguments: TrainArguments, settled: Settled, model: SAC, run: RunFolder, stop: Callable[[], bool]
+) -> PreparedRun:
     names = settled.symmetry["observation_names"] if settled.symmetry else ()
     evaluation_env = VecMonitor(FiniteVecEnv(vec_env(arguments.env, settled.symmetry, settled.env_kwargs), names))
     evaluation_env.seed(arguments.seed + EVALUATION_SEED)
-    callbacks = _callbacks(arguments, model, run, evaluation_env, eval_freq)
+    evaluation = EvalCallback(
+        evaluation_env,
+        n_eval_episodes=arguments.eval_episodes,
+        eval_freq=max(1, _eval_freq(arguments, settled) // model.n_envs),
+        log_path=str(run.path),
+        callback_after_eval=SymmetryCallback(),
+        verbose=arguments.verbose,
+    )
+    checkpoint = RunCheckpoint(run.path, arguments.save_freq, [evaluation], [MONITOR], stop)
+    callbacks: list[BaseCallback] = [evaluation, checkpoint]
     if not isinstance(model, RPPSAC):
         callbacks.insert(0, FiniteCheck(names))
-    return PreparedRun(arguments, model, run, settled.steps, evaluation_env, callbacks)
+    return PreparedRun(arguments, model, run, settled.steps, evaluation_env, callbacks, checkpoint)
 
 
-def _set_logger(arguments: TrainArguments, model: SAC, run: RunFolder, audit: SymmetryAudit | None) -> None:
-    events = run.path
-    if arguments.tensorboard_log is not None:
-        events = arguments.tensorboard_log / base_id(arguments.env) / arguments.algo / run.path.name
-    model.set_logger(configure(str(events), ["tensorboard", *(["stdout"] if arguments.verbose else [])]))
-    for g in audit.generators if audit is not None else ():
-        model.logger.record("symmetry/dynamics_error", g.dynamics_median)
-        model.logger.record("symmetry/reward_error", g.reward_error)
-        model.logger.dump(0)
+def _eval_freq(arguments: TrainArguments, settled: Settled) -> int:
+    return arguments.eval_freq or min(10_000, max(1, settled.steps // 5))
 
 
-def _callbacks(
-    arguments: TrainArguments, model: SAC, run: RunFolder, evaluation_env: VecEnv, eval_freq: int
-) -> list[BaseCallback]:
-    n_envs = model.n_envs
-    callbacks: list[BaseCallback] = [
-        EvalCallback(
-            evaluation_env,
-            n_eval_episodes=arguments.eval_episodes,
-            eval_freq=max(1, eval_freq // n_envs),
-            log_path=str(run.path),
-            callback_after_eval=SymmetryCallback(),
-            verbose=arguments.verbose,
-        )
+def _events(arguments: TrainArguments, run: RunFolder) -> str:
+    """The folder of TensorBoard's events."""
+    if arguments.tensorboard_log is None:
+        return str(run.path)
+    return str(arguments.tensorboard_log / base_id(arguments.env) / arguments.algo / run.path.name)
+
+
+def _logger(arguments: TrainArguments, events: str | None) -> Logger:
+    formats = [*(["tensorboard"] if events else []), *(["stdout"] if arguments.verbose else [])]
+    return configure(events, formats) if formats else Logger(None, [])
+
+
+class PurgedTensorBoard(TensorBoardOutputFormat):
+    """TensorBoard's events, going on at a step: what was written from that step on before is no part of the curve.
+
+    Args:
+        folder: where the events are.
+        step: the first one that is written anew.
+    """
+
+    def __init__(self, folder: str, step: int) -> None:
+        self.writer = SummaryWriter(log_dir=folder, purge_step=step)
+        self._is_closed = False
+
+
+def _rewrite_evaluations(callback: EvalCallback) -> None:
+    """Leave those evaluations in the file that the callback knows of."""
+    if callback.log_path is None:
+        return
+    if not callback.evaluations_timesteps:
+        Path(f"{callback.log_path}.npz").unlink(missing_ok=True)
+        return
+    np.savez(
+        callback.log_path,
+        timesteps=callback.evaluations_timesteps,
+        results=callback.evaluations_results,
+        ep_lengths=callback.evaluations_length,
+    )
+
+
+def _differences(run: RunFolder, model: SAC) -> list[str]:
+    """What differs between the machine that began a run and this one, so that it may not be exact."""
+    config = json.loads((run.path / CONFIG).read_text(encoding="utf-8"))
+    now = provenance()
+    found = [
+        f"{name} {config['versions'].get(name)} then, {version} now"
+        for name, version in now["versions"].items()
+        if config["versions"].get(name) != version
     ]
-    if arguments.save_freq > 0:
-        checkpoints = str(run.path / "checkpoints")
-        callbacks.append(CheckpointCallback(max(1, arguments.save_freq // n_envs), checkpoints, arguments.algo))
-    return callbacks
+    found += [f"{k} {config[k]} then, {now[k]} now" for k in ("python", "platform") if config.get(k) != now[k]]
+    if model.device.type != "cpu" or config["device"] != str(model.device):
+        found.append(f"trained on {config['device']}, going on on {model.device}: only a CPU repeats every bit")
+    return found
 
 
 def _read_back(model: SAC, values: dict[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +18,7 @@ from rpp_rl.errors import RunError
 
 MODEL = "model.zip"
 CONFIG = "config.json"
+MONITOR = "monitor.csv"
 EVALUATION_SEED = 10_000  # added to the run's seed, so that evaluation never meets a training episode
 PACKAGES = ("rpp-rl", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "tensorboard")
 
@@ -57,6 +61,20 @@ class RunFolder:
     def write_json(self, name: str, data: dict[str, Any]) -> None:
         """Write a JSON file into the folder; what JSON has no form for (a class, say) is written as its repr."""
         (self.path / name).write_text(json.dumps(data, indent=2, default=repr) + "\n", encoding="utf-8")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder, so that no second process trains in it; the lock of a process that died is gone with it.
+
+        Raises:
+            RunError: if another process holds it.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(f"another process is training in {self.path}; wait for it, or stop it") from error
+            yield
 
     @property
     def model(self) -> Path:

@@ -12,7 +12,7 @@ import mujoco
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from rpp_rl.envs.registry import REGISTRY, base_id
-from rpp_rl.envs.wrapper import SymmetryWrapper, box_sizes, make, make_plain
+from rpp_rl.envs.wrapper import ResumableWrapper, SymmetryWrapper, box_sizes, make, make_plain
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.symmetry import Symmetry
 
@@ -33,7 +33,7 @@ def make_env(env_id: str, symmetry: Mapping[str, Any] | None, env_kwargs: Mappin
     """One environment; `symmetry` as a dictionary, so that a worker process can be sent it."""
     say_simulator_warnings_once()
     if symmetry is None:
-        return make_plain(env_id, **env_kwargs)
+        return ResumableWrapper(make_plain(env_id, **env_kwargs))
     return make(env_id, symmetry, **env_kwargs)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -46,7 +47,7 @@ class TrainArguments:
     eval_episodes: int = 10
     """Episodes of an evaluation."""
     save_freq: int = -1
-    """Steps between checkpoints; -1 for none."""
+    """Steps between checkpoints, from which --resume goes on; one is always written when the run is asked to stop."""
     progress: Annotated[bool, arg(aliases=["-P"])] = False
     """Show a progress bar."""
     env_kwargs: tuple[str, ...] = ()
@@ -55,6 +56,8 @@ class TrainArguments:
     """Environments in parallel; from the hyperparameter file if left out."""
     vec_env: Literal["dummy", "subproc"] = "dummy"
     """Parallel environments in this process, or in one process each."""
+    resume: Path | None = None
+    """A run folder to go on with, from its newest checkpoint, as if it had never stopped."""
     trained_agent: Annotated[Path | None, arg(aliases=["-i"])] = None
     """A model or run folder to go on from, in a new run folder; the replay buffer starts empty."""
     hyperparams: Annotated[tuple[str, ...], arg(aliases=["-params"])] = ()
@@ -67,7 +70,9 @@ class TrainArguments:
 
 def train(arguments: Annotated[TrainArguments, arg(name="")]) -> None:
     """Train an agent on an environment, evaluate it, and keep the run in a folder of its own."""
-    if arguments.seeds is None:
+    if arguments.resume is not None:
+        resume_training(arguments.resume, arguments)
+    elif arguments.seeds is None:
         run_training(arguments)
     else:
         run_many(arguments)
@@ -78,32 +83,102 @@ def run_training(arguments: TrainArguments) -> Path:
 
     Raises:
         RPPError: for arguments that cannot be met (then nothing is written), for an environment that gives a number
-            that is none, and when interrupted (then the agent is saved first).
+            that is none, and when asked to stop (then a checkpoint is written first).
     """
     # Learning libraries take seconds to import, so only a command that learns imports them.
     from rpp_rl.scripts.prepared_run import audited, build, complete, say_if_nothing_is_learnt, settle
+    from rpp_rl.scripts.stopping import stop_when_asked
 
     _check(arguments)
     settled = settle(arguments)
     model = build(arguments, settled)
     say_if_nothing_is_learnt(arguments, model, settled.steps)
-    prepared = complete(arguments, settled, model, audited(arguments, settled))
+    audit = audited(arguments, settled)
+    with stop_when_asked() as stop:
+        prepared = complete(arguments, settled, model, audit, stop)
+        with prepared.run.lock():
+            _learn(prepared, settled.steps, fresh=arguments.trained_agent is None)
+            return _end(prepared)
+
+
+def resume_training(run: Path, given: TrainArguments) -> Path:
+    """Go on with an interrupted run from its newest checkpoint; returns the run folder.
+
+    Args:
+        run: the folder.
+        given: the command line, of which the number of steps, the device, progress and verbosity count.
+
+    Raises:
+        RPPError: if there is no such run or checkpoint, or another process is at it.
+    """
+    from rpp_rl.scripts.prepared_run import build, go_on, settle
+    from rpp_rl.scripts.run_folder import RunFolder
+    from rpp_rl.scripts.stopping import stop_when_asked
+
+    arguments = _as_begun(run, given)
+    _check(arguments)
+    folder = RunFolder(run)
+    with folder.lock(), stop_when_asked() as stop:
+        settled = settle(arguments)
+        model = build(arguments, settled)
+        prepared, differences = go_on(arguments, settled, model, folder, stop)
+        for line in differences:
+            print(f"note: not exactly as if it had never stopped: {line}")
+        total = given.n_timesteps if given.n_timesteps is not None else model._total_timesteps
+        left = total - model.num_timesteps
+        if left <= 0:
+            prepared.evaluation_env.close()
+            raise RunError(f"{run} has done its {model.num_timesteps} steps; give more with -n")
+        _learn(prepared, left, fresh=False)
+        return _end(prepared)
+
+
+def _as_begun(run: Path, given: TrainArguments) -> TrainArguments:
+    """The arguments with which a run was begun."""
+    from rpp_rl.scripts.run_folder import CONFIG, read_config
+
+    kept = ("resume", "n_timesteps", "device", "progress", "verbose")
+    for field in fields(TrainArguments):
+        if field.name not in kept and getattr(given, field.name) != field.default:
+            flag = field.name.replace("_", "-")
+            raise RunError(f"--resume takes everything from the run's {CONFIG}; leave out --{flag}")
+    if not (run / CONFIG).is_file():
+        raise RunError(f"{run} is no run folder: it has no {CONFIG}")
+    raw = read_config(run / CONFIG).get("arguments")
+    names = {field.name for field in fields(TrainArguments)}
+    if not isinstance(raw, dict) or not set(raw) <= names:
+        raise RunError(f"{run / CONFIG} does not say how the run was begun; it is of another version")
+    paths = {k: Path(v) for k, v in raw.items() if k in ("log_folder", "tensorboard_log", "trained_agent") and v}
+    lists = {k: tuple(v) for k, v in raw.items() if k in ("env_kwargs", "hyperparams")}
+    begun = TrainArguments(**{**raw, **paths, **lists})
+    device = begun.device if given.device == TrainArguments.device else given.device
+    return replace(begun, device=device, progress=given.progress, verbose=given.verbose)
+
+
+def _learn(prepared: PreparedRun, steps: int, fresh: bool) -> None:
+    from rpp_rl.agents.checkpoints import StopRequested
+
+    model = prepared.model
     try:
         model.learn(
-            prepared.steps,
+            steps,
             callback=prepared.callbacks,
-            reset_num_timesteps=arguments.trained_agent is None,
-            progress_bar=arguments.progress,
+            reset_num_timesteps=fresh,
+            progress_bar=prepared.arguments.progress,
         )
     except KeyboardInterrupt:
         raise RunError(
             f"interrupted at step {model.num_timesteps}; the agent is saved; go on with: {_go_on(prepared)}"
         ) from None
-    except NonFiniteError as error:
+    except (NonFiniteError, StopRequested) as error:
         raise RunError(_stopped(prepared, error)) from error
     finally:
         # Whatever happened, what was learnt so far is kept.
         prepared.close()
+
+
+def _end(prepared: PreparedRun) -> Path:
+    arguments = prepared.arguments
     _finish(prepared)
     print(f"curves                  tensorboard --logdir {arguments.tensorboard_log or arguments.log_folder}")
     return prepared.run.path
@@ -119,6 +194,7 @@ def run_many(arguments: TrainArguments) -> list[Path]:
 
     from rpp_rl.agents.many_seeds import ManySeeds
     from rpp_rl.scripts.prepared_run import audited, build, close_all, complete, say_if_nothing_is_learnt, settle
+    from rpp_rl.scripts.stopping import stop_when_asked
 
     seeds = number_list(arguments.seeds or "", "--seeds")
     _check_together(arguments, seeds)
@@ -128,18 +204,21 @@ def run_many(arguments: TrainArguments) -> list[Path]:
     together = ManySeeds(lambda seed: cast("RPPSAC", build(each[seeds.index(seed)], settled)), seeds)
     say_if_nothing_is_learnt(arguments, together.agents[0], settled.steps)
     audit = audited(arguments, settled)
-    runs = [complete(one, settled, agent, audit) for one, agent in zip(each, together.agents, strict=True)]
     steps = settled.steps
-    try:
-        with tqdm(total=steps, desc=f"{len(seeds)} agents", disable=not arguments.progress) as bar:
-            errors = together.learn(
-                steps, [run.callbacks for run in runs], progress=lambda step: bar.update(step - bar.n)
-            )
-    except KeyboardInterrupt:
-        commands = "; ".join(_go_on(prepared) for prepared in runs)
-        raise RunError(f"interrupted; the agents are saved; go on with: {commands}") from None
-    finally:
-        close_all(runs)
+    with ExitStack() as held:
+        stop = held.enter_context(stop_when_asked())
+        runs = [complete(one, settled, agent, audit, stop) for one, agent in zip(each, together.agents, strict=True)]
+        for prepared in runs:
+            held.enter_context(prepared.run.lock())
+        try:
+            bar = held.enter_context(tqdm(total=steps, desc=f"{len(seeds)} agents", disable=not arguments.progress))
+            callbacks = [prepared.callbacks for prepared in runs]
+            errors = together.learn(steps, callbacks, progress=lambda step: bar.update(step - bar.n))
+        except KeyboardInterrupt:
+            commands = "; ".join(_go_on(prepared) for prepared in runs)
+            raise RunError(f"interrupted; the agents are saved; go on with: {commands}") from None
+        finally:
+            close_all(runs)
     for prepared, error in zip(runs, errors, strict=True):
         if error is None:
             _finish(prepared)
@@ -178,6 +257,10 @@ def _check(arguments: TrainArguments) -> None:
 
 
 def _stopped(prepared: PreparedRun, error: RPPError) -> str:
+    from rpp_rl.agents.checkpoints import StopRequested
+
+    if isinstance(error, StopRequested):
+        return f"{error}; go on with: {shlex.join(['rpp-rl', 'train', '--resume', str(prepared.run.path)])}"
     return f"{error}; the agent as of step {prepared.model.num_timesteps} is saved in {prepared.run.model}"
 
 

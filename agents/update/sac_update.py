@@ -170,6 +170,15 @@ class FastUpdate:
         actions = len(bias) // 2
         return trunk, [(weight[:actions], bias[:actions]), (weight[actions:], bias[actions:])]
 
+    def merged_targets(self, agent: int) -> list[Tensor]:
+        """The merged weights and biases of an agent's target critics, which stay up to date.
+
+        They are averages of merged weights; what averaged pathways merge to differs in the last bit.
+        """
+        critics = self.targets.stack.layers.count // len(self.policies)
+        networks = range(agent * critics, (agent + 1) * critics)
+        return [tensor for k in networks for layer in self.targets.stack.merged(k) for tensor in layer]
+
     @torch.no_grad()
     def step(self, gamma: float, tau: float) -> Losses:
         """One gradient step on the minibatches in `batch`.

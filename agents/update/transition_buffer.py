@@ -39,6 +39,7 @@ class TransitionBuffer(ReplayBuffer):
 
     Attributes:
         storage: the rows, shape (positions, environments, width).
+        added: positions filled since the beginning, however often the buffer went round.
         filled: the number of transitions stored, where the rows are.
 
     Raises:
@@ -64,6 +65,8 @@ class TransitionBuffer(ReplayBuffer):
         self.buffer_size = max(buffer_size // n_envs, 1)
         self.optimize_memory_usage = False
         self.handle_timeout_termination = handle_timeout_termination
+        # Positions filled since the beginning, however often the buffer went round.
+        self.added = 0
         self._sizes = transition_sizes(observation_space.shape[0], action_space.shape[0])
         self._allocate()
 
@@ -154,10 +157,26 @@ class TransitionBuffer(ReplayBuffer):
                     row[i, -1] = 0.0
         if not self._on_host:
             self.storage[self.pos].copy_(self._slots[slot], non_blocking=True)
-        self.pos += 1
-        if self.pos == self.buffer_size:
-            self.full, self.pos = True, 0
+        self.count(self.added + 1)
+
+    def count(self, added: int) -> None:
+        """Set how many positions have been filled since the beginning."""
+        self.added = added
+        self.full, self.pos = added >= self.buffer_size, added % self.buffer_size
         self.filled.fill_(self.size() * self.n_envs)
+
+    def rows_between(self, start: int, stop: int) -> NDArray[np.float32]:
+        """The rows that were added from the `start`-th to before the `stop`-th, shape (rows, environments, width)."""
+        places = slice(start % self.buffer_size, start % self.buffer_size + stop - start)
+        wrapped = places.stop - self.buffer_size
+        parts = [self.storage[places]] if wrapped <= 0 else [self.storage[places], self.storage[:wrapped]]
+        rows: NDArray[np.float32] = torch.cat([part.cpu() for part in parts]).numpy()
+        return rows
+
+    def put_rows(self, start: int, rows: Tensor) -> None:
+        """Put rows where the `start`-th and those after it belong."""
+        places = torch.arange(start, start + len(rows), device=self.storage.device) % self.buffer_size
+        self.storage[places] = rows.to(self.storage.device)
 
     def rows(self) -> Tensor:
         """All rows there is room for, shape (transitions, width)."""

@@ -1,0 +1,65 @@
+"""Going on from the newest good checkpoint of a run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3 import SAC
+
+from rpp_rl.agents.checkpoints.agent_state import restore_agent, restore_callback
+from rpp_rl.agents.checkpoints.archive import checkpoints, read_checkpoint, read_manifest
+from rpp_rl.agents.checkpoints.callback import FOLDER, REPLAY, RunCheckpoint
+from rpp_rl.agents.checkpoints.replay_log import ReplayLog
+from rpp_rl.agents.update.transition_buffer import TransitionBuffer
+from rpp_rl.errors import RunError
+
+
+def newest_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
+    """The newest checkpoint of a run that is whole, and its state; damaged ones are said and passed over.
+
+    Raises:
+        RunError: if there is none.
+    """
+    found = checkpoints(run / FOLDER)
+    if not found:
+        raise RunError(f"{run} has no checkpoint to go on from; train with --save-freq STEPS")
+    problems = []
+    for folder in found:
+        try:
+            return folder, read_checkpoint(folder)
+        except RunError as error:
+            problems.append(str(error))
+            print(f"warning: {error}; the checkpoint before it is tried")
+    raise RunError(f"no checkpoint of {run} is whole: {problems[0]}")
+
+
+def cut_files(run: Path, state: dict[str, Any]) -> None:
+    """Cut the files of a run that grow, before they are opened again, to what they were at a checkpoint."""
+    for name, size in state["files"].items():
+        path = run / Path(name).name
+        if path.exists() and path.stat().st_size > size:
+            os.truncate(path, size)
+
+
+def restore_run(folder: Path, state: dict[str, Any], model: SAC, checkpoint: RunCheckpoint) -> list[str]:
+    """Put the state of a checkpoint back into an agent and callbacks that were made in the same way.
+
+    Returns:
+        What will not be as it was, in words.
+
+    Raises:
+        RunError: if the checkpoint does not fit.
+    """
+    buffer: Any = model.replay_buffer
+    if isinstance(buffer, TransitionBuffer):
+        checkpoint.replay = ReplayLog(checkpoint.run / FOLDER / REPLAY, buffer)
+        records = {Path(name).name: record for name, record in read_manifest(folder)["beside"].items()}
+        checkpoint.replay.restore(records, int(state["replay_added"]))
+    restore_agent(model, state["agent"])
+    if len(state["callbacks"]) != len(checkpoint.others):
+        raise RunError("the checkpoint has other callbacks than this run; make it in the same way")
+    for callback, saved in zip(checkpoint.others, state["callbacks"], strict=True):
+        restore_callback(callback, saved)
+    return [str(line) for line in state["unsaved"]]

@@ -1,0 +1,117 @@
+import json
+from collections import deque
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays, scalar_dtypes
+
+from rpp_rl.errors import PlainDataError
+from rpp_rl.object_state import object_state, restore_object
+from rpp_rl.plain_data import from_plain, to_plain
+
+
+def through_json(value):
+    data, stored = to_plain(value)
+    return from_plain(json.loads(json.dumps(data, allow_nan=False)), stored)
+
+
+def same(one, other):
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple | deque):
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
+    return one == other or (one != one and other != other)
+
+
+NUMBERS = scalar_dtypes().filter(lambda dtype: dtype.kind in "biuf" and dtype.itemsize <= 8)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | arrays(NUMBERS, (2, 3))
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.lists(inner).map(deque)
+        | st.dictionaries(st.text(), inner)
+        | st.dictionaries(st.integers(), inner)
+    ),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_what_is_saved_comes_back(value):
+    assert same(through_json(value), value)
+
+
+def test_tensors_scalars_and_generators():
+    assert torch.equal(through_json({"a": torch.arange(3.0)})["a"], torch.arange(3.0))
+    assert through_json(torch.tensor(2.5)).shape == ()
+    scalar = through_json(np.float32(0.1))
+    assert type(scalar) is np.float32
+    assert scalar == np.float32(0.1)
+    for bits in (np.random.PCG64, np.random.MT19937, np.random.Philox):
+        generator = np.random.Generator(bits(3))
+        generator.standard_normal(7)
+        again = through_json(generator)
+        np.testing.assert_array_equal(again.standard_normal(5), generator.standard_normal(5))
+    assert through_json(deque([1, 2], maxlen=5)).maxlen == 5
+
+
+class Gait:
+    def __init__(self):
+        self.phase, self.history = 0.0, deque([1, 2], maxlen=2)
+
+
+class Robot:
+    def __init__(self):
+        self.gait, self.steps, self.log, self.lock = Gait(), 0, np.zeros(3), object()
+
+
+def test_objects_are_filled_in_where_they_are():
+    one, other = Robot(), Robot()
+    one.gait.phase, one.steps, one.log[1] = 0.5, 7, 2.0
+    state, unsaved = object_state(one)
+    assert unsaved == ["Robot.lock is a object, which is not saved"]
+    gait = other.gait
+    restore_object(other, through_json(state))
+    assert (other.steps, other.gait.phase, other.log[1]) == (7, 0.5, 2.0)
+    assert other.gait is gait
+    with pytest.raises(PlainDataError, match="that of a Robot, not of a Gait"):
+        restore_object(Gait(), state)
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, np.array(["a"]), np.array([None]), 1j, b"bytes"])
+def test_what_is_not_plain_is_refused_by_its_place(value):
+    with pytest.raises(PlainDataError, match=r"value\.robot\[1\]"):
+        to_plain({"robot": [0, value]})
+
+
+def test_a_value_that_contains_itself_is_refused():
+    value = []
+    value.append(value)
+    with pytest.raises(PlainDataError, match="contains itself"):
+        to_plain(value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"$unknown": 1},
+        {"$array": "7"},
+        {"$tuple": 3},
+        {"$generator": {"bit_generator": "os.system"}},
+        {"$items": [[1]]},
+        {"$float": "print(1)"},
+        {"$deque": []},
+    ],
+)
+def test_foreign_data_is_refused(data):
+    with pytest.raises(PlainDataError, match="no saved data"):
+        from_plain(data, {})
