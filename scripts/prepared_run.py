@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from rpp_rl.agents import RPPSAC, FiniteCheck, FiniteVecEnv, RPPPolicy, SymmetryCallback
 from rpp_rl.agents.algorithms import algorithm, hyperparameters, plain_arguments
-from rpp_rl.agents.checkpoints import RunCheckpoint, cut_files, newest_checkpoint, restore_run
+from rpp_rl.agents.checkpoints import RunCheckpoint, go_back, newest_checkpoint, restore_run
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RPPError, RunError
@@ -214,7 +214,7 @@ def go_on(
     """
     folder, state = newest_checkpoint(run.path)
     steps = int(state["agent"]["counters"]["num_timesteps"])
-    cut_files(run.path, state)
+    go_back(run.path, folder, state)
     env = model.get_env()
     if env is not None:
         monitored = VecMonitor(env)

@@ -139,10 +139,18 @@ def remove_old(parent: Path, keep: int, segments: Iterable[Path]) -> None:
     kept, old = checkpoints(parent)[:keep], checkpoints(parent)[keep:]
     for folder in old:
         shutil.rmtree(folder, ignore_errors=True)
-    needed = {parent / name for folder in kept for name in read_manifest(folder)["beside"]}
+    needed = {parent / name for folder in kept for name in _beside(folder)}
     for path in segments:
         if path not in needed:
             path.unlink(missing_ok=True)
+
+
+def _beside(folder: Path) -> Iterable[str]:
+    """The files beside a checkpoint that it needs; none if it is damaged, and so cannot be gone on from."""
+    try:
+        return list(read_manifest(folder)["beside"])
+    except RunError:
+        return ()
 
 
 def sync_folder(folder: Path) -> None:

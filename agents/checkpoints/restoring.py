@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ def newest_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
     raise RunError(f"no checkpoint of {run} is whole: {problems[0]}")
 
 
-def cut_files(run: Path, state: dict[str, Any]) -> None:
-    """Cut the files of a run that grow, before they are opened again, to what they were at a checkpoint."""
+def go_back(run: Path, folder: Path, state: dict[str, Any]) -> None:
+    """Take away what a run has left after a checkpoint: later checkpoints, and the ends of files that grow."""
+    for later in checkpoints(run / FOLDER):
+        if int(later.name[5:]) > int(folder.name[5:]):
+            shutil.rmtree(later)
     for name, size in state["files"].items():
         path = run / Path(name).name
         if path.exists() and path.stat().st_size > size:

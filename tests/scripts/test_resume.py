@@ -1,0 +1,217 @@
+"""A run that was killed and resumed is the run that was never disturbed, to the last bit."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from helpers.runs import PENDULUM
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rpp_rl.agents import RPPSAC
+
+OPTIONS = (
+    *("-n", 400, "--eval-freq", 100),
+    *("-params", "learning_starts:50", "batch_size:16", "buffer_size:300", "policy_kwargs:{net_arch: [16, 16]}"),
+)
+
+
+class Killed(BaseException):
+    """As sudden as a signal, but within this process."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch):
+    """Let training end abruptly at an environment step, with nothing tidied up."""
+
+    def arrange(step):
+        from rpp_rl.scripts import prepared_run
+
+        original = RPPSAC._store_transition
+
+        def store(self, *args, **kwargs):
+            if self.num_timesteps >= step:
+                raise Killed
+            original(self, *args, **kwargs)
+
+        for cls in (RPPSAC, prepared_run.SAC):
+            monkeypatch.setattr(cls, "_store_transition", store)
+        monkeypatch.setattr(prepared_run.PreparedRun, "close", lambda self: None)
+
+    return arrange
+
+
+def scalars(folder):
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("time/")]
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
+
+
+def episodes(folder):
+    return [line.split(",")[:2] for line in (folder / "monitor.csv").read_text().splitlines()[2:]]
+
+
+def assert_same_run(one, other):
+    models = [RPPSAC.load(folder / "model.zip", device="cpu") for folder in (one, other)]
+    for name, state in models[0].get_parameters().items():
+        theirs = models[1].get_parameters()[name]
+        entries = state.items() if "optimizer" not in name else enumerate(_tensors(state))
+        others = theirs if "optimizer" not in name else dict(enumerate(_tensors(theirs)))
+        for key, value in entries:
+            assert torch.equal(value, others[key]), (name, key)
+    for name in ("timesteps", "results", "ep_lengths"):
+        np.testing.assert_array_equal(*(np.load(f / "evaluations.npz")[name] for f in (one, other)))
+    assert episodes(one) == episodes(other)
+    assert scalars(one) == scalars(other)
+
+
+def _tensors(state):
+    return [state["state"][k][n] for k in sorted(state["state"]) for n in sorted(state["state"][k])]
+
+
+CASES = [
+    (),
+    ("--algo", "equivariant_sac"),
+    ("--algo", "mlp_sac", "--n-envs", 2),
+    ("--algo", "sac"),
+    ("--n-envs", 3, "--vec-env", "subproc"),
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_and_resumed(main, tmp_path, killed_at, monkeypatch, case):
+    algo = case[1] if "--algo" in case else "rpp_sac"
+    folders = [tmp_path / f / "InvertedPendulum-v5" / algo / "seed0" for f in ("whole", "killed")]
+    assert main(*PENDULUM, *case, *OPTIONS, "-f", "whole")[0] == 0
+    with monkeypatch.context():
+        killed_at(333)
+        with pytest.raises(Killed):
+            main(*PENDULUM, *case, *OPTIONS, "-f", "killed", "--save-freq", 70)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert not (folders[1] / "model.zip").exists()
+    code, out, err = main("train", "--resume", folders[1])
+    assert code == 0, err
+    assert "going on from step 28" in out
+    assert_same_run(*folders)
+
+
+def test_one_of_several_seeds_goes_on_alone(main, tmp_path, killed_at, monkeypatch):
+    folders = [tmp_path / f / "InvertedPendulum-v5" / "rpp_sac" / "seed1" for f in ("whole", "killed")]
+    assert main(*PENDULUM, *OPTIONS, "--seed", 1, "-f", "whole")[0] == 0
+    killed_at(333)
+    with pytest.raises(Killed):
+        main(*PENDULUM, *OPTIONS, "--seeds", "0-2", "-f", "killed", "--save-freq", 70)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    code, _, err = main("train", "--resume", folders[1])
+    assert code == 0, err
+    models = [RPPSAC.load(folder / "model.zip", device="cpu") for folder in folders]
+    for p, q in zip(*(m.policy.parameters() for m in models), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
+    assert episodes(folders[0]) == episodes(folders[1])
+
+
+@pytest.fixture
+def interrupted(main, tmp_path, killed_at, monkeypatch):
+    """A run killed at step 333, with checkpoints at 140, 210 and 280."""
+    with pytest.raises(Killed):
+        killed_at(333)
+        main(*PENDULUM, *OPTIONS, "--save-freq", 70)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
+
+
+@pytest.mark.parametrize("part", ["arrays.safetensors", "state.json", "manifest.json", "replay"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_a_damaged_checkpoint_is_passed_over(main, interrupted, part, damage):
+    newest = interrupted / "checkpoints" / "step_000000000280"
+    path = next((interrupted / "checkpoints/replay").glob("*-000000000280.f32")) if part == "replay" else newest / part
+    content = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    code, out, err = main("train", "--resume", interrupted)
+    assert code == 0, err
+    # A bit of the manifest may be one that tells nothing.
+    if (part, damage) != ("manifest.json", "flipped"):
+        assert "the checkpoint before it is tried" in out
+        assert "going on from step 210" in out
+    assert json.loads((interrupted / "evaluation.json").read_text())["episodes"] == 2
+
+
+def test_old_checkpoints_and_transitions_are_removed(interrupted):
+    names = sorted(p.name for p in (interrupted / "checkpoints").iterdir())
+    assert names == ["replay", "step_000000000140", "step_000000000210", "step_000000000280"]
+    sizes = sum(p.stat().st_size for p in (interrupted / "checkpoints/replay").iterdir())
+    assert sizes == 280 * 4 * (4 + 4 + 1 + 1 + 1)
+
+
+def test_more_steps_and_a_finished_run(main, interrupted):
+    assert main("train", "--resume", interrupted, "-n", 300)[0] == 0
+    assert RPPSAC.load(interrupted / "model.zip").num_timesteps == 300
+    code, _, err = main("train", "--resume", interrupted, "-n", 200)
+    assert code == 2
+    assert "has done its 280 steps; give more with -n" in err
+
+
+def test_bad_input(main, interrupted, tmp_path):
+    for arguments, message in (
+        (("--resume", "nowhere"), "nowhere is no run folder"),
+        (("--resume", interrupted, "--algo", "sac"), "leave out --algo"),
+        (("--resume", interrupted, "-params", "gamma:0.9"), "leave out --hyperparams"),
+    ):
+        code, _, err = main("train", *arguments)
+        assert code == 2
+        assert message in " ".join(err.split())
+    shutil.rmtree(interrupted / "checkpoints")
+    code, _, err = main("train", "--resume", interrupted)
+    assert code == 2
+    assert "no checkpoint to go on from; train with --save-freq" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, number):
+    command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, PENDULUM), *map(str, OPTIONS)]
+    command[command.index("-n") + 1] = "100000"
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite that a shell runs in the background would hand down an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    run = tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (run / "monitor.csv").exists():
+        time.sleep(0.2)
+    time.sleep(3)
+    second = subprocess.run(
+        [sys.executable, "-m", "rpp_rl.scripts.main", "train", "--resume", str(run)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 2
+    assert "another process is training" in second.stderr
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Traceback" not in err
+    assert "go on with: rpp-rl train --resume runs/InvertedPendulum-v5/rpp_sac/seed0" in err
+    steps = RPPSAC.load(run / "model.zip", device="cpu").num_timesteps
+    assert [int(p.name[5:]) for p in (run / "checkpoints").glob("step_*")] == [steps]
