@@ -58,8 +58,10 @@ class ManySeeds:
         self._seats = [_seat(build(seed)) for seed in seeds]
         self.agents = [seat.agent for seat in self._seats]
         first = self.agents[0]
-        for name in _SHARED:
-            found = [getattr(agent, name) for agent in self.agents]
+        shared = {name: [getattr(agent, name) for agent in self.agents] for name in _SHARED}
+        shared["learning_rate"] = [[agent.lr_schedule(left) for left in (1.0, 0.5, 0.0)] for agent in self.agents]
+        shared["n_critics"] = [agent.critic.n_critics for agent in self.agents]
+        for name, found in shared.items():
             if any(value != found[0] for value in found):
                 raise NetworkError(f"agents that are trained together need the same {name}, got {found}")
         # SAC's annotation is that of its argument, not of what it makes of it.

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat, configure
-from stable_baselines3.common.monitor import ResultsWriter
+from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
-from torch.utils.tensorboard import SummaryWriter
 
 from rpp_rl.agents import RPPSAC, FiniteCheck, FiniteVecEnv, RPPPolicy, SymmetryCallback
 from rpp_rl.agents.algorithms import algorithm, hyperparameters, plain_arguments
-from rpp_rl.agents.checkpoints import RunCheckpoint, go_back, newest_checkpoint, restore_run
+from rpp_rl.agents.checkpoints import RunCheckpoint
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RPPError, RunError
@@ -193,43 +189,12 @@ def complete(
         model.set_env(VecMonitor(env, str(run.path / MONITOR)))
     if audit is not None:
         run.write_json("audit.json", audit.to_dict())
-    model.set_logger(_logger(arguments, _events(arguments, run)))
+    model.set_logger(logger_of(arguments, events_folder(arguments, run)))
     for g in audit.generators if audit is not None else ():
         model.logger.record("symmetry/dynamics_error", g.dynamics_median)
         model.logger.record("symmetry/reward_error", g.reward_error)
         model.logger.dump(0)
-    return _accompanied(arguments, settled, model, run, stop)
-
-
-def go_on(
-    arguments: TrainArguments, settled: Settled, model: SAC, run: RunFolder, stop: Callable[[], bool]
-) -> tuple[PreparedRun, list[str]]:
-    """What `complete` makes, in the folder of a run that was interrupted and as of its newest checkpoint.
-
-    Returns:
-        The run, and what will not be as if it had never stopped, in words.
-
-    Raises:
-        RunError: if there is no whole checkpoint, or it does not fit.
-    """
-    folder, state = newest_checkpoint(run.path)
-    steps = int(state["agent"]["counters"]["num_timesteps"])
-    go_back(run.path, folder, state)
-    env = model.get_env()
-    if env is not None:
-        monitored = VecMonitor(env)
-        monitored.results_writer = ResultsWriter(str(run.path / MONITOR), override_existing=False)
-        model.set_env(monitored)
-    logger = _logger(arguments, None)
-    logger.output_formats.append(PurgedTensorBoard(_events(arguments, run), steps + 1))
-    model.set_logger(logger)
-    prepared = _accompanied(arguments, settled, model, run, stop)
-    unsaved = restore_run(folder, state, model, prepared.checkpoint)
-    for callback in prepared.callbacks:
-        if isinstance(callback, EvalCallback):
-            _rewrite_evaluations(callback)
-    print(f"going on from step {steps}, {folder}")
-    return prepared, [*unsaved, *_differences(run, model)]
+    return accompanied(arguments, settled, model, run, stop)
 
 
 def _write_config(arguments: TrainArguments, settled: Settled, model: SAC, run: RunFolder) -> None:
@@ -252,9 +217,10 @@ def _write_config(arguments: TrainArguments, settled: Settled, model: SAC, run: 
     )
 
 
-def _accompanied(
+def accompanied(
     arguments: TrainArguments, settled: Settled, model: SAC, run: RunFolder, stop: Callable[[], bool]
 ) -> PreparedRun:
+    """An agent with its folder, and the evaluation, checks and checkpoints that accompany learning."""
     names = settled.symmetry["observation_names"] if settled.symmetry else ()
     evaluation_env = VecMonitor(FiniteVecEnv(vec_env(arguments.env, settled.symmetry, settled.env_kwargs), names))
     evaluation_env.seed(arguments.seed + EVALUATION_SEED)
@@ -277,59 +243,17 @@ def _eval_freq(arguments: TrainArguments, settled: Settled) -> int:
     return arguments.eval_freq or min(10_000, max(1, settled.steps // 5))
 
 
-def _events(arguments: TrainArguments, run: RunFolder) -> str:
+def events_folder(arguments: TrainArguments, run: RunFolder) -> str:
     """The folder of TensorBoard's events."""
     if arguments.tensorboard_log is None:
         return str(run.path)
     return str(arguments.tensorboard_log / base_id(arguments.env) / arguments.algo / run.path.name)
 
 
-def _logger(arguments: TrainArguments, events: str | None) -> Logger:
+def logger_of(arguments: TrainArguments, events: str | None) -> Logger:
+    """The logger of a run; `events` is the folder of TensorBoard's events, None for none."""
     formats = [*(["tensorboard"] if events else []), *(["stdout"] if arguments.verbose else [])]
     return configure(events, formats) if formats else Logger(None, [])
-
-
-class PurgedTensorBoard(TensorBoardOutputFormat):
-    """TensorBoard's events, going on at a step: what was written from that step on before is no part of the curve.
-
-    Args:
-        folder: where the events are.
-        step: the first one that is written anew.
-    """
-
-    def __init__(self, folder: str, step: int) -> None:
-        self.writer = SummaryWriter(log_dir=folder, purge_step=step)
-        self._is_closed = False
-
-
-def _rewrite_evaluations(callback: EvalCallback) -> None:
-    """Leave those evaluations in the file that the callback knows of."""
-    if callback.log_path is None:
-        return
-    if not callback.evaluations_timesteps:
-        Path(f"{callback.log_path}.npz").unlink(missing_ok=True)
-        return
-    np.savez(
-        callback.log_path,
-        timesteps=callback.evaluations_timesteps,
-        results=callback.evaluations_results,
-        ep_lengths=callback.evaluations_length,
-    )
-
-
-def _differences(run: RunFolder, model: SAC) -> list[str]:
-    """What differs between the machine that began a run and this one, so that it may not be exact."""
-    config = json.loads((run.path / CONFIG).read_text(encoding="utf-8"))
-    now = provenance()
-    found = [
-        f"{name} {config['versions'].get(name)} then, {version} now"
-        for name, version in now["versions"].items()
-        if config["versions"].get(name) != version
-    ]
-    found += [f"{k} {config[k]} then, {now[k]} now" for k in ("python", "platform") if config.get(k) != now[k]]
-    if model.device.type != "cpu" or config["device"] != str(model.device):
-        found.append(f"trained on {config['device']}, going on on {model.device}: only a CPU repeats every bit")
-    return found
 
 
 def _read_back(model: SAC, values: dict[str, Any]) -> dict[str, Any]:

@@ -111,7 +111,8 @@ def resume_training(run: Path, given: TrainArguments) -> Path:
     Raises:
         RPPError: if there is no such run or checkpoint, or another process is at it.
     """
-    from rpp_rl.scripts.prepared_run import build, go_on, settle
+    from rpp_rl.scripts.going_on import go_on
+    from rpp_rl.scripts.prepared_run import build, settle
     from rpp_rl.scripts.run_folder import RunFolder
     from rpp_rl.scripts.stopping import stop_when_asked
 

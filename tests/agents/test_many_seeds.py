@@ -150,6 +150,10 @@ def test_it_logs_each_agents_own_losses():
 def test_bad_input():
     with pytest.raises(NetworkError, match=r"same gamma, got \[0.9, 0.99\]"):
         ManySeeds(lambda seed: agent(seed=seed, gamma=0.99 if seed else 0.9), [0, 1])
+    with pytest.raises(NetworkError, match="same learning_rate"):
+        ManySeeds(lambda seed: agent(seed=seed, learning_rate=1e-3 if seed else 1e-4), [0, 1])
+    with pytest.raises(NetworkError, match=r"same n_critics, got \[2, 4\]"):
+        ManySeeds(lambda seed: agent(seed=seed, policy_kwargs={"net_arch": [8], "n_critics": 2 + 2 * seed}), [0, 1])
     with pytest.raises(NetworkError, match="every so many steps"):
         ManySeeds(builder(train_freq=(1, "episode")), [0, 1])
     with pytest.raises(NetworkError, match="fast_update=True"):

@@ -1,9 +1,6 @@
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -149,32 +146,6 @@ def test_the_script_is_the_command(tmp_path):
     command = [sys.executable, str(script), *map(str, PENDULUM[1:]), "-n", "30", *FAST]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "mean evaluation return" in done.stdout
-
-
-@pytest.mark.slow
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
-    command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, PENDULUM), "-n", "100000", *FAST]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A suite that a shell runs in the background would hand down an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    run = tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (run / "monitor.csv").exists():
-        time.sleep(0.2)
-    time.sleep(3)
-    os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "Traceback" not in err
-    assert "interrupted at step" in err
-    assert f"-i {Path('runs/InvertedPendulum-v5/rpp_sac/seed0/model.zip')}" in err
-    assert RPPSAC.load(run / "model.zip", device="cpu").num_timesteps > 0
 
 
 @pytest.mark.slow
