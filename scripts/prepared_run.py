@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stable_baselines3 import SAC
-from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
@@ -232,8 +232,15 @@ def accompanied(
         callback_after_eval=SymmetryCallback(),
         verbose=arguments.verbose,
     )
-    checkpoint = RunCheckpoint(run.path, arguments.save_freq, [evaluation], [MONITOR], stop)
-    callbacks: list[BaseCallback] = [evaluation, checkpoint]
+    callbacks: list[BaseCallback] = [evaluation]
+    if arguments.save_freq > 0:
+        # stable-baselines3's model files, to evaluate; what a run goes on from is more.
+        models = CheckpointCallback(
+            max(1, arguments.save_freq // model.n_envs), str(run.path / "checkpoints"), arguments.algo
+        )
+        callbacks.append(models)
+    checkpoint = RunCheckpoint(run.path, arguments.save_freq, callbacks, [MONITOR], stop)
+    callbacks.append(checkpoint)
     if not isinstance(model, RPPSAC):
         callbacks.insert(0, FiniteCheck(names))
     return PreparedRun(arguments, model, run, settled.steps, evaluation_env, callbacks, checkpoint)
