@@ -41,7 +41,7 @@ def _state(
     state: dict[str, Any] = {"type": type(instance).__qualname__, "values": {}, "objects": {}}
     for name, value in vars(instance).items():
         place = f"{where}.{name}"
-        if name in skip or isinstance(value, _STATELESS + stateless):
+        if name in skip or isinstance(value, _STATELESS + stateless) or _is_frozen(value):
             continue
         try:
             to_plain(value, place)
@@ -52,6 +52,12 @@ def _state(
             else:
                 unsaved.append(str(error))
     return state
+
+
+def _is_frozen(value: Any) -> bool:
+    """Whether a value is of a frozen dataclass, which nothing changes after it was made."""
+    parameters = getattr(type(value), "__dataclass_params__", None)
+    return parameters is not None and bool(parameters.frozen)
 
 
 def restore_object(instance: Any, state: dict[str, Any]) -> None:

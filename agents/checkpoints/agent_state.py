@@ -68,7 +68,8 @@ def restore_agent(agent: SAC, state: dict[str, Any]) -> None:
             agent.log_ent_coef.data.copy_(state["log_ent_coef"])
         for name, value in state["counters"].items():
             setattr(agent, name, value)
-        for name, values in state["logged"].items():
+        # An agent without a logger of its caller's gets a new one when it learns.
+        for name, values in state["logged"].items() if hasattr(agent, "_logger") else ():
             getattr(agent.logger, name).update(values)
         if isinstance(agent, RPPSAC) and state["merged_targets"]:
             update = agent.fast_step_for(agent.batch_size)

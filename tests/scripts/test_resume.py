@@ -157,6 +157,19 @@ def test_old_checkpoints_and_transitions_are_removed(interrupted):
     assert sizes == 280 * 4 * (4 + 4 + 1 + 1 + 1)
 
 
+def test_what_came_after_the_checkpoint_is_gone(main, interrupted):
+    assert np.load(interrupted / "evaluations.npz")["timesteps"].tolist() == [100, 200, 300]
+    assert main("train", "--resume", interrupted, "-n", 290)[0] == 0
+    assert np.load(interrupted / "evaluations.npz")["timesteps"].tolist() == [100, 200]
+    assert max(step for step, _ in scalars(interrupted)["eval/mean_reward"]) == 200
+
+
+def test_the_same_seed_and_command_give_the_same_run(main, tmp_path):
+    for folder in ("one", "other"):
+        assert main(*PENDULUM, *OPTIONS, "--seed", 5, "-f", folder)[0] == 0
+    assert_same_run(*(tmp_path / f / "InvertedPendulum-v5/rpp_sac/seed5" for f in ("one", "other")))
+
+
 def test_more_steps_and_a_finished_run(main, interrupted):
     assert main("train", "--resume", interrupted, "-n", 300)[0] == 0
     assert RPPSAC.load(interrupted / "model.zip").num_timesteps == 300

@@ -1,0 +1,89 @@
+"""Checkpoints of agents that were made in Python, with normalised observations and callbacks of a user's own."""
+
+import numpy as np
+import pytest
+from helpers.agents import agent, assert_same_parameters, parameters
+from helpers.tasks import bicycle
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from rpp_rl.agents import SymmetricVecNormalize
+from rpp_rl.agents.checkpoints import RunCheckpoint, newest_checkpoint, restore_run
+from rpp_rl.errors import RunError
+
+
+class Highest(BaseCallback):
+    """A user's own, with state of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.highest = -np.inf
+
+    def _on_step(self):
+        self.highest = max(self.highest, float(self.locals["rewards"][0]))
+        return True
+
+
+def normalised(cls, **kwargs):
+    # Plain networks where statistics per entry would break a symmetry.
+    policy = "RPPPolicy" if cls is SymmetricVecNormalize else "MlpPolicy"
+    return agent(policy, env=cls(DummyVecEnv([lambda: Monitor(bicycle())] * 2)), **kwargs)
+
+
+@pytest.mark.parametrize("cls", [SymmetricVecNormalize, VecNormalize])
+def test_it_goes_on_bit_for_bit(tmp_path, cls):
+    undisturbed, highest = normalised(cls), Highest()
+    undisturbed.learn(200, highest)
+    first = normalised(cls)
+    own = Highest()
+    checkpoint = RunCheckpoint(tmp_path, 60, [own])
+    first.learn(130, [own, checkpoint])
+    folder, state = newest_checkpoint(tmp_path)
+    again, restored = normalised(cls), Highest()
+    checkpoint = RunCheckpoint(tmp_path, 60, [restored])
+    assert restore_run(folder, state, again, checkpoint) == []
+    assert again.num_timesteps == 120
+    again.learn(200 - again.num_timesteps, [restored, checkpoint], reset_num_timesteps=False)
+    assert_same_parameters(parameters(again), parameters(undisturbed))
+    np.testing.assert_array_equal(again.env.obs_rms.mean, undisturbed.env.obs_rms.mean)
+    np.testing.assert_array_equal(again.env.obs_rms.var, undisturbed.env.obs_rms.var)
+    assert restored.highest == highest.highest
+    assert [e["r"] for e in again.ep_info_buffer] == [e["r"] for e in undisturbed.ep_info_buffer]
+
+
+def test_another_agent_is_refused(tmp_path):
+    first = agent()
+    first.learn(50, RunCheckpoint(tmp_path, 20, []))
+    folder, state = newest_checkpoint(tmp_path)
+    other = agent(policy_kwargs={"net_arch": [8, 8]})
+    with pytest.raises(RunError, match="does not fit this agent"):
+        restore_run(folder, state, other, RunCheckpoint(tmp_path, 20, []))
+    with pytest.raises(RunError, match="other callbacks"):
+        restore_run(folder, state, agent(), RunCheckpoint(tmp_path, 20, [Highest()]))
+
+
+def test_a_disk_that_is_full_is_said_and_training_goes_on(tmp_path, monkeypatch, capsys):
+    model = agent()
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rpp_rl.agents.checkpoints.archive._write", full)
+    model.learn(50, RunCheckpoint(tmp_path, 20, []))
+    assert model.num_timesteps == 50
+    said = capsys.readouterr().out
+    assert "the checkpoint of step 20 is not written: No space left on device; training goes on" in said
+    with pytest.raises(RunError, match="no checkpoint to go on from"):
+        newest_checkpoint(tmp_path)
+
+
+def test_environments_that_cannot_be_resumed_are_named(tmp_path):
+    from helpers.tasks import Bicycle
+
+    from rpp_rl.agents import MlpPolicy
+
+    model = agent(MlpPolicy, env=Monitor(Bicycle()))
+    model.learn(50, RunCheckpoint(tmp_path, 20, []))
+    _, state = newest_checkpoint(tmp_path)
+    assert any("wrap them with rpp_rl.envs.ResumableWrapper" in line for line in state["unsaved"])
