@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
 import sys
@@ -69,6 +68,11 @@ class RunFolder:
         Raises:
             RunError: if another process holds it.
         """
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such locks
+            yield
+            return
         with (self.path / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -57,7 +57,9 @@ def _generators_of(agent: SAC) -> dict[str, Any]:
 
 
 def restore_agent(agent: SAC, state: dict[str, Any]) -> None:
-    """Put a state back into an agent that was built in the same way.
+    """Put a state back into an agent that was built in the same way; all but the global generators.
+
+    Those come last, with `restore_generators`: putting environments back resets them first, which may draw.
 
     Raises:
         RunError: if it was built otherwise.
@@ -80,7 +82,6 @@ def restore_agent(agent: SAC, state: dict[str, Any]) -> None:
                 update.targets.stack.recast()
         restore_env(agent.env, state["environments"])
         agent.action_space._np_random = state["action_space"]
-        restore_generators(state["generators"])
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         if isinstance(error, RunError):
             raise

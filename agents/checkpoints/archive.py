@@ -155,6 +155,8 @@ def _beside(folder: Path) -> Iterable[str]:
 
 def sync_folder(folder: Path) -> None:
     """Make what was created or renamed in a folder survive a loss of power."""
+    if os.name == "nt":  # which opens no folders
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

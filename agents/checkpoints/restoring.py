@@ -9,7 +9,7 @@ from typing import Any
 
 from stable_baselines3 import SAC
 
-from rpp_rl.agents.checkpoints.agent_state import restore_agent, restore_callback
+from rpp_rl.agents.checkpoints.agent_state import restore_agent, restore_callback, restore_generators
 from rpp_rl.agents.checkpoints.archive import checkpoints, read_checkpoint, read_manifest
 from rpp_rl.agents.checkpoints.callback import FOLDER, REPLAY, RunCheckpoint
 from rpp_rl.agents.checkpoints.replay_log import ReplayLog
@@ -66,4 +66,5 @@ def restore_run(folder: Path, state: dict[str, Any], model: SAC, checkpoint: Run
         raise RunError("the checkpoint has other callbacks than this run; make it in the same way")
     for callback, saved in zip(checkpoint.others, state["callbacks"], strict=True):
         restore_callback(callback, saved)
+    restore_generators(state["agent"]["generators"])
     return [str(line) for line in state["unsaved"]]

@@ -8,7 +8,6 @@ from typing import Any
 
 from rpp_rl.agents import RPPSAC
 
-# The parts of a step, each as (name, object that has the method, method).
 _REST = "everything else"
 
 

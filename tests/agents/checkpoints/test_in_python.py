@@ -1,15 +1,17 @@
 """Checkpoints of agents that were made in Python, with normalised observations and callbacks of a user's own."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from helpers.agents import agent, assert_same_parameters, parameters
-from helpers.tasks import bicycle
-from stable_baselines3.common.callbacks import BaseCallback
+from helpers.tasks import WHEELS, bicycle
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from rpp_rl.agents import SymmetricVecNormalize
 from rpp_rl.agents.checkpoints import RunCheckpoint, newest_checkpoint, restore_run
+from rpp_rl.envs import SymmetryWrapper
 from rpp_rl.errors import RunError
 
 
@@ -50,6 +52,33 @@ def test_it_goes_on_bit_for_bit(tmp_path, cls):
     np.testing.assert_array_equal(again.env.obs_rms.var, undisturbed.env.obs_rms.var)
     assert restored.highest == highest.highest
     assert [e["r"] for e in again.ep_info_buffer] == [e["r"] for e in undisturbed.ep_info_buffer]
+
+
+class Drawing(gym.Wrapper):
+    """Draws from the global generator at each reset, as environments should not."""
+
+    def reset(self, **kwargs):
+        np.random.standard_normal(3)
+        return super().reset(**kwargs)
+
+
+def test_environments_that_draw_from_the_global_generator(tmp_path):
+    def drawing():
+        return SymmetryWrapper(Drawing(gym.make("Bicycle-v0")), WHEELS)
+
+    def evaluation():
+        return EvalCallback(Monitor(drawing()), eval_freq=50, n_eval_episodes=1, verbose=0)
+
+    undisturbed = agent(env=drawing())
+    undisturbed.learn(130, evaluation())
+    first, watched = agent(env=drawing()), evaluation()
+    first.learn(110, [watched, RunCheckpoint(tmp_path, 60, [watched])])
+    folder, state = newest_checkpoint(tmp_path)
+    again, watched = agent(env=drawing()), evaluation()
+    checkpoint = RunCheckpoint(tmp_path, 60, [watched])
+    restore_run(folder, state, again, checkpoint)
+    again.learn(70, [watched, checkpoint], reset_num_timesteps=False)
+    assert_same_parameters(parameters(again), parameters(undisturbed))
 
 
 def test_another_agent_is_refused(tmp_path):
