@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,15 @@ from numpy.typing import NDArray
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from rpp_rl.agents.model_files.archives import Archive
+from rpp_rl.agents.model_files.documents import read_document, write_document
 from rpp_rl.agents.policies import as_symmetry
-from rpp_rl.errors import SymmetryError
+from rpp_rl.errors import RPPError, RunError, SymmetryError
 from rpp_rl.representations import as_matrix
 from rpp_rl.symmetry import Symmetry
+
+_NORMALIZER = "normalizer"
+_SETTINGS = ("training", "norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon")
 
 
 class OrbitMeanStd(RunningMeanStd):
@@ -89,7 +95,7 @@ class SymmetricVecNormalize(VecNormalize):
                 f"is {space}"
             )
         super().__init__(venv, **kwargs)
-        self.symmetry = declared
+        self.declared = self.symmetry = declared
         if self.norm_obs:
             self.obs_rms = OrbitMeanStd(declared)  # type: ignore[assignment]
             self.symmetry = replace(declared, center=())
@@ -99,6 +105,59 @@ class SymmetricVecNormalize(VecNormalize):
         if attr_name == "symmetry":
             return [self.symmetry for _ in self._get_indices(indices)]
         return self.venv.get_attr(attr_name, indices)
+
+    def save(self, save_path: Any) -> None:
+        """Save statistics and settings as JSON and arrays.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        value = {
+            "settings": {**settings, "gamma": float(self.gamma)},
+            "symmetry": self.declared.to_dict(),
+            "observations": _moments(self.obs_rms) if self.norm_obs else None,
+            "returns": _moments(self.ret_rms),
+        }
+        write_document(save_path, _NORMALIZER, value)
+
+    @classmethod
+    def load(cls, load_path: Any, venv: VecEnv) -> SymmetricVecNormalize:
+        """Statistics that `save` has saved, around other environments; nothing in the file is run.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            RunError: if it is damaged.
+            SymmetryError: if it does not fit the environments.
+        """
+        with Path(load_path).open("rb") as file:
+            value = read_document(Archive(file, str(load_path)), _NORMALIZER)
+        try:
+            settings = {name: value["settings"][name] for name in _SETTINGS}
+            training = bool(settings.pop("training"))
+            loaded = cls(venv, Symmetry.from_dict(value["symmetry"]), **settings)
+            for rms, moments in ((loaded.ret_rms, value["returns"]), (loaded.obs_rms, value["observations"])):
+                if moments is not None:
+                    _restore_moments(rms, moments)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, RPPError):
+                raise
+            raise RunError(f"{load_path} holds no statistics of observations: {error}") from error
+        loaded.training = training
+        return loaded
+
+
+def _moments(rms: Any) -> dict[str, Any]:
+    return {"mean": np.asarray(rms.mean), "var": np.asarray(rms.var), "count": float(rms.count)}
+
+
+def _restore_moments(rms: Any, moments: Mapping[str, Any]) -> None:
+    for name in ("mean", "var"):
+        value = np.asarray(moments[name], dtype=np.float64)
+        if value.shape != np.shape(rms.mean) or not np.isfinite(value).all() or (name == "var" and (value < 0).any()):
+            raise RunError(f"the saved statistics have a {name} of shape {value.shape} that does not fit")
+        setattr(rms, name, value)
+    rms.count = float(moments["count"])
 
 
 def _carried(venv: VecEnv) -> Symmetry:

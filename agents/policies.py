@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from stable_baselines3.common.utils import get_device
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 
 from rpp_rl.agents.actor_critic import SymmetricActor, SymmetricCritic
-from rpp_rl.errors import NetworkError, SymmetryError
+from rpp_rl.agents.model_files.archives import Archive
+from rpp_rl.agents.model_files.descriptions import (
+    describe_policy_kwargs,
+    describe_space,
+    need_believable_networks,
+    policy_kwargs_from,
+    space_from,
+)
+from rpp_rl.agents.model_files.documents import read_document, write_document
+from rpp_rl.errors import NetworkError, RunError, SymmetryError
 from rpp_rl.networks import network_class
 from rpp_rl.priors import PathwayPrior
 from rpp_rl.symmetry import Symmetry
@@ -26,6 +37,8 @@ COUPLED = (
     *(torch.optim.Adam, torch.optim.Adamax, torch.optim.NAdam, torch.optim.RAdam),
     *(torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.SGD),
 )
+# The kind of a policy's file.
+_POLICY = "policy"
 PATHWAYS_OF = {"rpp": ("equiv", "basic"), "equivariant": ("equiv",), "mlp": ()}
 
 
@@ -175,6 +188,42 @@ class RPPPolicy(SACPolicy):
             for pathway in PATHWAYS_OF[self.kinds[name]]:
                 data[f"{name}_{pathway}_wd"] = prior.strength(pathway)
         return data
+
+    def save(self, path: Any) -> None:
+        """Save the policy, without its optimisers' state, as JSON and arrays.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        data = self._get_constructor_parameters()
+        data.pop("lr_schedule")
+        spaces_of = {name: describe_space(data.pop(name)) for name in ("observation_space", "action_space")}
+        value = {**spaces_of, "arguments": describe_policy_kwargs(data), "parameters": self.state_dict()}
+        write_document(path, _POLICY, value)
+
+    @classmethod
+    def load(cls, path: Any, device: torch.device | str = "auto") -> Self:
+        """Load a policy of this class that `save` has saved; nothing in the file is run.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            RunError: if it is damaged, or of another class.
+        """
+        with Path(path).open("rb") as file:
+            value = read_document(Archive(file, str(path)), _POLICY)
+        try:
+            arguments, unknown = policy_kwargs_from(value["arguments"])
+            if unknown:
+                raise RunError(f"{path} has {', '.join(unknown)}, which a file may not name; build the policy yourself")
+            boxes = [space_from(value[name]) for name in ("observation_space", "action_space")]
+            stored = sum(tensor.numel() for tensor in value["parameters"].values())
+            need_believable_networks(arguments, [box.shape[0] for box in boxes], stored, str(path))
+            policy = cls(*boxes, cls._dummy_schedule, **arguments)  # type: ignore[arg-type]
+            policy.load_state_dict(value["parameters"])
+        except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+            detail = " ".join(str(error).split())[:300]
+            raise RunError(f"{path} is no {cls.__name__}: {detail}; load it with the class that saved it") from error
+        return policy.to(get_device(device))
 
 
 def _count_as_written(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:

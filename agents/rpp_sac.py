@@ -21,6 +21,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from rpp_rl.agents.arguments import merged_options, need_boxes, owned
 from rpp_rl.agents.callbacks import FiniteCheck
 from rpp_rl.agents.carried_symmetry import symmetry_of
+from rpp_rl.agents.model_files.safe_files import SafeFiles
 from rpp_rl.agents.normalize import SymmetricVecNormalize
 from rpp_rl.agents.policies import EquivariantPolicy, MlpPolicy, RPPPolicy
 from rpp_rl.agents.update import FastUpdate, Learner, Losses, StackedActor, Temperature, mean_losses
@@ -33,11 +34,9 @@ from rpp_rl.symmetry import Symmetry
 POLICY_OPTIONS = tuple(
     name for name, p in inspect.signature(RPPPolicy).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY
 )
-# Made anew from what is saved.
-_NOT_SAVED = ("_update", "_learner", "_actor_ahead", "acted_ahead", "_unread", "stacked", "own_generators")
 
 
-class RPPSAC(SAC):
+class RPPSAC(SafeFiles):
     """SAC for tasks that are nearly symmetric.
 
     It is `stable_baselines3.SAC` with policies that know the task's symmetry; every argument, method and logged
@@ -237,9 +236,6 @@ class RPPSAC(SAC):
         value, optimizer = self.temperature_parts()
         return Temperature([value], [] if optimizer is None else [optimizer], float(self.target_entropy))
 
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), *_NOT_SAVED]
-
     def _breaking_normalizer(self) -> str | None:
         """The name of a wrapper that normalises observations entry by entry."""
         normalizer = self._vec_normalize_env
@@ -266,11 +262,11 @@ class RPPSAC(SAC):
             self.policy_kwargs = {**self.policy_kwargs, "symmetry": found.to_dict()}
 
     @classmethod
-    def load(cls, path: Any, env: Any = None, *args: Any, **kwargs: Any) -> Self:
-        """`SAC.load`; what belongs to the saved policy cannot be changed by it.
+    def load(cls, path: Any, *args: Any, **kwargs: Any) -> Self:
+        """Load an agent, without running anything from its file: see `SafeFiles.load` for the arguments.
 
         Raises:
-            NetworkError: if an option of the policy is given; it would have no effect.
+            NetworkError: if an option of the policy is given; it belongs to the saved one, and would have no effect.
         """
         for option in POLICY_OPTIONS:
             if option in kwargs:
@@ -278,7 +274,7 @@ class RPPSAC(SAC):
                     f"{option} belongs to the saved policy and cannot be changed by load; build a new RPPSAC with it "
                     "and take over what fits with set_parameters"
                 )
-        return super().load(path, env, *args, **kwargs)
+        return super().load(path, *args, **kwargs)
 
     def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
         callbacks: list[BaseCallback] = [FiniteCheck(self.observation_names)]

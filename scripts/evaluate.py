@@ -34,6 +34,8 @@ class EvaluateArguments:
     """Arguments of the environment, as key:value, beside the run's."""
     device: str = "auto"
     """auto, cpu, cuda, ..."""
+    trust: bool = False
+    """Run what files name: modules of environments are imported, and pickles in model files are unpickled."""
     json: bool = False
     """Print JSON."""
     video: Path | None = None
@@ -68,6 +70,7 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
 
     from rpp_rl.agents import FiniteVecEnv
     from rpp_rl.envs.wrapper import make_plain
+    from rpp_rl.scripts.begun import refuse_modules
     from rpp_rl.scripts.run_folder import find_model, read_config
     from rpp_rl.scripts.tasks import make_checked, vec_env
 
@@ -81,7 +84,9 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
     env_id = arguments.env or config.get("env")
     if env_id is None:
         raise RunError(f"there is no config.json beside {path} to say which environment it was trained on; give --env")
-    model = load_agent(path, arguments.device)
+    if arguments.env is None and not arguments.trust:
+        refuse_modules([str(env_id)], path)
+    model = load_agent(path, arguments.device, arguments.trust)
     seed = arguments.seed if arguments.seed is not None else int(config.get("evaluation_seed", DEFAULT_SEED))
     env_kwargs = {**config.get("env_kwargs", {}), **key_values(arguments.env_kwargs, "--env-kwargs")}
     make_checked(make_plain, env_id, env_kwargs).close()
@@ -121,21 +126,24 @@ def check_device(name: str) -> None:
         raise RunError("--device mps asked for, but torch sees none; use auto")
 
 
-def load_agent(path: Path, device: str = "auto") -> Any:
+def load_agent(path: Path, device: str = "auto", trust: bool = False) -> Any:
     """Load a SAC agent, of this library or of stable-baselines3, without its environment.
+
+    Args:
+        path: its file.
+        device: where its networks are.
+        trust: whether to unpickle what is no plain data, see `RPPSAC.load`.
 
     Raises:
         RunError: if the file is no such agent, or cannot be read with the libraries at hand.
     """
     from rpp_rl.agents import RPPSAC
-    from rpp_rl.scripts.run_folder import check_model
 
-    check_model(path)
     try:
-        return RPPSAC.load(path, device=device)
+        return RPPSAC.load(path, device=device, trust=trust)
     except RPPError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, AssertionError, EOFError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, AssertionError, EOFError, OSError) as error:
         detail = " ".join(str(error).split())[:300]
         raise RunError(f"{path} cannot be loaded: {detail}; was it saved with other versions?") from error
 

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from rpp_rl.agents import RPPSAC, FiniteCheck, FiniteVecEnv, RPPPolicy, SymmetryCallback
 from rpp_rl.agents.algorithms import algorithm, hyperparameters, plain_arguments
 from rpp_rl.agents.checkpoints import RunCheckpoint
+from rpp_rl.agents.model_files.safe_files import load_safely
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RPPError, RunError
@@ -25,7 +26,6 @@ from rpp_rl.scripts.run_folder import (
     EVALUATION_SEED,
     MONITOR,
     RunFolder,
-    check_model,
     find_model,
     provenance,
     read_config,
@@ -124,7 +124,7 @@ def _source(arguments: TrainArguments) -> RPPSAC | None:
     if arguments.trained_agent is None:
         return None
     path = find_model(arguments.trained_agent)
-    agent: RPPSAC = load_agent(path, arguments.device)
+    agent: RPPSAC = load_agent(path, arguments.device, arguments.trust)
     trained = read_config(path).get("algo") or ("rpp_sac" if isinstance(agent.policy, RPPPolicy) else "sac")
     if trained != arguments.algo:
         raise RunError(f"{arguments.trained_agent} was trained with {trained}; go on with --algo {trained}")
@@ -147,10 +147,8 @@ def build(arguments: TrainArguments, settled: Settled) -> SAC:
     try:
         if arguments.trained_agent is None:
             return cls(env=env, seed=arguments.seed, **common, **values)
-        path = find_model(arguments.trained_agent)
-        check_model(path)
         given = key_values(arguments.hyperparams, "--hyperparams")
-        model = cls.load(path, env=env, **common, **given)
+        model = load_safely(cls, find_model(arguments.trained_agent), env, trust=arguments.trust, **common, **given)
         model.set_random_seed(arguments.seed)
         return model
     except RPPError:

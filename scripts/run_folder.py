@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import sys
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,9 @@ MODEL = "model.zip"
 CONFIG = "config.json"
 MONITOR = "monitor.csv"
 EVALUATION_SEED = 10_000  # added to the run's seed, so that evaluation never meets a training episode
+# What is read back, and what it is.
+_CONFIG_KINDS = {"env": str, "algo": str, "env_kwargs": dict, "evaluation_seed": int, "versions": dict, "device": str}
+_LARGEST_CONFIG = 1 << 24
 PACKAGES = ("rpp-rl", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "tensorboard")
 
 
@@ -113,28 +115,6 @@ def find_model(run: Path) -> Path:
     raise RunError(f"there is no run or model at {run}; rpp-rl train makes one")
 
 
-def check_model(path: Path) -> None:
-    """Check that a file is a whole SAC agent as stable-baselines3 saves it.
-
-    Raises:
-        RunError: if it is truncated, damaged or something else.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            names = set(archive.namelist())
-            data = json.loads(archive.read("data")) if "data" in names else None
-    except (zipfile.BadZipFile, EOFError, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunError(f"{path} is no model file, or only a part of one ({error}); train or copy it again") from error
-    if damaged is not None:
-        raise RunError(f"{path} is damaged at {damaged}; train or copy it again")
-    if not isinstance(data, dict) or "ent_coef" not in data or not {"policy.pth", "critic.optimizer.pth"} <= names:
-        raise RunError(
-            f"{path} is no SAC agent that stable-baselines3 or rpp-rl saved, or only a part of one; "
-            "train or copy it again"
-        )
-
-
 def read_config(model: Path) -> dict[str, Any]:
     """The configuration beside a model, or an empty one.
 
@@ -144,11 +124,22 @@ def read_config(model: Path) -> dict[str, Any]:
     for folder in (model.parent, model.parent.parent):
         path = folder / CONFIG
         if path.is_file():
-            try:
-                config = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise RunError(f"{path} cannot be read: {error}") from error
-            if not isinstance(config, dict):
-                raise RunError(f"{path} is not the configuration of a run")
-            return config
+            return _config_in(path)
     return {}
+
+
+def _config_in(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_CONFIG:
+            raise RunError(f"{path} is larger than the configuration of a run can be")
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise RunError(f"{path} is not the configuration of a run")
+    for key, kind in _CONFIG_KINDS.items():
+        if key in config and type(config[key]) is not kind:
+            raise RunError(f"{path} is not the configuration of a run: its {key} is {str(config[key])[:50]!r}")
+    return config

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -64,6 +64,8 @@ class TrainArguments:
     """Hyperparameters to override, as key:value."""
     audit: bool = True
     """Check the symmetry on the simulator first, for a second or so."""
+    trust: bool = False
+    """Run what files name: modules of a run to resume are imported, pickles of an agent to go on from unpickled."""
     verbose: int = 0
     """1 prints stable-baselines3's tables."""
 
@@ -111,12 +113,13 @@ def resume_training(run: Path, given: TrainArguments) -> Path:
     Raises:
         RPPError: if there is no such run or checkpoint, or another process is at it.
     """
+    from rpp_rl.scripts.begun import as_begun
     from rpp_rl.scripts.going_on import go_on
     from rpp_rl.scripts.prepared_run import build, settle
     from rpp_rl.scripts.run_folder import RunFolder
     from rpp_rl.scripts.stopping import stop_when_asked
 
-    arguments = _as_begun(run, given)
+    arguments = as_begun(run, given)
     _check(arguments)
     folder = RunFolder(run)
     with folder.lock(), stop_when_asked() as stop:
@@ -132,28 +135,6 @@ def resume_training(run: Path, given: TrainArguments) -> Path:
             raise RunError(f"{run} has done its {model.num_timesteps} steps; give more with -n")
         _learn(prepared, left, fresh=False)
         return _end(prepared)
-
-
-def _as_begun(run: Path, given: TrainArguments) -> TrainArguments:
-    """The arguments with which a run was begun."""
-    from rpp_rl.scripts.run_folder import CONFIG, read_config
-
-    kept = ("resume", "n_timesteps", "device", "progress", "verbose")
-    for field in fields(TrainArguments):
-        if field.name not in kept and getattr(given, field.name) != field.default:
-            flag = field.name.replace("_", "-")
-            raise RunError(f"--resume takes everything from the run's {CONFIG}; leave out --{flag}")
-    if not (run / CONFIG).is_file():
-        raise RunError(f"{run} is no run folder: it has no {CONFIG}")
-    raw = read_config(run / CONFIG).get("arguments")
-    names = {field.name for field in fields(TrainArguments)}
-    if not isinstance(raw, dict) or not set(raw) <= names:
-        raise RunError(f"{run / CONFIG} does not say how the run was begun; it is of another version")
-    paths = {k: Path(v) for k, v in raw.items() if k in ("log_folder", "tensorboard_log", "trained_agent") and v}
-    lists = {k: tuple(v) for k, v in raw.items() if k in ("env_kwargs", "hyperparams")}
-    begun = TrainArguments(**{**raw, **paths, **lists})
-    device = begun.device if given.device == TrainArguments.device else given.device
-    return replace(begun, device=device, progress=given.progress, verbose=given.verbose)
 
 
 def _learn(prepared: PreparedRun, steps: int, fresh: bool) -> None:
@@ -261,8 +242,16 @@ def _stopped(prepared: PreparedRun, error: RPPError) -> str:
     from rpp_rl.agents.checkpoints import StopRequested
 
     if isinstance(error, StopRequested):
-        return f"{error}; go on with: {shlex.join(['rpp-rl', 'train', '--resume', str(prepared.run.path)])}"
+        return f"{error}; go on with: {resume_command(prepared)}"
     return f"{error}; the agent as of step {prepared.model.num_timesteps} is saved in {prepared.run.model}"
+
+
+def resume_command(prepared: PreparedRun) -> str:
+    """The command that goes on with a run from its newest checkpoint."""
+    from rpp_rl.scripts.begun import modules_named
+
+    command = ["rpp-rl", "train", "--resume", str(prepared.run.path)]
+    return shlex.join([*command, *(["--trust"] if modules_named(asdict(prepared.arguments)) else [])])
 
 
 def _go_on(prepared: PreparedRun) -> str:
@@ -282,7 +271,11 @@ def _finish(prepared: PreparedRun) -> None:
 
     run, arguments = prepared.run, prepared.arguments
     try:
-        result = evaluate_run(EvaluateArguments(run.path, episodes=arguments.eval_episodes, device=arguments.device))
+        result = evaluate_run(
+            EvaluateArguments(
+                run.path, episodes=arguments.eval_episodes, env=arguments.env, device=arguments.device, trust=True
+            )
+        )
     except KeyboardInterrupt:
         raise RunError(
             f"interrupted; the trained agent is saved; evaluate it with: rpp-rl evaluate {run.path}"

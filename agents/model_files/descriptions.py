@@ -1,0 +1,170 @@
+"""Spaces, classes, schedules and noise as plain data, and back without importing what a file names."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common import noise, torch_layers, utils
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
+
+from rpp_rl.errors import RunError
+from rpp_rl.symmetry import Symmetry
+
+# Options of a policy that are classes, with the module that has them and what they must be.
+CLASS_OPTIONS: Mapping[str, tuple[Any, type]] = {
+    "activation_fn": (torch.nn, torch.nn.Module),
+    "optimizer_class": (torch.optim, torch.optim.Optimizer),
+    "features_extractor_class": (torch_layers, torch_layers.BaseFeaturesExtractor),
+}
+_NOISES = {"NormalActionNoise": ("_mu", "_sigma"), "OrnsteinUhlenbeckActionNoise": ("_mu", "_sigma", "_theta", "_dt")}
+
+
+def describe_space(space: spaces.Box) -> dict[str, Any]:
+    """A box as plain data."""
+    return {"low": space.low, "high": space.high, "dtype": str(space.dtype)}
+
+
+def space_from(data: Mapping[str, Any]) -> spaces.Box:
+    """The box that was described.
+
+    Raises:
+        RunError: if it is none of one axis.
+    """
+    try:
+        dtype = np.dtype(str(data["dtype"]))
+        low, high = (np.asarray(data[side], dtype=dtype) for side in ("low", "high"))
+        if low.ndim != 1 or dtype.kind not in "fiu":
+            raise ValueError("it is no box of numbers along one axis")
+        return spaces.Box(low, high, dtype=dtype.type)
+    except (KeyError, TypeError, ValueError, AssertionError, OverflowError) as error:
+        raise RunError(f"a space of the saved agent cannot be read: {error}") from error
+
+
+def class_option(option: str, name: str) -> type | None:
+    """The class that an option of a policy names; None if files may not name it, since that would import a module."""
+    module, kind = CLASS_OPTIONS[option]
+    found = getattr(module, name.rpartition(".")[2].rpartition(":")[2], None)
+    known = isinstance(found, type) and issubclass(found, kind) and full_name(found) == name.replace(":", ".")
+    return found if known else None
+
+
+def full_name(cls: type) -> str:
+    """Module and name of a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def describe_policy_kwargs(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a policy with classes as their names."""
+    return {k: {"class": full_name(v)} if k in CLASS_OPTIONS and isinstance(v, type) else v for k, v in options.items()}
+
+
+def policy_kwargs_from(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The options of a policy, and the names of classes among them that files may not name."""
+    options, unknown = dict(data), []
+    for option in CLASS_OPTIONS.keys() & data.keys():
+        named = data[option]
+        if isinstance(named, Mapping) and isinstance(named.get("class"), str):
+            options[option] = class_option(option, named["class"])
+            if options[option] is None:
+                unknown.append(f"{option}={named['class']}")
+    return options, unknown
+
+
+def need_believable_networks(options: Mapping[str, Any], sizes: Sequence[int], stored: int, name: str) -> None:
+    """Check that the networks that a file asks for are no larger than its parameters suggest.
+
+    Args:
+        options: of the policy.
+        sizes: of observation and action.
+        stored: number of parameters in the file.
+        name: of the file, for messages.
+
+    Raises:
+        RunError: if building them would take memory that the file gives no reason for.
+    """
+    symmetry = options.get("symmetry")
+    # A weight that keeps a symmetry has so many entries for each parameter.
+    entries = stored * (1 if symmetry is None else Symmetry.from_dict(symmetry).group.order)
+    widths = _whole_numbers(options.get("net_arch") or [])
+    layers = [a * b for a, b in itertools.pairwise(widths)]
+    critics = options.get("n_critics", 1)
+    if not isinstance(critics, int) or max([*widths, *layers, *sizes, critics]) > entries:
+        raise RunError(f"{name} asks for larger networks than it has parameters for; it is damaged")
+
+
+def _whole_numbers(value: Any) -> list[int]:
+    if isinstance(value, Mapping):
+        return [n for v in value.values() for n in _whole_numbers(v)]
+    if isinstance(value, list | tuple):
+        return [n for v in value for n in _whole_numbers(v)]
+    return [value] if isinstance(value, int) else []
+
+
+def describe_schedule(rate: Any, now: float) -> dict[str, Any] | float:
+    """A learning rate: a number, one of stable-baselines3's schedules by its numbers, or what another one is now."""
+    if isinstance(rate, int | float):
+        return float(rate)
+    inner = getattr(rate, "value_schedule", rate)
+    if type(inner) is utils.LinearSchedule:
+        return {"start": inner.start, "end": inner.end, "end_fraction": inner.end_fraction}
+    if type(inner) is utils.ConstantSchedule:
+        return float(inner.val)
+    return {"constant": float(now)}
+
+
+def schedule_from(data: Any) -> Any:
+    """The learning rate that was described.
+
+    Raises:
+        RunError: if it is none.
+    """
+    try:
+        if isinstance(data, Mapping):
+            if "constant" in data:
+                return float(data["constant"])
+            return utils.LinearSchedule(*(float(data[name]) for name in ("start", "end", "end_fraction")))
+        return float(data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"the learning rate of the saved agent cannot be read: {error}") from error
+
+
+def describe_noise(action_noise: Any) -> dict[str, Any] | None:
+    """Action noise of stable-baselines3's two kinds by its numbers; None for none and for any other."""
+    names = _NOISES.get(type(action_noise).__name__)
+    if names is None:
+        return None
+    return {"kind": type(action_noise).__name__, **{name: getattr(action_noise, name) for name in names}}
+
+
+def noise_from(data: Mapping[str, Any] | None) -> noise.ActionNoise | None:
+    """The action noise that was described.
+
+    Raises:
+        RunError: if it is none.
+    """
+    if data is None:
+        return None
+    try:
+        kind = str(data["kind"])
+        made: noise.ActionNoise = getattr(noise, kind)(*(data[name] for name in _NOISES[kind]))
+        return made
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"the action noise of the saved agent cannot be read: {error}") from error
+
+
+def train_freq_from(data: Any) -> TrainFreq:
+    """How often an agent learns, from a number and a unit.
+
+    Raises:
+        RunError: if it is neither.
+    """
+    try:
+        number, unit = data
+        return TrainFreq(int(number), TrainFrequencyUnit(unit))
+    except (TypeError, ValueError) as error:
+        raise RunError(f"train_freq of the saved agent cannot be read: {error}") from error
