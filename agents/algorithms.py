@@ -19,7 +19,7 @@ ALGORITHMS: Mapping[str, type[SAC]] = {
     "sac": SAC,
 }
 # What a hyperparameter file says about the run rather than about the algorithm.
-RUN_KEYS = ("n_timesteps", "n_envs")
+RUN_KEYS: Mapping[str, Any] = {"n_timesteps": 1, "n_envs": 1, "normalize": False}
 # The least values with which an algorithm does anything sensible.
 LEAST = {"n_timesteps": 1, "n_envs": 1, "batch_size": 1, "buffer_size": 1, "train_freq": 1, "learning_starts": 0}
 # Arguments of a policy that are classes, which a file names as module:attribute.
@@ -59,14 +59,14 @@ def hyperparameters(algo: str, env_id: str, overrides: Mapping[str, Any] | None 
         overrides: values that win over the files'.
 
     Returns:
-        Arguments of the algorithm's class, with ``n_timesteps`` and ``n_envs`` among them.
+        Arguments of the algorithm's class, with ``n_timesteps``, ``n_envs`` and perhaps ``normalize`` among them.
 
     Raises:
         UnknownNameError: if the algorithm or a hyperparameter is not known.
         RunError: if a value is not of the kind that its argument needs.
     """
     values = {"n_envs": 1, **_from_files(algo, env_id), **(overrides or {})}
-    known = {**_arguments(SAC), **_arguments(algorithm(algo)), **dict.fromkeys(RUN_KEYS, 1)}
+    known = {**_arguments(SAC), **_arguments(algorithm(algo)), **RUN_KEYS}
     for key, value in values.items():
         if key not in known:
             raise UnknownNameError(f"hyperparameter of {algo}", key, known)

@@ -16,12 +16,15 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from rpp_rl.agents.model_files.archives import Archive
 from rpp_rl.agents.model_files.documents import read_document, write_document
 from rpp_rl.agents.policies import as_symmetry
-from rpp_rl.errors import RPPError, RunError, SymmetryError
+from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.representations import as_matrix
 from rpp_rl.symmetry import Symmetry
 
 _NORMALIZER = "normalizer"
-_SETTINGS = ("training", "norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon")
+_SETTINGS = {
+    **dict.fromkeys(("training", "norm_obs", "norm_reward"), (bool,)),
+    **dict.fromkeys(("clip_obs", "clip_reward", "gamma", "epsilon"), (int, float)),
+}
 
 
 class OrbitMeanStd(RunningMeanStd):
@@ -121,6 +124,15 @@ class SymmetricVecNormalize(VecNormalize):
         }
         write_document(save_path, _NORMALIZER, value)
 
+    @staticmethod
+    def saved_settings(path: Any) -> dict[str, Any]:
+        """The settings in a file that `save` wrote.
+
+        Raises:
+            RunError: if it is damaged.
+        """
+        return dict(_read(path)["settings"])
+
     @classmethod
     def load(cls, load_path: Any, venv: VecEnv) -> SymmetricVecNormalize:
         """Statistics that `save` has saved, around other environments; nothing in the file is run.
@@ -130,21 +142,29 @@ class SymmetricVecNormalize(VecNormalize):
             RunError: if it is damaged.
             SymmetryError: if it does not fit the environments.
         """
-        with Path(load_path).open("rb") as file:
-            value = read_document(Archive(file, str(load_path)), _NORMALIZER)
-        try:
-            settings = {name: value["settings"][name] for name in _SETTINGS}
-            training = bool(settings.pop("training"))
-            loaded = cls(venv, Symmetry.from_dict(value["symmetry"]), **settings)
-            for rms, moments in ((loaded.ret_rms, value["returns"]), (loaded.obs_rms, value["observations"])):
-                if moments is not None:
-                    _restore_moments(rms, moments)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, RPPError):
-                raise
-            raise RunError(f"{load_path} holds no statistics of observations: {error}") from error
+        value = _read(load_path)
+        settings = dict(value["settings"])
+        training = settings.pop("training")
+        loaded = cls(venv, Symmetry.from_dict(value["symmetry"]), **settings)
+        for rms, moments in ((loaded.ret_rms, value["returns"]), (loaded.obs_rms, value["observations"])):
+            if moments is not None:
+                _restore_moments(rms, moments)
         loaded.training = training
         return loaded
+
+
+def _read(path: Any) -> dict[str, Any]:
+    """What `save` has saved, with settings of the kinds that they have."""
+    with Path(path).open("rb") as file:
+        value = read_document(Archive(file, str(path)), _NORMALIZER)
+    try:
+        settings = {name: value["settings"][name] for name in _SETTINGS}
+        parts = {name: value[name] for name in ("symmetry", "observations", "returns")}
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path} holds no statistics of observations: it lacks {error}") from error
+    if not all(type(settings[name]) in kinds for name, kinds in _SETTINGS.items()):
+        raise RunError(f"{path} holds no statistics of observations: its settings are {settings}")
+    return {"settings": settings, **parts}
 
 
 def _moments(rms: Any) -> dict[str, Any]:
@@ -152,6 +172,8 @@ def _moments(rms: Any) -> dict[str, Any]:
 
 
 def _restore_moments(rms: Any, moments: Mapping[str, Any]) -> None:
+    if not isinstance(moments, Mapping) or not {"mean", "var", "count"} <= moments.keys():
+        raise RunError("the saved statistics lack mean, var or count")
     for name in ("mean", "var"):
         value = np.asarray(moments[name], dtype=np.float64)
         if value.shape != np.shape(rms.mean) or not np.isfinite(value).all() or (name == "var" and (value < 0).any()):

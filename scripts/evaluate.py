@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,7 +71,7 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
 
     from rpp_rl.agents import FiniteVecEnv
     from rpp_rl.envs.wrapper import make_plain
-    from rpp_rl.scripts.begun import refuse_modules
+    from rpp_rl.scripts.normalization import with_statistics
     from rpp_rl.scripts.run_folder import find_model, read_config
     from rpp_rl.scripts.tasks import make_checked, vec_env
 
@@ -80,20 +81,18 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
         raise RunError(f"--seed must be a number from 0 to {2**32 - 1}, got {arguments.seed}")
     check_device(arguments.device)
     path = find_model(arguments.run)
-    config = read_config(path)
-    env_id = arguments.env or config.get("env")
-    if env_id is None:
-        raise RunError(f"there is no config.json beside {path} to say which environment it was trained on; give --env")
-    if arguments.env is None and not arguments.trust:
-        refuse_modules([str(env_id)], path)
+    given = key_values(arguments.env_kwargs, "--env-kwargs")
+    env_id, env_kwargs = task_of(path, arguments.env, given, arguments.trust)
     model = load_agent(path, arguments.device, arguments.trust)
-    seed = arguments.seed if arguments.seed is not None else int(config.get("evaluation_seed", DEFAULT_SEED))
-    env_kwargs = {**config.get("env_kwargs", {}), **key_values(arguments.env_kwargs, "--env-kwargs")}
+    seed = arguments.seed
+    if seed is None:
+        seed = int(read_config(path).get("evaluation_seed", DEFAULT_SEED))
     make_checked(make_plain, env_id, env_kwargs).close()
-    env = VecMonitor(FiniteVecEnv(vec_env(env_id, None, env_kwargs), model.observation_names))
+    monitored = VecMonitor(FiniteVecEnv(vec_env(env_id, None, env_kwargs), model.observation_names))
+    env = with_statistics(monitored, path)
     _check_spaces(model, env, env_id, path)
     if arguments.video is not None:
-        _record(model, env_id, env_kwargs, seed, arguments.video)
+        _record(model, env, (env_id, env_kwargs, seed), arguments.video)
     env.seed(seed)
     rewards, lengths = evaluate_policy(model, env, arguments.episodes, return_episode_rewards=True)
     env.close()
@@ -107,6 +106,30 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
         "env": env_id,
         "model": str(path),
     }
+
+
+def task_of(path: Path, env: str | None, given: Mapping[str, Any], trust: bool) -> tuple[str, dict[str, Any]]:
+    """The environment of a model file and its arguments.
+
+    Args:
+        path: the model file.
+        env: another environment than the run's.
+        given: arguments beside the run's.
+        trust: whether to import a module that the run names.
+
+    Raises:
+        RunError: if neither the run nor the caller names an environment, or the run's is in a module of somebody's own.
+    """
+    from rpp_rl.scripts.begun import refuse_modules
+    from rpp_rl.scripts.run_folder import read_config
+
+    config = read_config(path)
+    env_id = env or config.get("env")
+    if env_id is None:
+        raise RunError(f"there is no config.json beside {path} to say which environment it was trained on; give --env")
+    if env is None and not trust:
+        refuse_modules([env_id], path)
+    return env_id, {**config.get("env_kwargs", {}), **given}
 
 
 def check_device(name: str) -> None:
@@ -174,8 +197,10 @@ def _no_renderer(error: Exception) -> RunError:
     )
 
 
-def _record(model: Any, env_id: str, env_kwargs: dict[str, Any], seed: int, folder: Path) -> None:
-    """Record one episode with gymnasium's wrapper."""
+def _record(model: Any, evaluated: Any, task: tuple[str, dict[str, Any], int], folder: Path) -> None:
+    """Record one episode with gymnasium's wrapper; observations are normalised as those of `evaluated` are."""
+    env_id, env_kwargs, seed = task
+    normalize = getattr(evaluated, "normalize_obs", lambda observation: observation)
     from gymnasium.error import DependencyNotInstalled
     from gymnasium.wrappers import RecordVideo
 
@@ -192,7 +217,7 @@ def _record(model: Any, env_id: str, env_kwargs: dict[str, Any], seed: int, fold
         observation, _ = env.reset(seed=seed)
         done = False
         while not done:
-            action, _ = model.predict(observation, deterministic=True)
+            action, _ = model.predict(normalize(observation), deterministic=True)
             observation, _, terminated, truncated, _ = env.step(action)
             done = terminated or truncated
         env.close()  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from stable_baselines3 import SAC
@@ -16,8 +16,10 @@ from stable_baselines3.common.vec_env import VecMonitor
 from torch.utils.tensorboard import SummaryWriter
 
 from rpp_rl.agents.checkpoints import go_back, newest_checkpoint, restore_run
-from rpp_rl.scripts.prepared_run import PreparedRun, Settled, accompanied, events_folder, logger_of
+from rpp_rl.scripts.normalization import monitored
+from rpp_rl.scripts.prepared_run import PreparedRun, accompanied, events_folder, logger_of
 from rpp_rl.scripts.run_folder import CONFIG, MONITOR, RunFolder, provenance
+from rpp_rl.scripts.settled import Settled
 
 if TYPE_CHECKING:
     from rpp_rl.scripts.train import TrainArguments
@@ -39,9 +41,12 @@ def go_on(
     go_back(run.path, folder, state)
     env = model.get_env()
     if env is not None:
-        monitored = VecMonitor(env)
-        monitored.results_writer = ResultsWriter(str(run.path / MONITOR), override_existing=False)
-        model.set_env(monitored)
+        env = monitored(env)
+        monitor: Any = env
+        while not isinstance(monitor, VecMonitor):
+            monitor = monitor.venv
+        monitor.results_writer = ResultsWriter(str(run.path / MONITOR), override_existing=False)
+        model.set_env(env)
     logger = logger_of(arguments, None)
     logger.output_formats.append(PurgedTensorBoard(events_folder(arguments, run), steps + 1))
     model.set_logger(logger)

@@ -12,6 +12,7 @@ from rpp_rl.errors import RPPError
 from rpp_rl.scripts.audit import audit
 from rpp_rl.scripts.bench import bench
 from rpp_rl.scripts.evaluate import evaluate
+from rpp_rl.scripts.export import export
 from rpp_rl.scripts.new_symmetry import new_symmetry
 from rpp_rl.scripts.symmetries import symmetries
 from rpp_rl.scripts.train import train
@@ -19,6 +20,7 @@ from rpp_rl.scripts.train import train
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
+    "export": export,
     "symmetries": symmetries,
     "audit": audit,
     "new-symmetry": new_symmetry,

@@ -12,49 +12,29 @@ from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback,
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from rpp_rl.agents import RPPSAC, FiniteCheck, FiniteVecEnv, RPPPolicy, SymmetryCallback
-from rpp_rl.agents.algorithms import algorithm, hyperparameters, plain_arguments
+from rpp_rl.agents import RPPSAC, FiniteCheck, FiniteVecEnv, SymmetryCallback
+from rpp_rl.agents.algorithms import plain_arguments
 from rpp_rl.agents.checkpoints import RunCheckpoint
-from rpp_rl.agents.model_files.safe_files import load_safely
-from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.envs.registry import base_id
-from rpp_rl.errors import RPPError, RunError
 from rpp_rl.scripts.audit import quick_audit
-from rpp_rl.scripts.evaluate import load_agent
+from rpp_rl.scripts.normalization import (
+    evaluated,
+    monitored,
+    save_normalizer,
+)
 from rpp_rl.scripts.run_folder import (
     CONFIG,
     EVALUATION_SEED,
     MONITOR,
     RunFolder,
-    find_model,
     provenance,
-    read_config,
 )
-from rpp_rl.scripts.settings import key_values
-from rpp_rl.scripts.tasks import resolve_symmetry, vec_env
+from rpp_rl.scripts.settled import Settled
+from rpp_rl.scripts.tasks import vec_env
 
 if TYPE_CHECKING:
     from rpp_rl.envs.auditing.reports import SymmetryAudit
     from rpp_rl.scripts.train import TrainArguments
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What the arguments of a run come to, whatever its seed.
-
-    Attributes:
-        values: arguments of the algorithm.
-        steps: environment steps.
-        n_envs: environments in parallel.
-        env_kwargs: arguments of the environment.
-        symmetry: of the task, as a dictionary; None where there is none.
-    """
-
-    values: dict[str, Any]
-    steps: int
-    n_envs: int
-    env_kwargs: dict[str, Any]
-    symmetry: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -82,80 +62,11 @@ class PreparedRun:
     def close(self) -> None:
         """Save the agent as it is now, and let go of files and environments."""
         self.model.save(self.run.model)
+        save_normalizer(self.model, self.run.path)
         self.model.logger.close()
         for env in (self.model.get_env(), self.evaluation_env):
             if env is not None:
                 env.close()
-
-
-def settle(arguments: TrainArguments) -> Settled:
-    """Resolve hyperparameters and symmetry.
-
-    Raises:
-        RPPError: for arguments that cannot be met.
-    """
-    env_id = arguments.env
-    env_kwargs = key_values(arguments.env_kwargs, "--env-kwargs")
-    values = hyperparameters(arguments.algo, base_id(env_id), key_values(arguments.hyperparams, "--hyperparams"))
-    steps, n_envs = int(values.pop("n_timesteps")), int(values.pop("n_envs"))
-    steps = steps if arguments.n_timesteps is None else arguments.n_timesteps
-    n_envs = n_envs if arguments.n_envs is None else arguments.n_envs
-    if steps < 1 or n_envs < 1:
-        raise RunError(f"a run needs at least one step and one environment, got {steps} and {n_envs}")
-    source = _source(arguments)
-    # An agent that goes on keeps the symmetry that it was built with.
-    name = arguments.symmetry
-    kept = source.symmetry.to_dict() if source is not None and source.symmetry is not None else None
-    needed = arguments.algo not in ("sac", "mlp_sac")
-    symmetry = kept or resolve_symmetry(env_id, name, env_kwargs, needed=needed)
-    if kept is not None and name not in (None, kept["name"]):
-        raise RunError(
-            f"{arguments.trained_agent} has symmetry {kept['name']!r}, which --symmetry {name} cannot change"
-        )
-    return Settled(values, steps, n_envs, env_kwargs, symmetry)
-
-
-def _source(arguments: TrainArguments) -> RPPSAC | None:
-    """The agent to go on from, without its environment.
-
-    Raises:
-        RunError: if it was trained with another algorithm.
-    """
-    if arguments.trained_agent is None:
-        return None
-    path = find_model(arguments.trained_agent)
-    agent: RPPSAC = load_agent(path, arguments.device, arguments.trust)
-    trained = read_config(path).get("algo") or ("rpp_sac" if isinstance(agent.policy, RPPPolicy) else "sac")
-    if trained != arguments.algo:
-        raise RunError(f"{arguments.trained_agent} was trained with {trained}; go on with --algo {trained}")
-    return agent
-
-
-def build(arguments: TrainArguments, settled: Settled) -> SAC:
-    """The agent on its environments.
-
-    Raises:
-        RPPError: if it cannot be built so.
-    """
-    env = vec_env(arguments.env, settled.symmetry, settled.env_kwargs, settled.n_envs, arguments.vec_env)
-    cls = algorithm(arguments.algo)
-    common: dict[str, Any] = {"device": arguments.device, "verbose": arguments.verbose}
-    values = dict(settled.values)
-    if cls is SAC and values.get("n_steps", 1) == 1 and not values.get("optimize_memory_usage"):
-        # The same transitions, in a buffer that checkpoints know.
-        values.setdefault("replay_buffer_class", TransitionBuffer)
-    try:
-        if arguments.trained_agent is None:
-            return cls(env=env, seed=arguments.seed, **common, **values)
-        given = key_values(arguments.hyperparams, "--hyperparams")
-        model = load_safely(cls, find_model(arguments.trained_agent), env, trust=arguments.trust, **common, **given)
-        model.set_random_seed(arguments.seed)
-        return model
-    except RPPError:
-        raise
-    except (TypeError, ValueError, AssertionError, KeyError, RuntimeError, MemoryError) as error:
-        detail = " ".join(str(error).split())
-        raise RunError(f"{arguments.algo} cannot be built on {arguments.env}: {detail}") from error
 
 
 def audited(arguments: TrainArguments, settled: Settled) -> SymmetryAudit | None:
@@ -184,7 +95,7 @@ def complete(
     _write_config(arguments, settled, model, run)
     env = model.get_env()
     if env is not None:
-        model.set_env(VecMonitor(env, str(run.path / MONITOR)))
+        model.set_env(monitored(env, str(run.path / MONITOR)))
     if audit is not None:
         run.write_json("audit.json", audit.to_dict())
     model.set_logger(logger_of(arguments, events_folder(arguments, run)))
@@ -205,6 +116,7 @@ def _write_config(arguments: TrainArguments, settled: Settled, model: SAC, run: 
             "env_kwargs": settled.env_kwargs,
             "n_timesteps": settled.steps,
             "n_envs": settled.n_envs,
+            "normalize": settled.normalize,
             "eval_freq": _eval_freq(arguments, settled),
             "hyperparameters": _read_back(model, settled.values),
             "symmetry": settled.symmetry,
@@ -220,7 +132,8 @@ def accompanied(
 ) -> PreparedRun:
     """An agent with its folder, and the evaluation, checks and checkpoints that accompany learning."""
     names = settled.symmetry["observation_names"] if settled.symmetry else ()
-    evaluation_env = VecMonitor(FiniteVecEnv(vec_env(arguments.env, settled.symmetry, settled.env_kwargs), names))
+    checked = FiniteVecEnv(vec_env(arguments.env, settled.symmetry, settled.env_kwargs), names)
+    evaluation_env = evaluated(VecMonitor(checked), settled.normalize, settled.symmetry)
     evaluation_env.seed(arguments.seed + EVALUATION_SEED)
     evaluation = EvalCallback(
         evaluation_env,
@@ -234,7 +147,10 @@ def accompanied(
     if arguments.save_freq > 0:
         # stable-baselines3's model files, to evaluate; what a run goes on from is more.
         models = CheckpointCallback(
-            max(1, arguments.save_freq // model.n_envs), str(run.path / "checkpoints"), arguments.algo
+            max(1, arguments.save_freq // model.n_envs),
+            str(run.path / "checkpoints"),
+            arguments.algo,
+            save_vecnormalize=True,
         )
         callbacks.append(models)
     checkpoint = RunCheckpoint(run.path, arguments.save_freq, callbacks, [MONITOR], stop)

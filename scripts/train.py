@@ -88,7 +88,8 @@ def run_training(arguments: TrainArguments) -> Path:
             that is none, and when asked to stop (then a checkpoint is written first).
     """
     # Learning libraries take seconds to import, so only a command that learns imports them.
-    from rpp_rl.scripts.prepared_run import audited, build, complete, say_if_nothing_is_learnt, settle
+    from rpp_rl.scripts.prepared_run import audited, complete, say_if_nothing_is_learnt
+    from rpp_rl.scripts.settled import build, settle
     from rpp_rl.scripts.stopping import stop_when_asked
 
     _check(arguments)
@@ -115,8 +116,8 @@ def resume_training(run: Path, given: TrainArguments) -> Path:
     """
     from rpp_rl.scripts.begun import as_begun
     from rpp_rl.scripts.going_on import go_on
-    from rpp_rl.scripts.prepared_run import build, settle
     from rpp_rl.scripts.run_folder import RunFolder
+    from rpp_rl.scripts.settled import build, settle
     from rpp_rl.scripts.stopping import stop_when_asked
 
     arguments = as_begun(run, given)
@@ -175,7 +176,8 @@ def run_many(arguments: TrainArguments) -> list[Path]:
     from tqdm import tqdm
 
     from rpp_rl.agents.many_seeds import ManySeeds
-    from rpp_rl.scripts.prepared_run import audited, build, close_all, complete, say_if_nothing_is_learnt, settle
+    from rpp_rl.scripts.prepared_run import audited, close_all, complete, say_if_nothing_is_learnt
+    from rpp_rl.scripts.settled import build, settle
     from rpp_rl.scripts.stopping import stop_when_asked
 
     seeds = number_list(arguments.seeds or "", "--seeds")

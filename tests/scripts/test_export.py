@@ -1,0 +1,58 @@
+"""The command `rpp-rl export`, and runs whose observations are normalised."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from rpp_rl.agents import RPPSAC
+from rpp_rl.agents.exporting import FORMATS
+
+NORMALISED = ("--env", "Swimmer-v5", "--eval-episodes", 1, "--no-audit", "-params", "normalize:true")
+SMALL = ("learning_starts:50", "policy_kwargs:{net_arch: [16]}")
+
+
+@pytest.mark.slow
+def test_command(tmp_path, run_cli, refused):
+    run_cli("train", "-n", 120, *NORMALISED, *SMALL)
+    run = tmp_path / "runs/Swimmer-v5/rpp_sac/seed0"
+    for kind in FORMATS:
+        assert "over 1000 observations of Swimmer-v5" in run_cli("export", run, "--format", kind, "--out", kind).stdout
+        described = json.loads((tmp_path / kind / "actor.json").read_text())
+        assert described["observations_are_normalised_inside"]
+        assert described["action_names"] == ["motor1_rot", "motor2_rot"]
+        assert described["parity"]["greatest_difference_of_range"] < 1e-5
+    (tmp_path / "file").write_text("")
+    assert "cannot be written to" in refused("export", run, "--out", "file/folder")
+    assert "there is no run or model" in refused("export", "nowhere")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["rpp_sac", "sac"])
+def test_normalised_runs(tmp_path, run_cli, algo):
+    run_cli("train", "--algo", algo, "-n", 400, "--save-freq", 200, "--eval-freq", 200, *NORMALISED, *SMALL)
+    run = tmp_path / f"runs/Swimmer-v5/{algo}/seed0"
+    described = json.loads((run / "evaluation.json").read_text())
+    again = json.loads(run_cli("evaluate", run, "-n", 1, "--json").stdout)
+    assert again["rewards"] == described["rewards"]
+    # The last evaluation of the run, at its last step, met the same statistics.
+    assert np.load(run / "evaluations.npz")["timesteps"].tolist() == [200, 400]
+    model = run / "model.zip"
+    (run / "normalizer.zip").rename(run / "away.zip")
+    without = json.loads(run_cli("evaluate", model, "-n", 1, "--json").stdout)
+    assert without["rewards"] != described["rewards"]
+    (run / "away.zip").rename(run / "normalizer.zip")
+    # Returns in the monitor are those of the task, and an agent that goes on keeps its statistics.
+    run_cli("train", "--algo", algo, "-i", run, "-n", 60, "-f", "more", "--env", "Swimmer-v5", "--eval-episodes", 1)
+    more = tmp_path / f"more/Swimmer-v5/{algo}/seed0"
+    assert json.loads((more / "config.json").read_text())["normalize"]["norm_obs"]
+    checkpoint = run / f"checkpoints/{algo}_200_steps.zip"
+    assert run_cli("evaluate", checkpoint, "-n", 1).returncode == 0
+    assert RPPSAC.load(checkpoint, device="cpu").num_timesteps == 200
+
+
+def test_settings_of_normalisation(refused):
+    for value in ("3", "{norm: true}", "{norm_obs: 1}", "{clip_obs: -1}"):
+        assert yaml.safe_load(value)
+        assert "normalize" in refused("train", "--env", "Swimmer-v5", "-n", 10, "-params", f"normalize:{value}")
