@@ -34,9 +34,11 @@ def merged_options(policy_kwargs: Mapping[str, Any], options: Mapping[str, Any])
 
 
 def owned(state: Any) -> Any:
-    """A state dictionary whose tensors own their memory."""
+    """A state dictionary, or a list, whose tensors own their memory."""
     if isinstance(state, torch.Tensor):
         return state.detach().clone()
+    if isinstance(state, list):
+        return [owned(v) for v in state]
     if isinstance(state, dict):
         copied = ((k, owned(v)) for k, v in state.items())
         return OrderedDict(copied) if isinstance(state, OrderedDict) else dict(copied)

@@ -139,9 +139,11 @@ class SymmetryCallback(BaseCallback):
         return values
 
     def _sample(self) -> tuple[Tensor, Tensor]:
-        # The buffer draws from numpy's global generator; a measurement must not change the run.
+        # The buffer draws from numpy's global generator; a measurement must not change the run, nor depend on what
+        # else has drawn there.
         model: Any = self.model
         state = np.random.get_state()
+        np.random.seed(self.num_timesteps % 2**32)
         try:
             batch = model.replay_buffer.sample(self.samples, env=model._vec_normalize_env)
         finally:

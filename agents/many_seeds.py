@@ -11,6 +11,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback, TrainFreq, TrainFrequencyUnit
 
+from rpp_rl.agents.arguments import owned
 from rpp_rl.agents.rpp_sac import RPPSAC
 from rpp_rl.agents.update import FastUpdate, Learner, StackedActor, Temperature
 from rpp_rl.agents.update.precision import PRECISIONS
@@ -129,6 +130,8 @@ class ManySeeds:
         """Bring the networks of these agents together; those of the others stay as they are, in memory of their own."""
         agents = [seat.agent for seat in seats]
         first = agents[0]
+        # Target weights were averaged as merged ones; merged anew they would differ in their last bits.
+        targets = [owned(agent.merged_targets()) for agent in agents]
         parts = [agent.temperature_parts() for agent in agents]
         temperature = Temperature(
             [value for value, _ in parts], [o for _, o in parts if o is not None], float(first.target_entropy)
@@ -139,6 +142,8 @@ class ManySeeds:
             [agent.policy for agent in agents],
             *(temperature, first.batch_size, PRECISIONS[first.precision], generators),
         )
+        for k, merged in enumerate(targets):
+            self._update.take_over_targets(k, merged)
         buffers: list[Any] = [agent.replay_buffer for agent in agents]
         self._learner = Learner(
             *(self._update, buffers, [agent._vec_normalize_env for agent in agents]),

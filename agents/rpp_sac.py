@@ -6,7 +6,8 @@ import inspect
 import logging
 import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ from rpp_rl.agents.update.precision import PRECISIONS, need_precision
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.errors import NetworkError
 from rpp_rl.symmetry import Symmetry
+
+if TYPE_CHECKING:
+    from rpp_rl.agents.checkpoints import RunCheckpoint
 
 # What RPPPolicy takes beyond SACPolicy: symmetry, networks, priors.
 POLICY_OPTIONS = tuple(
@@ -275,6 +279,35 @@ class RPPSAC(SafeFiles):
                     "and take over what fits with set_parameters"
                 )
         return super().load(path, *args, **kwargs)
+
+    @classmethod
+    def resume(
+        cls,
+        run: str | Path,
+        env: Any,
+        checkpoint: RunCheckpoint | None = None,
+        device: torch.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+    ) -> Self:
+        """The agent of a run's newest whole checkpoint, with everything that it had: buffer, generators, environments.
+
+        On a CPU, ``learn(n - agent.num_timesteps, reset_num_timesteps=False)`` then takes the steps that `n` steps
+        without interruption would have taken, bit for bit; what will not be as it was is said in a warning.
+
+        Args:
+            run: folder of the run, to which a `RunCheckpoint` has written.
+            env: made as the first one was; its state is put back.
+            checkpoint: made as the first one was, with the same callbacks, whose state is put back; give it to `learn`
+                to go on writing checkpoints. None if there were no callbacks and no more checkpoints are wanted.
+            device: where networks are.
+            custom_objects: objects that are no plain data, as for `load`: a learning rate schedule, for example.
+
+        Raises:
+            RunError: if there is no whole checkpoint, or it does not fit the environments or callbacks.
+        """
+        from rpp_rl.agents.checkpoints import RunCheckpoint, resume_agent
+
+        return resume_agent(cls, Path(run), env, checkpoint or RunCheckpoint(run, 0), device, custom_objects)
 
     def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
         callbacks: list[BaseCallback] = [FiniteCheck(self.observation_names)]

@@ -68,7 +68,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return value in arguments
     if origin is tuple:
-        return isinstance(value, tuple) and all(isinstance(v, str) for v in value)
+        return isinstance(value, tuple) and all(isinstance(v, str | Path) for v in value)
     if hint in (int, NoneType):
         return type(value) is hint
     return isinstance(value, hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,10 @@ from torch.utils.tensorboard import SummaryWriter
 from rpp_rl.agents.checkpoints import go_back, newest_checkpoint, restore_run
 from rpp_rl.scripts.normalization import monitored
 from rpp_rl.scripts.prepared_run import PreparedRun, accompanied, events_folder, logger_of
-from rpp_rl.scripts.run_folder import CONFIG, MONITOR, RunFolder, provenance
+from rpp_rl.scripts.provenance import provenance
+from rpp_rl.scripts.run_folder import CONFIG, MONITOR, RunFolder, read_config
 from rpp_rl.scripts.settled import Settled
+from rpp_rl.scripts.tasks import simulated_model
 
 if TYPE_CHECKING:
     from rpp_rl.scripts.train import TrainArguments
@@ -38,25 +39,22 @@ def go_on(
     """
     folder, state = newest_checkpoint(run.path)
     steps = int(state["agent"]["counters"]["num_timesteps"])
-    go_back(run.path, folder, state)
     env = model.get_env()
     if env is not None:
-        env = monitored(env)
-        monitor: Any = env
-        while not isinstance(monitor, VecMonitor):
-            monitor = monitor.venv
-        monitor.results_writer = ResultsWriter(str(run.path / MONITOR), override_existing=False)
-        model.set_env(env)
+        model.set_env(monitored(env))
     logger = logger_of(arguments, None)
-    logger.output_formats.append(PurgedTensorBoard(events_folder(arguments, run), steps + 1))
     model.set_logger(logger)
     prepared = accompanied(arguments, settled, model, run, stop)
     unsaved = restore_run(folder, state, model, prepared.checkpoint)
+    # Only now that the checkpoint fits is anything in the folder changed.
+    go_back(run.path, folder, state)
+    _reopen_monitor(model, run)
+    logger.output_formats.append(PurgedTensorBoard(events_folder(arguments, run), steps + 1))
     for callback in prepared.callbacks:
         if isinstance(callback, EvalCallback):
             _rewrite_evaluations(callback)
     print(f"going on from step {steps}, {folder}")
-    return prepared, [*unsaved, *_differences(run, model)]
+    return prepared, [*unsaved, *_differences(arguments, settled, run, model)]
 
 
 class PurgedTensorBoard(TensorBoardOutputFormat):
@@ -70,6 +68,14 @@ class PurgedTensorBoard(TensorBoardOutputFormat):
     def __init__(self, folder: str, step: int) -> None:
         self.writer = SummaryWriter(log_dir=folder, purge_step=step)
         self._is_closed = False
+
+
+def _reopen_monitor(model: SAC, run: RunFolder) -> None:
+    env: Any = model.get_env()
+    while env is not None and not isinstance(env, VecMonitor):
+        env = env.venv
+    if env is not None:
+        env.results_writer = ResultsWriter(str(run.path / MONITOR), override_existing=False)
 
 
 def _rewrite_evaluations(callback: EvalCallback) -> None:
@@ -87,16 +93,22 @@ def _rewrite_evaluations(callback: EvalCallback) -> None:
     )
 
 
-def _differences(run: RunFolder, model: SAC) -> list[str]:
+def _differences(arguments: TrainArguments, settled: Settled, run: RunFolder, model: SAC) -> list[str]:
     """What differs between the machine that began a run and this one, so that it may not be exact."""
-    config = json.loads((run.path / CONFIG).read_text(encoding="utf-8"))
+    config = read_config(run.path / CONFIG)
     now = provenance()
+    versions = config.get("versions", {})
     found = [
-        f"{name} {config['versions'].get(name)} then, {version} now"
+        f"{name} {versions.get(name)} then, {version} now"
         for name, version in now["versions"].items()
-        if config["versions"].get(name) != version
+        if versions.get(name) != version
     ]
-    found += [f"{k} {config[k]} then, {now[k]} now" for k in ("python", "platform") if config.get(k) != now[k]]
-    if model.device.type != "cpu" or config["device"] != str(model.device):
+    found += [
+        f"{k} {config.get(k)} then, {now[k]} now" for k in ("python", "platform", "cpu") if config.get(k) != now[k]
+    ]
+    simulated = simulated_model(arguments.env, settled.env_kwargs)
+    if config.get("model") != simulated:
+        found.append(f"the simulated model was {config.get('model')}, and is {simulated} now")
+    if model.device.type != "cpu" or config.get("device") != str(model.device):
         found.append(f"trained on {config['device']}, going on on {model.device}: only a CPU repeats every bit")
     return found

@@ -22,15 +22,15 @@ from rpp_rl.scripts.normalization import (
     monitored,
     save_normalizer,
 )
+from rpp_rl.scripts.provenance import provenance
 from rpp_rl.scripts.run_folder import (
     CONFIG,
     EVALUATION_SEED,
     MONITOR,
     RunFolder,
-    provenance,
 )
 from rpp_rl.scripts.settled import Settled
-from rpp_rl.scripts.tasks import vec_env
+from rpp_rl.scripts.tasks import simulated_model, vec_env
 
 if TYPE_CHECKING:
     from rpp_rl.envs.auditing.reports import SymmetryAudit
@@ -122,6 +122,7 @@ def _write_config(arguments: TrainArguments, settled: Settled, model: SAC, run: 
             "symmetry": settled.symmetry,
             "evaluation_seed": arguments.seed + EVALUATION_SEED,
             "device": str(model.device),
+            "model": simulated_model(arguments.env, settled.env_kwargs),
             **provenance(),
         },
     )

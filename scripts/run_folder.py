@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ EVALUATION_SEED = 10_000  # added to the run's seed, so that evaluation never me
 # What is read back, and what it is.
 _CONFIG_KINDS = {"env": str, "algo": str, "env_kwargs": dict, "evaluation_seed": int, "versions": dict, "device": str}
 _LARGEST_CONFIG = 1 << 24
-PACKAGES = ("rpp-rl", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -86,16 +82,6 @@ class RunFolder:
     def model(self) -> Path:
         """The final model."""
         return self.path / MODEL
-
-
-def provenance() -> dict[str, Any]:
-    """Command, versions and machine, for the configuration of a run."""
-    return {
-        "command": ["rpp-rl", *sys.argv[1:]],
-        "versions": {name: version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
 
 
 def find_model(run: Path) -> Path:

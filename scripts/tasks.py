@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 import gymnasium as gym
 import mujoco
+import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from rpp_rl.envs.registry import REGISTRY, base_id
@@ -76,6 +78,20 @@ def make_checked(maker: Any, env_id: str, env_kwargs: Mapping[str, Any]) -> Any:
     except (TypeError, ValueError, AssertionError, OSError, gym.error.Error) as error:
         detail = " ".join(str(error).split())
         raise RunError(f"{env_id} cannot be made with {dict(env_kwargs) or 'its defaults'}: {detail}") from error
+
+
+def simulated_model(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, str] | None:
+    """The MuJoCo model of an environment: its file, and the SHA-256 of the compiled model; None where it has none."""
+    env = make_plain(env_id, **env_kwargs)
+    model = getattr(env.unwrapped, "model", None)
+    found = None
+    if isinstance(model, mujoco.MjModel):
+        compiled = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
+        mujoco.mj_saveModel(model, None, compiled)
+        file = str(getattr(env.unwrapped, "fullpath", ""))
+        found = {"file": file, "compiled_sha256": hashlib.sha256(compiled.tobytes()).hexdigest()}
+    env.close()
+    return found
 
 
 def vec_env(

@@ -1,6 +1,6 @@
 """Checkpoints from which training goes on as if nothing had happened."""
 
 from rpp_rl.agents.checkpoints.callback import RunCheckpoint, StopRequested
-from rpp_rl.agents.checkpoints.restoring import go_back, newest_checkpoint, restore_run
+from rpp_rl.agents.checkpoints.restoring import go_back, newest_checkpoint, restore_run, resume_agent
 
-__all__ = ["RunCheckpoint", "StopRequested", "go_back", "newest_checkpoint", "restore_run"]
+__all__ = ["RunCheckpoint", "StopRequested", "go_back", "newest_checkpoint", "restore_run", "resume_agent"]

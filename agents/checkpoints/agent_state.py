@@ -11,6 +11,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 
+from rpp_rl.agents.model_files.saved_agent import describe_agent
 from rpp_rl.agents.rpp_sac import RPPSAC
 from rpp_rl.errors import RunError
 from rpp_rl.object_state import object_state, restore_object
@@ -35,9 +36,11 @@ def agent_state(agent: SAC) -> tuple[dict[str, Any], list[str]]:
     """
     environments, unsaved = env_state(agent.env)
     space: Any = agent.action_space
+    described, missing = describe_agent(agent)
+    unsaved += missing
     state = {
-        "parameters": agent.get_parameters(),
-        "log_ent_coef": agent.log_ent_coef,
+        **{part: described.pop(part) for part in ("parameters", "log_ent_coef")},
+        "described": described,
         "counters": {name: getattr(agent, name) for name in _COUNTERS},
         "logged": {name: dict(getattr(agent.logger, name)) for name in _LOGGED},
         "generators": _generators_of(agent),
@@ -76,10 +79,7 @@ def restore_agent(agent: SAC, state: dict[str, Any]) -> None:
         if isinstance(agent, RPPSAC) and state["merged_targets"]:
             update = agent.fast_step_for(agent.batch_size)
             if update is not None:
-                update.refresh()
-                for tensor, value in zip(agent.merged_targets(), state["merged_targets"], strict=True):
-                    tensor.copy_(value)
-                update.targets.stack.recast()
+                update.take_over_targets(0, state["merged_targets"])
         restore_env(agent.env, state["environments"])
         agent.action_space._np_random = state["action_space"]
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:

@@ -38,15 +38,15 @@ class RunCheckpoint(BaseCallback):
 
     def __init__(
         self,
-        run: Path,
+        run: str | Path,
         save_freq: int,
-        others: Sequence[BaseCallback],
+        others: Sequence[BaseCallback] = (),
         growing: Sequence[str] = (),
         stop: Callable[[], bool] = lambda: False,
         keep: int = 3,
     ) -> None:
         super().__init__()
-        self.run, self.save_freq, self.others = run, save_freq, tuple(others)
+        self.run, self.save_freq, self.others = Path(run), save_freq, tuple(others)
         self.growing, self.stop, self.keep = tuple(growing), stop, keep
         self.saved_at = 0
         self.replay: ReplayLog | None = None

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from stable_baselines3 import SAC
 
 from rpp_rl.agents.checkpoints.agent_state import restore_agent, restore_callback, restore_generators
 from rpp_rl.agents.checkpoints.archive import checkpoints, read_checkpoint, read_manifest
 from rpp_rl.agents.checkpoints.callback import FOLDER, REPLAY, RunCheckpoint
 from rpp_rl.agents.checkpoints.replay_log import ReplayLog
+from rpp_rl.agents.model_files.rebuilding import rebuild
+from rpp_rl.agents.model_files.saved_agent import saved_agent
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.errors import RunError
+
+Agent = TypeVar("Agent", bound=SAC)
 
 
 def newest_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
@@ -45,6 +51,36 @@ def go_back(run: Path, folder: Path, state: dict[str, Any]) -> None:
         path = run / Path(name).name
         if path.exists() and path.stat().st_size > size:
             os.truncate(path, size)
+
+
+def resume_agent(
+    cls: type[Agent],
+    run: Path,
+    env: Any,
+    checkpoint: RunCheckpoint,
+    device: torch.device | str = "auto",
+    custom_objects: dict[str, Any] | None = None,
+) -> Agent:
+    """An agent of a class as of a run's newest whole checkpoint; see `RPPSAC.resume`.
+
+    Raises:
+        RunError: if there is no whole checkpoint, or it does not fit.
+    """
+    folder, state = newest_checkpoint(run)
+    try:
+        agent_state = state["agent"]
+        parts = {part: agent_state[part] for part in ("parameters", "log_ent_coef")}
+        saved = saved_agent({**agent_state["described"], **parts}, str(folder))
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder} does not say how its agent was made ({error}); use its rpp-rl version") from error
+    agent = rebuild(cls, saved, env, device, custom_objects, force_reset=False)
+    unsaved = restore_run(folder, state, agent, checkpoint)
+    go_back(run, folder, state)
+    if custom_objects:
+        unsaved = [line for line in unsaved if line.partition(",")[0] not in custom_objects]
+    for line in unsaved:
+        logging.getLogger(__name__).warning("not exactly as if it had never stopped: %s", line)
+    return agent
 
 
 def restore_run(folder: Path, state: dict[str, Any], model: SAC, checkpoint: RunCheckpoint) -> list[str]:

@@ -180,6 +180,21 @@ class FastUpdate:
         return [tensor for k in networks for layer in self.targets.stack.merged(k) for tensor in layer]
 
     @torch.no_grad()
+    def take_over_targets(self, agent: int, merged: Sequence[Tensor]) -> None:
+        """Put merged weights and biases of an agent's target critics back; an empty list changes nothing.
+
+        Args:
+            agent: its number.
+            merged: what `merged_targets` gave.
+        """
+        if not merged:
+            return
+        self.refresh()
+        for tensor, value in zip(self.merged_targets(agent), merged, strict=True):
+            tensor.copy_(value)
+        self.targets.stack.recast()
+
+    @torch.no_grad()
     def step(self, gamma: float, tau: float) -> Losses:
         """One gradient step on the minibatches in `batch`.
 

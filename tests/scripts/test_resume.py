@@ -82,6 +82,8 @@ CASES = [
     ("--algo", "mlp_sac", "--n-envs", 2),
     ("--algo", "sac"),
     ("--n-envs", 3, "--vec-env", "subproc"),
+    ("--algo", "equivariant_sac", "normalize"),
+    ("--algo", "sac", "--n-envs", 2, "normalize"),
 ]
 
 
@@ -89,11 +91,13 @@ CASES = [
 def test_killed_and_resumed(main, tmp_path, killed_at, monkeypatch, case):
     algo = case[1] if "--algo" in case else "rpp_sac"
     folders = [tmp_path / f / "InvertedPendulum-v5" / algo / "seed0" for f in ("whole", "killed")]
-    assert main(*PENDULUM, *case, *OPTIONS, "-f", "whole")[0] == 0
+    options = (*OPTIONS, "normalize:{norm_reward: true}") if "normalize" in case else OPTIONS
+    case = [word for word in case if word != "normalize"]
+    assert main(*PENDULUM, *case, *options, "-f", "whole")[0] == 0
     with monkeypatch.context():
         killed_at(333)
         with pytest.raises(Killed):
-            main(*PENDULUM, *case, *OPTIONS, "-f", "killed", "--save-freq", 70)
+            main(*PENDULUM, *case, *options, "-f", "killed", "--save-freq", 70)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert not (folders[1] / "model.zip").exists()
@@ -117,6 +121,34 @@ def test_one_of_several_seeds_goes_on_alone(main, tmp_path, killed_at, monkeypat
     for p, q in zip(*(m.policy.parameters() for m in models), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
     assert episodes(folders[0]) == episodes(folders[1])
+
+
+def test_several_seeds_go_on_together(main, tmp_path, killed_at, monkeypatch):
+    each = [[tmp_path / f / f"InvertedPendulum-v5/rpp_sac/seed{i}" for i in range(3)] for f in ("whole", "killed")]
+    assert main(*PENDULUM, *OPTIONS, "--seeds", "0-2", "-f", "whole")[0] == 0
+    killed_at(333)
+    with pytest.raises(Killed):
+        main(*PENDULUM, *OPTIONS, "--seeds", "0-2", "-f", "killed", "--save-freq", 70)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    code, out, err = main("train", "--resume", *each[1])
+    assert code == 0, err
+    assert out.count("going on from step 280") == 3
+    for one, other in zip(*each, strict=True):
+        assert_same_run(one, other)
+    code, _, err = main("train", "--resume", *each[1], "-n", 300)
+    assert (code, "done its 350 steps" in err) == (2, True)
+
+
+def test_runs_that_do_not_fit_together(main, tmp_path, interrupted, killed_at, monkeypatch):
+    with pytest.raises(Killed):
+        killed_at(222)
+        main(*PENDULUM, *OPTIONS, "--save-freq", 70, "--seed", 1)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    code, _, err = main("train", "--resume", interrupted, interrupted.with_name("seed1"))
+    assert code == 2
+    assert "resume one at a time" in err
 
 
 @pytest.fixture

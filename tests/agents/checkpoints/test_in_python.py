@@ -3,13 +3,14 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from helpers.agents import agent, assert_same_parameters, parameters
 from helpers.tasks import WHEELS, bicycle
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from rpp_rl.agents import SymmetricVecNormalize
+from rpp_rl.agents import RPPSAC, SymmetricVecNormalize
 from rpp_rl.agents.checkpoints import RunCheckpoint, newest_checkpoint, restore_run
 from rpp_rl.envs import SymmetryWrapper
 from rpp_rl.errors import RunError
@@ -116,3 +117,38 @@ def test_environments_that_cannot_be_resumed_are_named(tmp_path):
     model.learn(50, RunCheckpoint(tmp_path, 20, []))
     _, state = newest_checkpoint(tmp_path)
     assert any("wrap them with rpp_rl.envs.ResumableWrapper" in line for line in state["unsaved"])
+
+
+def test_resume_in_one_call(tmp_path):
+    """`RPPSAC.resume` builds the agent from the checkpoint alone, whatever it was made with."""
+    options = {"gamma": 0.9, "policy_kwargs": {"net_arch": [16], "activation_fn": torch.nn.Tanh}, "tau": 0.02}
+    undisturbed, highest = normalised(SymmetricVecNormalize, **options), Highest()
+    undisturbed.learn(200, highest)
+    own = Highest()
+    normalised(SymmetricVecNormalize, **options).learn(130, [own, RunCheckpoint(tmp_path, 60, [own])])
+    restored = Highest()
+    checkpoint = RunCheckpoint(tmp_path, 60, [restored])
+    env = SymmetricVecNormalize(DummyVecEnv([lambda: Monitor(bicycle())] * 2))
+    again = RPPSAC.resume(tmp_path, env, checkpoint)
+    assert (again.num_timesteps, again.gamma, again.replay_buffer.size()) == (120, 0.9, 60)
+    again.learn(200 - again.num_timesteps, [restored, checkpoint], reset_num_timesteps=False)
+    assert_same_parameters(parameters(again), parameters(undisturbed))
+    assert restored.highest == highest.highest
+    np.testing.assert_array_equal(again.env.obs_rms.var, undisturbed.env.obs_rms.var)
+
+
+def test_a_schedule_of_ones_own_is_given_again(tmp_path, caplog):
+    def schedule(left):
+        return 1e-3 * left
+
+    undisturbed = agent(learning_rate=schedule)
+    undisturbed.learn(100)
+    agent(learning_rate=schedule).learn(100, RunCheckpoint(tmp_path, 60))
+    again = RPPSAC.resume(tmp_path, bicycle(), custom_objects={"learning_rate": schedule})
+    again.learn(40, reset_num_timesteps=False)
+    assert_same_parameters(parameters(again), parameters(undisturbed))
+    assert "learning_rate" not in caplog.text
+    RPPSAC.resume(tmp_path, bicycle())
+    assert "learning_rate" in caplog.text
+    with pytest.raises(RunError, match="no checkpoint to go on from"):
+        RPPSAC.resume(tmp_path / "nowhere", bicycle())

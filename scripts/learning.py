@@ -1,0 +1,137 @@
+"""Training prepared runs to their end, and what is said of them."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from rpp_rl.agents.checkpoints import StopRequested
+from rpp_rl.agents.many_seeds import ManySeeds
+from rpp_rl.errors import NonFiniteError, RPPError, RunError
+from rpp_rl.scripts.begun import modules_named
+from rpp_rl.scripts.evaluate import EvaluateArguments, evaluate_run
+from rpp_rl.scripts.prepared_run import PreparedRun, close_all
+
+
+def learn(prepared: PreparedRun, steps: int, fresh: bool) -> Path:
+    """Train a prepared run, keep its agent whatever happens, evaluate it, and say where it is; returns the folder.
+
+    Args:
+        prepared: the run.
+        steps: environment steps to take.
+        fresh: whether steps are counted from zero.
+
+    Raises:
+        RPPError: if it was stopped, or met a number that is none.
+    """
+    model = prepared.model
+    try:
+        model.learn(
+            steps,
+            callback=prepared.callbacks,
+            reset_num_timesteps=fresh,
+            progress_bar=prepared.arguments.progress,
+        )
+    except KeyboardInterrupt:
+        raise RunError(
+            f"interrupted at step {model.num_timesteps}; the agent is saved; go on with: {_go_on(prepared)}"
+        ) from None
+    except (NonFiniteError, StopRequested) as error:
+        raise RunError(_stopped(prepared, error)) from error
+    finally:
+        # Whatever happened, what was learnt so far is kept.
+        prepared.close()
+    _finish(prepared)
+    _say_where(prepared)
+    return prepared.run.path
+
+
+def learn_together(runs: list[PreparedRun], together: ManySeeds, steps: int, fresh: bool) -> list[Path]:
+    """Train prepared runs as one stack of agents, as `learn` does with one; returns their folders.
+
+    Args:
+        runs: in the order of the agents.
+        together: the agents.
+        steps: environment steps of each.
+        fresh: whether steps are counted from zero.
+
+    Raises:
+        RPPError: if some were stopped, after the others are done.
+    """
+    begun = 0 if fresh else together.agents[0].num_timesteps
+    try:
+        with tqdm(total=steps, desc=f"{len(runs)} agents", disable=not runs[0].arguments.progress) as bar:
+            errors = together.learn(
+                steps,
+                [prepared.callbacks for prepared in runs],
+                reset_num_timesteps=fresh,
+                progress=lambda step: bar.update(step - begun - bar.n),
+            )
+    except KeyboardInterrupt:
+        commands = "; ".join(_go_on(prepared) for prepared in runs)
+        raise RunError(f"interrupted; the agents are saved; go on with: {commands}") from None
+    finally:
+        close_all(runs)
+    for prepared, error in zip(runs, errors, strict=True):
+        if error is None:
+            _finish(prepared)
+    _say_where(runs[0])
+    asked = [run for run, error in zip(runs, errors, strict=True) if isinstance(error, StopRequested)]
+    failed = [(run, e) for run, e in zip(runs, errors, strict=True) if e is not None and run not in asked]
+    sentences = [_stopped(run, error) for run, error in failed]
+    if asked:
+        step = asked[0].model.num_timesteps
+        sentences.append(f"stopped at step {step}; go on with: {resume_command(*asked)}")
+    if sentences:
+        raise RunError("; ".join(sentences))
+    return [prepared.run.path for prepared in runs]
+
+
+def _stopped(prepared: PreparedRun, error: RPPError) -> str:
+    if isinstance(error, StopRequested):
+        return f"{error}; go on with: {resume_command(prepared)}"
+    return f"{error}; the agent as of step {prepared.model.num_timesteps} is saved in {prepared.run.model}"
+
+
+def resume_command(*runs: PreparedRun) -> str:
+    """The command that goes on with runs from their newest checkpoints."""
+    command = ["rpp-rl", "train", "--resume", *(str(prepared.run.path) for prepared in runs)]
+    return shlex.join([*command, *(["--trust"] if modules_named(asdict(runs[0].arguments)) else [])])
+
+
+def _go_on(prepared: PreparedRun) -> str:
+    """The command that goes on from a run."""
+    arguments, model = prepared.arguments, str(prepared.run.model)
+    command = ["rpp-rl", "train", "--algo", arguments.algo, "--env", arguments.env, "-i", model, "-n", "STEPS"]
+    command += ["--seed", str(arguments.seed), "-f", str(arguments.log_folder), "--vec-env", arguments.vec_env]
+    if arguments.n_envs is not None:
+        command += ["--n-envs", str(arguments.n_envs)]
+    for flag, pairs in (("--env-kwargs", arguments.env_kwargs), ("--hyperparams", arguments.hyperparams)):
+        command += [flag, *pairs] if pairs else []
+    return shlex.join(command)
+
+
+def _finish(prepared: PreparedRun) -> None:
+    run, arguments = prepared.run, prepared.arguments
+    try:
+        result = evaluate_run(
+            EvaluateArguments(
+                run.path, episodes=arguments.eval_episodes, env=arguments.env, device=arguments.device, trust=True
+            )
+        )
+    except KeyboardInterrupt:
+        raise RunError(
+            f"interrupted; the trained agent is saved; evaluate it with: rpp-rl evaluate {run.path}"
+        ) from None
+    run.write_json("evaluation.json", result)
+    score = f"{result['mean_reward']:.2f} +- {result['std_reward']:.2f}"
+    print(f"mean evaluation return  {score} ({result['episodes']} episodes)")
+    print(f"run                     {run.path}")
+
+
+def _say_where(prepared: PreparedRun) -> None:
+    arguments = prepared.arguments
+    print(f"curves                  tensorboard --logdir {arguments.tensorboard_log or arguments.log_folder}")
