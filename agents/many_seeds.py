@@ -12,6 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback, TrainFreq, TrainFrequencyUnit
 
 from rpp_rl.agents.arguments import owned
+from rpp_rl.agents.environment_failures import environment_failure
 from rpp_rl.agents.rpp_sac import RPPSAC
 from rpp_rl.agents.update import FastUpdate, Learner, StackedActor, Temperature
 from rpp_rl.agents.update.precision import PRECISIONS
@@ -183,6 +184,12 @@ class ManySeeds:
             )
         except RPPError as error:
             seat.error = error
+            return False
+        except Exception as error:
+            failure = environment_failure(error)
+            if failure is None:
+                raise
+            seat.error = failure
             return False
         if not rollout.continue_training:
             seat.callback.on_training_end()

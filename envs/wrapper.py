@@ -15,7 +15,7 @@ from rpp_rl.envs.carrying import carried, changing_wrappers
 from rpp_rl.envs.environment_state import environment_state, restore_environment
 from rpp_rl.envs.files import SUFFIXES, read_symmetry
 from rpp_rl.envs.registry import REGISTRY, base_id, import_module_of
-from rpp_rl.errors import SymmetryError, UnknownNameError
+from rpp_rl.errors import EnvironmentFailureError, SymmetryError, UnknownNameError
 from rpp_rl.symmetry import Symmetry
 
 TRIVIAL = "trivial"
@@ -25,8 +25,14 @@ Declared = Symmetry | Mapping[str, Any] | str | None
 class ResumableWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Let the whole state of an environment be saved and put back, that of the wrappers inside included.
 
+    What the environment returns is checked for its form: an observation of another shape would otherwise be spread over
+    all entries without a word.
+
     Args:
         env: the environment.
+
+    Raises:
+        EnvironmentFailureError: by `reset` and `step`, if an observation or a reward is of another form than it should.
     """
 
     is_resumable: ClassVar[bool] = True
@@ -34,6 +40,30 @@ class ResumableWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         RecordConstructorArgs.__init__(self)
         gym.Wrapper.__init__(self, env)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """As the environment's, checked."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._check(observation)
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As the environment's, checked."""
+        outcome = self.env.step(action)
+        self._check(outcome[0])
+        reward: Any = outcome[1]
+        if not isinstance(reward, float | int | np.floating | np.integer) and np.ndim(reward) != 0:
+            raise EnvironmentFailureError(f"{name_of(self)} gave a reward that is no number: {str(reward)[:80]}")
+        return outcome
+
+    def _check(self, observation: Any) -> None:
+        array = observation if isinstance(observation, np.ndarray) else np.asarray(observation)
+        expected = self.observation_space.shape
+        if array.shape != expected or array.dtype.kind not in "fiub":
+            raise EnvironmentFailureError(
+                f"{name_of(self)} gave an observation of shape {array.shape} and type {array.dtype}, where "
+                f"its space has {expected} numbers"
+            )
 
     def save_state(self) -> dict[str, Any]:
         """The state as plain data, see `environment_state`."""

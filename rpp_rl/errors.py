@@ -46,6 +46,10 @@ class NonFiniteError(RPPError):
     """A NaN or an infinity where a number was needed."""
 
 
+class EnvironmentFailureError(RPPError):
+    """An environment that raised, died, hangs, or returned something of another form than its spaces say."""
+
+
 class RunError(RPPError):
     """A run folder, model file or setting with which a command cannot go on."""
 

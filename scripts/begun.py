@@ -71,6 +71,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and all(isinstance(v, str | Path) for v in value)
     if hint in (int, NoneType):
         return type(value) is hint
+    if hint is float:
+        return type(value) in (int, float)
     return isinstance(value, hint)
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rpp_rl.agents.checkpoints import StopRequested
+from rpp_rl.agents.environment_failures import environment_failure
 from rpp_rl.agents.many_seeds import ManySeeds
-from rpp_rl.errors import NonFiniteError, RPPError, RunError
+from rpp_rl.errors import RPPError, RunError
 from rpp_rl.scripts.begun import modules_named
 from rpp_rl.scripts.evaluate import EvaluateArguments, evaluate_run
-from rpp_rl.scripts.prepared_run import PreparedRun, close_all
+from rpp_rl.scripts.prepared_run import PreparedRun
 
 
 def learn(prepared: PreparedRun, steps: int, fresh: bool) -> Path:
@@ -27,23 +28,23 @@ def learn(prepared: PreparedRun, steps: int, fresh: bool) -> Path:
     Raises:
         RPPError: if it was stopped, or met a number that is none.
     """
-    model = prepared.model
+    ended: BaseException | None = None
     try:
-        model.learn(
+        prepared.model.learn(
             steps,
             callback=prepared.callbacks,
             reset_num_timesteps=fresh,
             progress_bar=prepared.arguments.progress,
         )
-    except KeyboardInterrupt:
-        raise RunError(
-            f"interrupted at step {model.num_timesteps}; the agent is saved; go on with: {_go_on(prepared)}"
-        ) from None
-    except (NonFiniteError, StopRequested) as error:
-        raise RunError(_stopped(prepared, error)) from error
-    finally:
-        # Whatever happened, what was learnt so far is kept.
-        prepared.close()
+    except (KeyboardInterrupt, Exception) as error:
+        ended = error
+    # Whatever happened, what was learnt so far is kept.
+    problem = prepared.close()
+    sentence = _sentence(prepared, ended, problem)
+    if sentence is not None:
+        raise RunError(sentence) from ended
+    if ended is not None:
+        raise ended
     _finish(prepared)
     _say_where(prepared)
     return prepared.run.path
@@ -62,6 +63,8 @@ def learn_together(runs: list[PreparedRun], together: ManySeeds, steps: int, fre
         RPPError: if some were stopped, after the others are done.
     """
     begun = 0 if fresh else together.agents[0].num_timesteps
+    ended: BaseException | None = None
+    errors: list[RPPError | None] = []
     try:
         with tqdm(total=steps, desc=f"{len(runs)} agents", disable=not runs[0].arguments.progress) as bar:
             errors = together.learn(
@@ -70,30 +73,48 @@ def learn_together(runs: list[PreparedRun], together: ManySeeds, steps: int, fre
                 reset_num_timesteps=fresh,
                 progress=lambda step: bar.update(step - begun - bar.n),
             )
-    except KeyboardInterrupt:
-        commands = "; ".join(_go_on(prepared) for prepared in runs)
-        raise RunError(f"interrupted; the agents are saved; go on with: {commands}") from None
-    finally:
-        close_all(runs)
-    for prepared, error in zip(runs, errors, strict=True):
-        if error is None:
+    except (KeyboardInterrupt, Exception) as error:
+        ended = error
+    problems = [prepared.close() for prepared in runs]
+    each = [ended] * len(runs) if ended is not None else errors
+    sentences = [_sentence(*parts) for parts in zip(runs, each, problems, strict=True)]
+    if ended is not None and not any(sentences):
+        raise ended
+    for prepared, sentence in zip(runs, sentences, strict=True):
+        if sentence is None:
             _finish(prepared)
     _say_where(runs[0])
-    asked = [run for run, error in zip(runs, errors, strict=True) if isinstance(error, StopRequested)]
-    failed = [(run, e) for run, e in zip(runs, errors, strict=True) if e is not None and run not in asked]
-    sentences = [_stopped(run, error) for run, error in failed]
+    asked = [run for run, error in zip(runs, each, strict=True) if isinstance(error, StopRequested)]
+    said = [s for s, error in zip(sentences, each, strict=True) if s and not isinstance(error, StopRequested)]
     if asked:
-        step = asked[0].model.num_timesteps
-        sentences.append(f"stopped at step {step}; go on with: {resume_command(*asked)}")
-    if sentences:
-        raise RunError("; ".join(sentences))
+        said.append(f"stopped at step {asked[0].model.num_timesteps}; go on with: {resume_command(*asked)}")
+    if said:
+        raise RunError("; ".join(said))
     return [prepared.run.path for prepared in runs]
 
 
-def _stopped(prepared: PreparedRun, error: RPPError) -> str:
+def _sentence(prepared: PreparedRun, error: BaseException | None, problem: str | None) -> str | None:
+    """What ended a run before its time or keeps it from being saved, and what to do; None if that is nothing known.
+
+    Args:
+        prepared: the run.
+        error: what ended it; None if it came to its end.
+        problem: what could not be saved.
+    """
+    step = prepared.model.num_timesteps
+    kept = problem or f"the agent as of step {step} is saved in {prepared.run.model}"
+    if error is None:
+        return None if problem is None else f"training is over, but {problem}"
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted at step {step}; {problem or 'the agent is saved'}; go on with: {_go_on(prepared)}"
     if isinstance(error, StopRequested):
         return f"{error}; go on with: {resume_command(prepared)}"
-    return f"{error}; the agent as of step {prepared.model.num_timesteps} is saved in {prepared.run.model}"
+    failure = error if isinstance(error, RPPError) else environment_failure(error)
+    if failure is not None:
+        return f"{failure}; {kept}"
+    if isinstance(error, OSError):
+        return f"a file of {prepared.run.path} cannot be written at step {step} ({error.strerror or error}); {kept}"
+    return None
 
 
 def resume_command(*runs: PreparedRun) -> str:

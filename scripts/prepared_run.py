@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,14 +59,21 @@ class PreparedRun:
     callbacks: list[BaseCallback]
     checkpoint: RunCheckpoint
 
-    def close(self) -> None:
-        """Save the agent as it is now, and let go of files and environments."""
-        self.model.save(self.run.model)
-        save_normalizer(self.model, self.run.path)
-        self.model.logger.close()
-        for env in (self.model.get_env(), self.evaluation_env):
-            if env is not None:
-                env.close()
+    def close(self) -> str | None:
+        """Save the agent as it is now, and let go of files and environments; returns what could not be saved."""
+        problem = None
+        try:
+            self.model.save(self.run.model)
+            save_normalizer(self.model, self.run.path)
+        except OSError as error:
+            problem = f"{self.run.model} cannot be written ({error.strerror or error})"
+        for part in (self.model.logger, self.model.get_env(), self.evaluation_env):
+            try:
+                if part is not None:
+                    part.close()
+            except OSError as error:
+                problem = problem or f"the files of {self.run.path} cannot be written ({error.strerror or error})"
+        return problem
 
 
 def audited(arguments: TrainArguments, settled: Settled) -> SymmetryAudit | None:
@@ -193,19 +200,3 @@ def say_if_nothing_is_learnt(arguments: TrainArguments, model: SAC, steps: int) 
             f"note: the first {model.learning_starts} steps are random and nothing is learnt from {steps}; "
             "give more steps, or -params learning_starts:N"
         )
-
-
-def close_all(runs: Sequence[PreparedRun]) -> None:
-    """Save and close several runs; one that cannot be saved does not keep the others from it.
-
-    Raises:
-        OSError: of the first that cannot be saved.
-    """
-    failed: list[OSError] = []
-    for prepared in runs:
-        try:
-            prepared.close()
-        except OSError as error:
-            failed.append(error)
-    if failed:
-        raise failed[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from rpp_rl.scripts.begun import as_begun
 from rpp_rl.scripts.going_on import go_on
 from rpp_rl.scripts.learning import learn, learn_together
 from rpp_rl.scripts.prepared_run import PreparedRun
-from rpp_rl.scripts.run_folder import RunFolder
+from rpp_rl.scripts.run_folder import CONFIG, RunFolder, read_config
 from rpp_rl.scripts.settled import build, settle
 from rpp_rl.scripts.stopping import stop_when_asked
 from rpp_rl.scripts.train import TrainArguments, check
@@ -62,6 +63,14 @@ def _resume_together(
 
 def _restored(folder: Path, arguments: TrainArguments, stop: Callable[[], bool]) -> PreparedRun:
     settled = settle(arguments)
+    then, now = (read_config(folder / CONFIG).get("symmetry"), settled.symmetry)
+    # JSON has lists where a symmetry has tuples.
+    if json.loads(json.dumps(now)) != then:
+        name = now["name"] if now else "nothing"
+        raise RunError(
+            f"{arguments.env} declares {name!r} otherwise than when {folder} was begun, and an agent keeps the "
+            "symmetry that it was built with; declare it as it was, or begin a new run"
+        )
     prepared, differences = go_on(arguments, settled, build(arguments, settled), RunFolder(folder), stop)
     for line in differences:
         print(f"note: not exactly as if it had never stopped: {line}")

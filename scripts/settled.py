@@ -96,7 +96,10 @@ def build(arguments: TrainArguments, settled: Settled) -> SAC:
     Raises:
         RPPError: if it cannot be built so.
     """
-    env = vec_env(arguments.env, settled.symmetry, settled.env_kwargs, settled.n_envs, arguments.vec_env)
+    env = vec_env(
+        *(arguments.env, settled.symmetry, settled.env_kwargs, settled.n_envs, arguments.vec_env),
+        patience=arguments.env_timeout,
+    )
     source = None if arguments.trained_agent is None else find_model(arguments.trained_agent)
     env = normalized(env, settled.normalize, settled.symmetry, None if source is None else statistics_of(source))
     cls = algorithm(arguments.algo)

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import gymnasium as gym
 import mujoco
 import numpy as np
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from rpp_rl.agents.environment_failures import PATIENCE, WatchedSubprocVecEnv
 from rpp_rl.envs.registry import REGISTRY, base_id
 from rpp_rl.envs.wrapper import ResumableWrapper, SymmetryWrapper, box_sizes, make, make_plain
 from rpp_rl.errors import RPPError, RunError
@@ -100,7 +101,8 @@ def vec_env(
     env_kwargs: Mapping[str, Any],
     n_envs: int = 1,
     kind: VecEnvKind = "dummy",
+    patience: float = PATIENCE,
 ) -> VecEnv:
-    """Several environments, in this process or in one process each."""
+    """Several environments, in this process or in one process each, which may take `patience` seconds for a step."""
     makers: list[Callable[[], gym.Env[Any, Any]]] = [partial(make_env, env_id, symmetry, env_kwargs)] * n_envs
-    return SubprocVecEnv(makers) if kind == "subproc" else DummyVecEnv(makers)
+    return WatchedSubprocVecEnv(makers, patience=patience) if kind == "subproc" else DummyVecEnv(makers)

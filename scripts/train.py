@@ -54,6 +54,8 @@ class TrainArguments:
     """Environments in parallel; from the hyperparameter file if left out."""
     vec_env: Literal["dummy", "subproc"] = "dummy"
     """Parallel environments in this process, or in one process each."""
+    env_timeout: float = 300.0
+    """Seconds that an environment in a process of its own may take for a step before it is taken to hang."""
     resume: tuple[Path, ...] = ()
     """Run folders to go on with, several together, from their newest checkpoints, as if they had never stopped."""
     trained_agent: Annotated[Path | None, arg(aliases=["-i"])] = None
@@ -158,6 +160,8 @@ def check(arguments: TrainArguments) -> None:
         raise RunError(f"--eval-freq must be at least 1, got {arguments.eval_freq}")
     if not 0 <= arguments.seed < 2**32 - EVALUATION_SEED:
         raise RunError(f"--seed must be a number from 0 to {2**32 - EVALUATION_SEED - 1}, got {arguments.seed}")
+    if not arguments.env_timeout > 0:
+        raise RunError(f"--env-timeout must be positive, got {arguments.env_timeout}")
     check_device(arguments.device)
     events = arguments.tensorboard_log
     if events is not None and any(p.is_file() for p in (events, *events.parents)):
