@@ -10,7 +10,7 @@ SEED ?= 0
 # Random steps before learning starts; the files' 10000 is meant for runs of a million steps.
 LEARNING_STARTS ?= 1000
 
-.PHONY: train test lint type format wheel docs-symmetries clean
+.PHONY: train test lint type format wheel docs-symmetries faults clean
 
 train: $(VENV)/.train
 	$(BIN)/rpp-rl train --algo $(ALGO) --env $(ENV) -n $(STEPS) --seed $(SEED) --progress \
@@ -31,6 +31,11 @@ format: $(VENV)/.dev
 # Audits every declared symmetry and writes the table; never edit it by hand.
 docs-symmetries: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python docs/symmetries.py docs/symmetries.md
+
+# Does harm to runs in every way it knows, for about three quarters of an hour, and writes what was lost.
+faults: $(VENV)/.dev
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults --json docs/results/faults.json $(ARGS)
+	$(BIN)/python docs/reliability.py docs/results/faults.json docs/reliability.md
 
 # The four folders are one package, so mypy is given them as one tree.
 type: $(VENV)/.dev

@@ -15,6 +15,9 @@ from rpp_rl.groups import Group, trivial_group
 from rpp_rl.representations import Array, Map, Representation
 from rpp_rl.signed_permutation import SignedPermutation
 
+# Of what is read from files: a matrix of this size is still quickly made.
+_LARGEST_GROUP, _LARGEST_SPACE = 2048, 1_000_000
+
 
 @dataclass(frozen=True)
 class Symmetry:
@@ -225,11 +228,14 @@ class Symmetry:
             observation = [_map_from_dict("obs", g) for g in generators]
             action = [_map_from_dict("act", g) for g in generators]
             sizes = (int(data["observation_size"]), int(data["action_size"])) if not generators else None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            name = str(data["name"])
+            if group.dimension > _LARGEST_GROUP or max(sizes or (0,)) > _LARGEST_SPACE:
+                raise SymmetryError(f"symmetry {name!r} acts on more entries than any task has")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             if isinstance(error, RPPError):
                 raise
             raise SymmetryError(f"this is no symmetry as Symmetry.to_dict writes it: {error!r}") from error
-        return cls.from_generators(str(data["name"]), group, observation, action, sizes, **details)
+        return cls.from_generators(name, group, observation, action, sizes, **details)
 
     def to_json(self) -> str:
         """`to_dict` as one line of JSON."""
@@ -244,7 +250,7 @@ class Symmetry:
         """
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise SymmetryError(f"this is no JSON: {error}") from error
         if not isinstance(data, dict):
             raise SymmetryError(f"a symmetry is a JSON object, not a {type(data).__name__}")

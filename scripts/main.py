@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tyro
 
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # As with `python -m`, a user's own module in the current folder can be named in an environment's id.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    hook = threading.excepthook
+    threading.excepthook = _quiet_about_files(hook)
     try:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
@@ -47,10 +51,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RPPError as error:
         print(f"rpp-rl: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        # A disk that is full or may not be written to; what a run has learnt by then is kept, see `learning`.
+        where = f" {error.filename}" if error.filename else ""
+        print(f"rpp-rl: a file cannot be read or written:{where} {error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("rpp-rl: interrupted before there was anything to save", file=sys.stderr)
         return 2
+    finally:
+        threading.excepthook = hook
     return 0
+
+
+def _quiet_about_files(hook: Callable[[Any], object]) -> Callable[[Any], object]:
+    """TensorBoard writes its events in a thread, whose failure it tells the main thread at the next event."""
+
+    def handle(failed: Any) -> None:
+        if not issubclass(failed.exc_type, OSError):
+            hook(failed)
+
+    return handle
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def rebuild(
         ValueError: if the environment has other spaces than the agent, as stable-baselines3 raises.
     """
     saved = saved.given({**(custom_objects or {}), **_spaces_of(env, saved)})
-    _say_what_is_unread(saved, overrides)
+    _say_what_is_unread(saved, overrides, learns=env is not None)
     attributes = dict(saved.attributes)
     missing = [name for name in _NEEDED if name not in attributes]
     lacking = [name for name in _PARAMETERS if name not in saved.parameters]
@@ -90,7 +90,7 @@ def _spaces_of(env: Any, saved: SavedAgent) -> dict[str, Any]:
     return {name: getattr(env, name) for name in names if env is not None}
 
 
-def _say_what_is_unread(saved: SavedAgent, overrides: Mapping[str, Any]) -> None:
+def _say_what_is_unread(saved: SavedAgent, overrides: Mapping[str, Any], learns: bool) -> None:
     unread = [u for u in saved.unread if u not in overrides]
     needed = [u for u in unread if u.partition("=")[0] in _NEEDED]
     if needed:
@@ -98,7 +98,8 @@ def _say_what_is_unread(saved: SavedAgent, overrides: Mapping[str, Any]) -> None
             f"{saved.name} has {', '.join(needed)} in a form that is not read from files: give it with "
             f"custom_objects={{{needed[0].partition('=')[0]!r}: ...}}{f'; {RISK}' if saved.has_pickles else ''}"
         )
-    if unread:
+    # How it learns is nothing to an agent that only acts.
+    if unread and learns:
         logging.getLogger(__name__).warning(
             "not read from %s, since it is no plain data: %s; the defaults are taken; %s",
             *(saved.name, ", ".join(unread), RISK),

@@ -1,5 +1,8 @@
 """Small tasks to train agents on in seconds."""
 
+import os
+import time
+
 import gymnasium as gym
 import numpy as np
 
@@ -10,7 +13,8 @@ from rpp_rl.envs import reflection
 class Bicycle(gym.Env):
     """Two wheels pushed towards zero, a height and a roll: symmetric under the exchange of the wheels.
 
-    `fault` makes observations or rewards infinite or NaN from a given step on.
+    `fault` makes it fail from a given step on: observations or rewards that are no numbers or of another form, an
+    exception, a process that ends or hangs.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 - gymnasium's own form
@@ -30,12 +34,29 @@ class Bicycle(gym.Env):
         self.steps += 1
         self.state = self.state + 0.1 * np.array([*action, 0.0, 0.0], dtype=np.float32)
         reward = -float(np.square(self.state[:2]).sum())
-        observation = self.state.copy()
-        if self.steps >= self.at and self.fault == "observation":
-            observation[3] = np.nan
-        if self.steps >= self.at and self.fault == "reward":
-            reward = float("inf")
+        observation, reward = self._spoilt(self.state.copy(), reward)
         return observation, reward, False, False, {}
+
+    def _spoilt(self, observation, reward):
+        fault = self.fault if self.steps >= self.at else None
+        if fault in ("observation", "infinite observation"):
+            observation[3] = np.nan if fault == "observation" else -np.inf
+        if fault in ("reward", "NaN reward", "vector reward"):
+            reward = {"reward": np.inf, "NaN reward": np.nan, "vector reward": np.ones(2)}[fault]
+        if fault == "raise":
+            raise RuntimeError("the left wheel came off")
+        if fault == "die":
+            os._exit(7)
+        if fault == "hang":
+            time.sleep(3600)
+        forms = {
+            "longer": np.ones(5),
+            "scalar": np.float32(1.0),
+            "words": np.array(["a"] * 4),
+            "complex": observation + 1j,
+            "nothing": None,
+        }
+        return forms.get(fault, observation), reward
 
 
 NAMES = ("left", "right", "height", "roll")
