@@ -163,4 +163,4 @@ def test_groups_must_agree():
 def test_a_block_too_large_for_a_null_space_is_refused():
     V = defining_representation(dihedral_group(3))
     with pytest.raises(RepresentationError, match="more than the 4096"):
-        equivariant_basis(V**6, V**7)
+        equivariant_basis(V**7, V**7)

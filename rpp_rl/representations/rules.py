@@ -1,0 +1,202 @@
+"""How a representation acts: rho(g) for a group element g, drho(A) for an element A of the Lie algebra.
+
+A rule is a value. The defining, sign and determinant representations have a formula; a representation given by
+matrices has the images of the generators, and finds g or A among their products and combinations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from rpp_rl import lie_algebra
+from rpp_rl.errors import RepresentationError
+from rpp_rl.groups import Group, Matrix
+from rpp_rl.representations.maps import Map, as_matrix
+
+# Generators may come in single precision, and errors add up along a word.
+TOLERANCE = 1e-5
+_MOST_RELATIONS = 64
+
+
+class Rule(Protocol):
+    """A homomorphism of a matrix group and its derivative at the identity."""
+
+    def rho(self, g: Matrix) -> Matrix:
+        """The matrix of a group element."""
+
+    def drho(self, A: Matrix) -> Matrix:
+        """The derivative of rho(exp(t A)) at t = 0."""
+
+
+@dataclass(frozen=True)
+class Trivial:
+    """Every element acts as the identity on `size` coordinates."""
+
+    size: int = 1
+
+    def rho(self, g: Matrix) -> Matrix:
+        """The identity."""
+        return np.eye(self.size)
+
+    def drho(self, A: Matrix) -> Matrix:
+        """Zero."""
+        return np.zeros((self.size, self.size))
+
+
+@dataclass(frozen=True)
+class Defining:
+    """Every element acts as its own matrix."""
+
+    def rho(self, g: Matrix) -> Matrix:
+        """The element itself."""
+        return g
+
+    def drho(self, A: Matrix) -> Matrix:
+        """The element of the algebra itself."""
+        return A
+
+
+@dataclass(frozen=True)
+class Sign:
+    """Every element acts as the sign of its determinant."""
+
+    def rho(self, g: Matrix) -> Matrix:
+        """The sign, shape (1, 1)."""
+        return np.array([[np.sign(np.linalg.det(g))]])
+
+    def drho(self, A: Matrix) -> Matrix:
+        """Zero: a sign is constant near the identity."""
+        return np.zeros((1, 1))
+
+
+@dataclass(frozen=True)
+class Determinant:
+    """Every element acts as its determinant, to a power."""
+
+    power: int = 1
+
+    def rho(self, g: Matrix) -> Matrix:
+        """The power of the determinant, shape (1, 1)."""
+        return np.array([[np.linalg.det(g) ** self.power]])
+
+    def drho(self, A: Matrix) -> Matrix:
+        """The power times the trace."""
+        return np.array([[self.power * np.trace(A)]])
+
+
+@dataclass(frozen=True)
+class Dual:
+    """The inverse transposes of another rule."""
+
+    rule: Rule
+
+    def rho(self, g: Matrix) -> Matrix:
+        """The inverse transpose."""
+        inverse: Matrix = np.linalg.inv(self.rule.rho(g)).T.astype(np.float64)
+        return inverse
+
+    def drho(self, A: Matrix) -> Matrix:
+        """The negative transpose."""
+        return -self.rule.drho(A).T
+
+
+@dataclass(frozen=True, eq=False)
+class Explicit:
+    """The images of the generators, given as matrices.
+
+    Attributes:
+        group: the group represented.
+        images: one map per discrete generator.
+        lie_images: one matrix per generator of the Lie algebra.
+        size: the coordinates acted on.
+    """
+
+    group: Group
+    images: tuple[Map, ...]
+    lie_images: tuple[Matrix, ...]
+    size: int
+
+    @cached_property
+    def _pairs(self) -> tuple[tuple[Matrix, ...], tuple[Matrix, ...]]:
+        """A basis of the Lie algebra and its images; shorter than the closure of the images if these are wrong."""
+        d = self.group.dimension
+        generators = [_block(A, B) for A, B in zip(self.group.lie_generators, self.lie_images, strict=True)]
+        conjugators = [_block(g, as_matrix(m)) for g, m in zip(self.group.generators, self.images, strict=True)]
+        basis = lie_algebra.closure(generators, conjugators, len(self.group.algebra)) if generators else ()
+        return tuple(M[:d, :d] for M in basis), tuple(M[d:, d:] for M in basis)
+
+    def _word(self, word: tuple[int, ...]) -> Matrix:
+        element = np.eye(self.size)
+        for k in reversed(word):
+            element = as_matrix(self.images[k]) @ element
+        return element
+
+    def rho(self, g: Matrix) -> Matrix:
+        """The image of an element, found as a word in the generators times exponentials."""
+        word, exponents = self.group.exponents(g)
+        element = self._word(word)
+        for A in exponents:
+            element = element @ lie_algebra.exponential(self.drho(A))
+        return element
+
+    def drho(self, A: Matrix) -> Matrix:
+        """The image of an element of the Lie algebra, found as a combination of its basis."""
+        basis, images = self._pairs
+        coefficients = lie_algebra.coordinates(basis, np.asarray(A, dtype=np.float64))
+        if coefficients is None:
+            raise RepresentationError(f"this matrix is no element of the Lie algebra of {self.group.name}")
+        return lie_algebra.combination(coefficients, images, self.size)
+
+    def check_continuous(self, name: str) -> None:
+        """Check brackets, conjugations, closed circles and short relations between discrete generators.
+
+        Raises:
+            RepresentationError: if one fails.
+        """
+        wrong = f"{name} is no representation of {self.group.name}: "
+        images, algebra = self._pairs, self.group.algebra
+        if len(images[0]) != len(algebra):
+            raise RepresentationError(
+                wrong + "the images of the Lie generators do not have the brackets and conjugates that these have"
+            )
+        for i, (A, B) in enumerate(zip(self.group.lie_generators, self.lie_images, strict=True)):
+            circle = lie_algebra.exponential(2 * np.pi * A)
+            if _is_identity(circle) and not _is_identity(lie_algebra.exponential(2 * np.pi * B)):
+                raise RepresentationError(wrong + f"Lie generator {i} turns full circle, but its image does not")
+        reached: list[tuple[Matrix, Matrix]] = [(np.eye(self.group.dimension), np.eye(self.size))]
+        for g, image in reached:
+            for name_k, g_k, image_k in zip(
+                self.group.generator_names, self.group.generators, self.images, strict=True
+            ):
+                product, product_image = g_k @ g, as_matrix(image_k) @ image
+                same = next((m for h, m in reached if np.abs(h - product).max() < TOLERANCE), None)
+                if same is not None and np.abs(same - product_image).max() > TOLERANCE:
+                    raise RepresentationError(wrong + f"a product with generator {name_k!r} has two images")
+                if same is None and len(reached) < _MOST_RELATIONS:
+                    reached.append((product, product_image))
+        self._check_components(wrong)
+
+    def _check_components(self, wrong: str) -> None:
+        """A discrete generator that is an exponential must have the exponential of the image as its own."""
+        for name, g, image in zip(self.group.generator_names, self.group.generators, self.images, strict=True):
+            logs = lie_algebra.logarithms(g)
+            if not logs or any(lie_algebra.coordinates(self.group.algebra, A) is None for A in logs):
+                continue
+            product = lie_algebra.exponential(self.drho(logs[0])) @ lie_algebra.exponential(self.drho(logs[1]))
+            if np.abs(product - as_matrix(image)).max() > TOLERANCE:
+                raise RepresentationError(
+                    wrong + f"generator {name!r} is an exponential of the Lie algebra, but its image is another"
+                )
+
+
+def _is_identity(matrix: Matrix) -> bool:
+    return bool(np.abs(matrix - np.eye(len(matrix))).max(initial=0.0) < TOLERANCE)
+
+
+def _block(a: Matrix, b: Matrix) -> Matrix:
+    n, m = len(a), len(b)
+    return np.block([[a, np.zeros((n, m))], [np.zeros((m, n)), b]])
