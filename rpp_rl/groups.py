@@ -16,7 +16,7 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rpp_rl import lie_algebra
+from rpp_rl import lie_algebra, sampling
 from rpp_rl.errors import GroupError
 
 Matrix = NDArray[np.float64]
@@ -27,7 +27,6 @@ _SAME = 1e-5
 _TOO_LARGE = 1e6
 # Discrete generators of a continuous group: how far their products are followed to tell its components.
 _LONGEST_WORD, _MOST_COMPONENTS = 12, 256
-_COMPACT_STEPS, _OTHER_STEPS = 24, 2
 
 
 def read_only(matrix: ArrayLike) -> Matrix:
@@ -192,6 +191,11 @@ class Group:
         """Index of (generator k) * (element i) at [i, k]; shape (order, number of generators)."""
         return self._closure[1]
 
+    @property
+    def element_matrices(self) -> Matrix:
+        """The matrix of each element, in the order of `words`; shape (order, d, d)."""
+        return self._closure[2]
+
     def element_name(self, index: int) -> str:
         """The word of an element in the generators' names, for example ``"r r s"``."""
         return " ".join(self.generator_names[k] for k in self.words[index]) or "identity"
@@ -202,7 +206,7 @@ class Group:
         Raises:
             GroupError: if no element of the (finite) group has this matrix.
         """
-        differences = np.abs(self._closure[2] - np.asarray(g, dtype=np.float64)).max(axis=(1, 2))
+        differences = np.abs(self.element_matrices - np.asarray(g, dtype=np.float64)).max(axis=(1, 2))
         nearest = int(differences.argmin())
         distance = float(differences[nearest])
         if not distance < _SAME:
@@ -222,7 +226,7 @@ class Group:
             rng: numpy's generator; the only source of randomness.
             count: number of independent elements.
         """
-        draw = self.sampler or (_walk if self.is_continuous else _draw_uniformly)
+        draw = self.sampler or (sampling.random_walk if self.is_continuous else sampling.uniform_element)
         return np.array([draw(self, rng) for _ in range(count)]).reshape(count, self.dimension, self.dimension)
 
     def exponents(self, g: ArrayLike) -> tuple[tuple[int, ...], tuple[Matrix, ...]]:
@@ -235,8 +239,8 @@ class Group:
         if not self.is_continuous:
             return self.words[self.index(matrix)], ()
         for word, inverse in self._components:
-            logs = lie_algebra.logarithms(inverse @ matrix)
-            if logs and all(self.has_in_algebra(A) for A in logs):
+            logs = lie_algebra.logarithms(inverse @ matrix, self.algebra)
+            if logs is not None:
                 return word, logs
         raise GroupError(f"this matrix is no element of {self.name}, or its logarithm does not lie in the Lie algebra")
 
@@ -269,20 +273,15 @@ class Group:
     def __mul__(self, other: Group) -> Group:
         """The direct product, acting on the direct sum of the two defining spaces."""
         n, m = self.dimension, other.dimension
-        left = [_block(g, np.eye(m)) for g in self.generators]
-        right = [_block(np.eye(n), g) for g in other.generators]
+        left = [lie_algebra.diagonal_blocks(g, np.eye(m)) for g in self.generators]
+        right = [lie_algebra.diagonal_blocks(np.eye(n), g) for g in other.generators]
         names = self.generator_names + other.generator_names
         if len(set(names)) < len(names):
             names = ()
-        lie = [_block(A, np.zeros((m, m))) for A in self.lie_generators]
-        lie += [_block(np.zeros((n, n)), A) for A in other.lie_generators]
-        sampler = partial(_draw_pair, left=self, right=other) if self.sampler or other.sampler else None
+        lie = [lie_algebra.diagonal_blocks(A, np.zeros((m, m))) for A in self.lie_generators]
+        lie += [lie_algebra.diagonal_blocks(np.zeros((n, n)), A) for A in other.lie_generators]
+        sampler = partial(sampling.independent_pair, left=self, right=other) if self.sampler or other.sampler else None
         return Group(f"{self.name} x {other.name}", tuple(left + right), n + m, names, tuple(lie), sampler)
-
-
-def _block(a: Matrix, b: Matrix) -> Matrix:
-    n, m = len(a), len(b)
-    return np.block([[a, np.zeros((n, m))], [np.zeros((m, n)), b]])
 
 
 def trivial_group(dimension: int = 1) -> Group:
@@ -312,7 +311,7 @@ def symmetric_group(n: int) -> Group:
     if n == 2:
         return Group("S2", (swap,), 2, ("swap",))
     cycle = np.roll(np.eye(n), 1, axis=0)
-    return Group(f"S{n}", (swap, cycle), n, ("swap", "cycle"), sampler=_draw_permutation)
+    return Group(f"S{n}", (swap, cycle), n, ("swap", "cycle"), sampler=sampling.permutation)
 
 
 def matrix_group(name: str, generators: Sequence[ArrayLike], generator_names: Sequence[str] = ()) -> Group:
@@ -332,30 +331,3 @@ def matrix_group(name: str, generators: Sequence[ArrayLike], generator_names: Se
 def _need_positive(letter: str, n: int) -> None:
     if n < 1:
         raise GroupError(f"{letter}_n needs n >= 1, got {n}")
-
-
-def _draw_uniformly(group: Group, rng: np.random.Generator) -> Matrix:
-    element: Matrix = group._closure[2][rng.integers(group.order)]
-    return element
-
-
-def _draw_permutation(group: Group, rng: np.random.Generator) -> Matrix:
-    """Uniform on S_n without its n! elements."""
-    return np.eye(group.dimension)[rng.permutation(group.dimension)]
-
-
-def _walk(group: Group, rng: np.random.Generator) -> Matrix:
-    """The end of a random walk: Haar for an orthogonal group once mixed, near the identity for another."""
-    element = np.eye(group.dimension)
-    steps, scale = (_COMPACT_STEPS, 2.0) if group.is_orthogonal else (_OTHER_STEPS, 0.5)
-    for _ in range(steps):
-        coefficients = scale * rng.standard_normal(len(group.algebra))
-        A = lie_algebra.combination(coefficients, group.algebra, group.dimension)
-        element = lie_algebra.exponential(A) @ element
-        for g in group.generators:
-            element = (g if rng.integers(2) else np.eye(group.dimension)) @ element
-    return element
-
-
-def _draw_pair(_: Group, rng: np.random.Generator, *, left: Group, right: Group) -> Matrix:
-    return _block(left.sample(rng, 1)[0], right.sample(rng, 1)[0])

@@ -79,18 +79,27 @@ def exponential(A: Matrix) -> Matrix:
     return result
 
 
-def logarithms(g: Matrix) -> tuple[Matrix, Matrix] | None:
-    """Real K and P with g = exp(K) exp(P), K antisymmetric and P symmetric, from the polar decomposition.
+def logarithms(g: Matrix, algebra: Sequence[Matrix]) -> tuple[Matrix, ...] | None:
+    """Matrices A_1, ... in a Lie algebra with g = exp(A_1) exp(A_2) ..., or None if none are found.
 
-    Returns:
-        None where the orthogonal factor has determinant -1, and so no real logarithm.
+    Tried are the principal logarithm, and the factors of the polar decomposition, g = exp(K) exp(P) with antisymmetric
+    K and symmetric P; the latter reaches every element of the connected groups by name.
     """
+    candidates: list[tuple[Matrix, ...]] = []
+    if g.any() and not _has_negative_eigenvalue(g):
+        candidates.append((np.real(scipy.linalg.logm(g)),))
     orthogonal, positive = scipy.linalg.polar(g)
     K = _orthogonal_logarithm(orthogonal)
-    if K is None:
-        return None
-    values, vectors = np.linalg.eigh(positive)
-    return K, (vectors * np.log(values)) @ vectors.T
+    if K is not None:
+        values, vectors = np.linalg.eigh(positive)
+        candidates.append((K, (vectors * np.log(values)) @ vectors.T))
+    return next((c for c in candidates if all(coordinates(algebra, A) is not None for A in c)), None)
+
+
+def _has_negative_eigenvalue(g: Matrix) -> bool:
+    """Whether a real eigenvalue is not positive, so that there is no principal logarithm."""
+    values = np.linalg.eigvals(g)
+    return bool(((np.abs(values.imag) < 1e-9) & (values.real < 1e-9)).any())
 
 
 def _orthogonal_logarithm(u: Matrix) -> Matrix | None:
@@ -120,3 +129,9 @@ def _orthogonal_logarithm(u: Matrix) -> Matrix | None:
 def _real_schur(u: Matrix) -> tuple[Any, Any]:
     form, vectors = scipy.linalg.schur(u, output="real")
     return form, vectors
+
+
+def diagonal_blocks(a: Matrix, b: Matrix) -> Matrix:
+    """The block-diagonal matrix of two."""
+    n, m = len(a), len(b)
+    return np.block([[a, np.zeros((n, m))], [np.zeros((m, n)), b]])

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rpp_rl import sampling
 from rpp_rl.errors import GroupError
 from rpp_rl.groups import Group, Matrix
 
@@ -20,19 +21,20 @@ LorentzKind = Literal["proper orthochronous", "proper", "full"]
 def special_orthogonal_group(n: int) -> Group:
     """SO(n): the rotations of R^n."""
     _need("SO(n)", n, 1)
-    return Group(f"SO({n})", (), n, (), _plane_rotations(n), partial(_draw_orthogonal, special=True))
+    return Group(f"SO({n})", (), n, (), _plane_rotations(n), partial(sampling.orthogonal, special=True))
 
 
 def orthogonal_group(n: int) -> Group:
     """O(n): rotations of R^n and the reflection x_0 -> -x_0."""
     _need("O(n)", n, 1)
     reflection = np.diag([-1.0, *np.ones(n - 1)])
-    return Group(f"O({n})", (reflection,), n, ("reflection",), _plane_rotations(n), _draw_orthogonal)
+    return Group(f"O({n})", (reflection,), n, ("reflection",), _plane_rotations(n), sampling.orthogonal)
 
 
 def rotations_about_axis(axis: str = "z") -> Group:
     """SO(2), acting on R^3 by the rotations about a coordinate axis."""
-    return Group(f"SO(2) about {axis}", (), 3, (), (_turn_about(axis),), partial(_draw_about, axis=axis))
+    turn = _turn_about(axis)
+    return Group(f"SO(2) about {axis}", (), 3, (), (turn,), partial(sampling.about_axis, turn=turn))
 
 
 def rotations_and_reflections_about_axis(axis: str = "z") -> Group:
@@ -41,7 +43,7 @@ def rotations_and_reflections_about_axis(axis: str = "z") -> Group:
     reflection = np.eye(3)
     first = int(np.flatnonzero(turn.any(axis=1))[0])
     reflection[first, first] = -1.0
-    sampler = partial(_draw_about, axis=axis, reflection=tuple(np.diag(reflection)))
+    sampler = partial(sampling.about_axis, turn=turn, reflection=tuple(np.diag(reflection)))
     return Group(f"O(2) about {axis}", (reflection,), 3, ("reflection",), (turn,), sampler)
 
 
@@ -102,7 +104,7 @@ def unitary_group(n: int = 1) -> Group:
     ]
     zero = np.zeros((n, n))
     algebra = [_realified(A, zero) for A in real] + [_realified(zero, B) for B in imaginary]
-    return Group(f"U({n})", (), 2 * n, (), tuple(algebra), _draw_unitary)
+    return Group(f"U({n})", (), 2 * n, (), tuple(algebra), sampling.unitary)
 
 
 def lie_group(
@@ -150,32 +152,6 @@ def _turn_about(axis: str) -> Matrix:
 def _realified(A: Matrix, B: Matrix) -> Matrix:
     """A + i B as a real matrix on (real parts, imaginary parts)."""
     return np.block([[A, -B], [B, A]])
-
-
-def _draw_orthogonal(group: Group, rng: np.random.Generator, *, special: bool = False) -> Matrix:
-    """Haar on O(n) or SO(n): the QR factor of a normal matrix, its signs fixed by R (Mezzadri 2007)."""
-    Q, R = np.linalg.qr(rng.standard_normal((group.dimension, group.dimension)))
-    Q = Q * np.sign(np.diag(R))
-    if special and np.linalg.det(Q) < 0:
-        Q[:, 0] *= -1.0
-    return Q
-
-
-def _draw_unitary(group: Group, rng: np.random.Generator) -> Matrix:
-    n = group.dimension // 2
-    Q, R = np.linalg.qr(rng.standard_normal((n, n)) + 1j * rng.standard_normal((n, n)))
-    phases = np.diag(R) / np.abs(np.diag(R))
-    Q = Q * phases
-    return _realified(Q.real, Q.imag)
-
-
-def _draw_about(_: Group, rng: np.random.Generator, *, axis: str, reflection: tuple[float, ...] = ()) -> Matrix:
-    angle = rng.uniform(0.0, 2 * np.pi)
-    turn = _turn_about(axis)
-    element: Matrix = np.eye(3) + np.sin(angle) * turn + (1 - np.cos(angle)) * turn @ turn
-    if reflection and rng.integers(2):
-        element = element * np.array(reflection)
-    return element
 
 
 def _need(what: str, n: int, least: int) -> None:

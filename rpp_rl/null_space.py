@@ -70,6 +70,13 @@ def canonical(N: Matrix) -> Matrix:
 
 def _kept(M: Any, what: str) -> Any:
     """A sparse orthonormal basis of the null space of M, component by component of the columns it couples."""
+    _, coupled = csgraph.connected_components(sp.bmat([[None, M], [M.T, None]]), directed=False)
+    largest = int(np.bincount(coupled[M.shape[0] :]).max(initial=0))
+    if largest > MAX_COMPONENT:
+        raise RepresentationError(
+            f"{what} are coupled in {largest} unknowns at once, more than the {MAX_COMPONENT} for which a null space is "
+            "computed; write the representations as direct sums of smaller ones"
+        )
     M, gram = M.tocsr(), _pruned(M.T @ M)
     count, label = csgraph.connected_components(gram, directed=False)
     order = np.argsort(label, kind="stable")
@@ -86,11 +93,6 @@ def _kept(M: Any, what: str) -> Any:
     known: dict[bytes, Matrix] = {}
     for start, end in zip((ends - lengths)[lengths > 1].tolist(), ends[lengths > 1].tolist(), strict=True):
         members = order[start:end]
-        if len(members) > MAX_COMPONENT:
-            raise RepresentationError(
-                f"{what} are coupled in {len(members)} unknowns at once, more than the {MAX_COMPONENT} for which a "
-                "null space is computed; write the representations as direct sums of smaller ones"
-            )
         block = _dense_block(blocks, start, end)
         # Components repeat, for example for each value of an index that the constraint leaves alone.
         key = (block.round(12) + 0.0).tobytes()

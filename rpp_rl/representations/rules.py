@@ -7,7 +7,7 @@ matrices has the images of the generators, and finds g or A among their products
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Protocol
 
 import numpy as np
@@ -124,8 +124,13 @@ class Explicit:
     def _pairs(self) -> tuple[tuple[Matrix, ...], tuple[Matrix, ...]]:
         """A basis of the Lie algebra and its images; shorter than the closure of the images if these are wrong."""
         d = self.group.dimension
-        generators = [_block(A, B) for A, B in zip(self.group.lie_generators, self.lie_images, strict=True)]
-        conjugators = [_block(g, as_matrix(m)) for g, m in zip(self.group.generators, self.images, strict=True)]
+        generators = [
+            lie_algebra.diagonal_blocks(A, B) for A, B in zip(self.group.lie_generators, self.lie_images, strict=True)
+        ]
+        conjugators = [
+            lie_algebra.diagonal_blocks(g, as_matrix(m))
+            for g, m in zip(self.group.generators, self.images, strict=True)
+        ]
         basis = lie_algebra.closure(generators, conjugators, len(self.group.algebra)) if generators else ()
         return tuple(M[:d, :d] for M in basis), tuple(M[d:, d:] for M in basis)
 
@@ -183,10 +188,10 @@ class Explicit:
     def _check_components(self, wrong: str) -> None:
         """A discrete generator that is an exponential must have the exponential of the image as its own."""
         for name, g, image in zip(self.group.generator_names, self.group.generators, self.images, strict=True):
-            logs = lie_algebra.logarithms(g)
-            if not logs or any(lie_algebra.coordinates(self.group.algebra, A) is None for A in logs):
+            logs = lie_algebra.logarithms(g, self.group.algebra)
+            if logs is None:
                 continue
-            product = lie_algebra.exponential(self.drho(logs[0])) @ lie_algebra.exponential(self.drho(logs[1]))
+            product = reduce(np.matmul, [lie_algebra.exponential(self.drho(A)) for A in logs])
             if np.abs(product - as_matrix(image)).max() > TOLERANCE:
                 raise RepresentationError(
                     wrong + f"generator {name!r} is an exponential of the Lie algebra, but its image is another"
@@ -195,8 +200,3 @@ class Explicit:
 
 def _is_identity(matrix: Matrix) -> bool:
     return bool(np.abs(matrix - np.eye(len(matrix))).max(initial=0.0) < TOLERANCE)
-
-
-def _block(a: Matrix, b: Matrix) -> Matrix:
-    n, m = len(a), len(b)
-    return np.block([[a, np.zeros((n, m))], [np.zeros((m, n)), b]])
