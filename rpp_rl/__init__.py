@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rpp_rl.bases import equivariant_basis
+from rpp_rl.emlp import EMLP
 from rpp_rl.errors import RPPError
 from rpp_rl.groups import Group, cyclic_group, dihedral_group, matrix_group, symmetric_group, trivial_group
 from rpp_rl.layers import EquivariantLinear, RPPLinear
@@ -45,6 +46,7 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.0.0"
 
 __all__ = [
+    "EMLP",
     "MLP",
     "RPPMLP",
     "EquivariantLinear",

@@ -51,11 +51,12 @@ def _solved(factors: Factors) -> Matrix:
 
 
 def _sort_key(factor: Representation) -> tuple[int, bytes]:
-    return factor.size, _digest(factor)
+    return factor.size, digest(factor)
 
 
 @lru_cache(maxsize=1024)
-def _digest(factor: Representation) -> bytes:
+def digest(factor: Representation) -> bytes:
+    """A short name for the content of a representation, the same in every process."""
     return hashlib.sha256(repr(factor.content).encode()).digest()
 
 

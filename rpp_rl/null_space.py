@@ -74,8 +74,8 @@ def _kept(M: Any, what: str) -> Any:
     largest = int(np.bincount(coupled[M.shape[0] :]).max(initial=0))
     if largest > MAX_COMPONENT:
         raise RepresentationError(
-            f"{what} are coupled in {largest} unknowns at once, more than the {MAX_COMPONENT} for which a null space is "
-            "computed; write the representations as direct sums of smaller ones"
+            f"{what} are coupled in {largest} unknowns at once, more than the {MAX_COMPONENT} for which a null space "
+            "is computed; write the representations as direct sums of smaller ones"
         )
     M, gram = M.tocsr(), _pruned(M.T @ M)
     count, label = csgraph.connected_components(gram, directed=False)
