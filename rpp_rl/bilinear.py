@@ -70,20 +70,26 @@ class Term:
         mixing = inputs * maps * outputs
         return d_out * (maps * inputs * d_in + mixing) <= d_in * (mixing + d_out * maps * outputs)
 
-    def products(self, read: Tensor, source: Tensor, w: Tensor) -> Tensor:
-        """Sum over k and a of w[a, k, b] x_k x_a, shape (batch, d_out, outputs); component first, as all arguments."""
-        inputs, count, outputs = self.shape
+    def maps(self, read: Tensor) -> Tensor:
+        """The summands that are read, as maps: shape (batch, d_out, d_in, maps)."""
         d_out, d_in = self.sizes
         if self.axes != tuple(range(len(self.axes))):
             axes = (0, *(a + 1 for a in self.axes), len(self.axes) + 1)
-            read = read.reshape(-1, *self.factor_sizes, count).permute(axes)
-        maps = read.reshape(-1, d_out, d_in, count)
-        if self.apply_first:
-            products = maps.transpose(2, 3).reshape(-1, d_out * count, d_in) @ source
-            w = w.view(self.shape).transpose(0, 1).reshape(count * inputs, outputs)
-            return products.view(-1, d_out, count * inputs) @ w
-        mixed = source @ w.view(inputs, count * outputs)
-        return maps.view(-1, d_out, d_in * count) @ mixed.view(-1, d_in * count, outputs)
+            read = read.reshape(-1, *self.factor_sizes, self.shape[1]).permute(axes)
+        return read.reshape(-1, d_out, d_in, self.shape[1])
+
+    def applied(self, read: Tensor, source: Tensor) -> Tensor:
+        """All x_k x_a, shape (batch, d_out, maps * inputs)."""
+        inputs, count, _ = self.shape
+        d_out, d_in = self.sizes
+        products = self.maps(read).transpose(2, 3).reshape(-1, d_out * count, d_in) @ source
+        return products.view(-1, d_out, count * inputs)
+
+    def applied_to_mixed(self, read: Tensor, mixed: Tensor) -> Tensor:
+        """Sums over k of x_k applied to mixed inputs, which are of shape (batch, d_in, maps * outputs)."""
+        _, count, outputs = self.shape
+        d_out, d_in = self.sizes
+        return self.maps(read).view(-1, d_out, d_in * count) @ mixed.reshape(-1, d_in * count, outputs)
 
 
 class Bilinear(nn.Module):
@@ -117,7 +123,7 @@ class Bilinear(nn.Module):
         self.in_features, self.out_features = rep_in.size, rep_out.size
         inputs, outputs = summands_by_kind(rep_in), summands_by_kind(rep_out)
         numbers = [_chosen(s, chosen) for s in inputs.values()]
-        self._terms = _terms(inputs, outputs, [len(n) for n in numbers])
+        terms = _terms(inputs, outputs, [len(n) for n in numbers])
         self._input_shapes = [(s.atom.size, len(s.places)) for s in inputs.values()]
         self._output_shapes = [(s.atom.size, len(s.places)) for s in outputs.values()]
         self.register_buffer("input_index", torch.from_numpy(_component_first(inputs)), persistent=False)
@@ -125,7 +131,14 @@ class Bilinear(nn.Module):
         self.register_buffer("output_index", torch.from_numpy(output_index), persistent=False)
         for i, chosen_here in enumerate(numbers):
             self.register_buffer(f"chosen_{i}", torch.tensor(chosen_here, dtype=torch.int64), persistent=False)
-        self.weight = nn.Parameter(torch.empty(sum(term.numel for term in self._terms)))
+        # Terms that share outputs are mixed by one matrix product, and so are those that share inputs.
+        first = [t for t in terms if t.apply_first]
+        self._by_out = {t.out: [u for u in first if u.out == t.out] for t in first}
+        after = [t for t in terms if not t.apply_first]
+        self._by_source = {t.source: [u for u in after if u.source == t.source] for t in after}
+        self._read = sorted({t.read for t in terms})
+        self._sizes = [sum(t.numel for t in ts) for ts in (*self._by_out.values(), *self._by_source.values())]
+        self.weight = nn.Parameter(torch.empty(sum(self._sizes)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -137,21 +150,26 @@ class Bilinear(nn.Module):
         flat = x.reshape(-1, self.in_features).index_select(1, self.input_index)
         pieces = torch.split(flat, [d * count for d, count in self._input_shapes], dim=1)
         vectors = [p.view(-1, *shape) for p, shape in zip(pieces, self._input_shapes, strict=True)]
-        read = {i: vectors[i].index_select(2, self.get_buffer(f"chosen_{i}")) for i in {t.read for t in self._terms}}
-        sums: list[Tensor | None] = [None] * len(self._output_shapes)
-        for term, w in zip(self._terms, torch.split(self.weight, [t.numel for t in self._terms]), strict=True):
-            y = term.products(read[term.read], vectors[term.source], w)
-            previous = sums[term.out]
-            sums[term.out] = y if previous is None else previous + y
+        read = {i: vectors[i].index_select(2, self.get_buffer(f"chosen_{i}")) for i in self._read}
+        weights = iter(torch.split(self.weight, self._sizes))
+        found: list[list[Tensor]] = [[] for _ in self._output_shapes]
+        for out, terms in self._by_out.items():
+            products = torch.cat([t.applied(read[t.read], vectors[t.source]) for t in terms], dim=2)
+            found[out].append(products @ next(weights).view(products.shape[2], -1))
+        for source, terms in self._by_source.items():
+            mixed = vectors[source] @ next(weights).view(vectors[source].shape[2], -1)
+            widths = [t.numel // t.shape[0] for t in terms]
+            for t, part in zip(terms, torch.split(mixed, widths, dim=2), strict=True):
+                found[t.out].append(t.applied_to_mixed(read[t.read], part))
         parts = [
-            flat.new_zeros(len(flat), d * count) if s is None else s.reshape(-1, d * count)
-            for s, (d, count) in zip(sums, self._output_shapes, strict=True)
+            sum(ys[1:], ys[0]).reshape(-1, d * count) if ys else flat.new_zeros(len(flat), d * count)
+            for ys, (d, count) in zip(found, self._output_shapes, strict=True)
         ]
         return torch.cat(parts, dim=1).index_select(1, self.output_index).view(*x.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
         """Sizes, for printing."""
-        return f"{self.rep_in.name} -> {self.rep_out.name}, {len(self._terms)} terms, {self.weight.numel()} weights"
+        return f"{self.rep_in.name} -> {self.rep_out.name}, {self.weight.numel()} weights"
 
 
 def kind(factors: Sequence[Representation]) -> Kind:

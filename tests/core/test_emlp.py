@@ -89,18 +89,14 @@ def test_a_block_computes_what_the_authors_block_computes(name):
     drawn = data["bilinear/w"].astype(np.float64)
     # The same products in another order: every one of the authors' weights belongs to one of ours.
     order = [int(np.flatnonzero(np.abs(mine - row).max(axis=1) < 1e-6)[0]) for row in expected]
-    print(f"{name}: {len(mine)} weights, {len(drawn)} of the authors'")
     weights = np.zeros(len(mine))
     np.add.at(weights, order, drawn)
 
-    linear = block.linear
+    linear, b_equiv = block.linear, data["mixedlinear/b_equiv"].astype(np.float64)
     with torch.no_grad():
         for parameter, values in (
             (linear.weight_equiv, linear._weight_basis.coordinates(data["mixedlinear/w_equiv"].astype(np.float64))),
-            (
-                linear.bias_equiv,
-                linear._bias_basis.coordinates(data["mixedlinear/b_equiv"].astype(np.float64)[:, None]),
-            ),
+            (linear.bias_equiv, linear._bias_basis.coordinates(b_equiv[:, None])),
             (linear.weight_basic, data["mixedlinear/w_basic"]),
             (linear.bias_basic, data["mixedlinear/b_basic"][:, 0]),
             (block.bilinear.weight, weights),
@@ -153,8 +149,9 @@ def test_the_bilinear_layer_is_equivariant(data, group, channels):
 def test_the_bilinear_layer_is_that_of_the_definition():
     rep = uniform_rep(40, special_linear_group(2)) + defining_representation(special_linear_group(2)).T
     layer = Bilinear(rep, rep).double()
-    assert {t.apply_first for t in layer._terms} == {True, False}
-    assert any(t.axes != tuple(range(len(t.axes))) for t in layer._terms)
+    terms = [t for ts in (*layer._by_out.values(), *layer._by_source.values()) for t in ts]
+    assert {t.apply_first for t in terms} == {True, False}
+    assert any(t.axes != tuple(range(len(t.axes))) for t in terms)
     # Quadratic, and linear in the weights: it is fixed by its values on sums of two coordinates.
     x = torch.randn(5, rep.size, dtype=torch.float64)
     torch.testing.assert_close(layer(2 * x), 4 * layer(x))
