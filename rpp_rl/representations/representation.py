@@ -385,15 +385,44 @@ class Representation:
                 raise RepresentationError(
                     f"Lie generator {i} of {subgroup.name} is not in the Lie algebra of {self.group.name}"
                 )
-        return self._restricted(subgroup)
+        return self._mapped(subgroup, lambda rule: rule)
 
-    def _restricted(self, subgroup: Group) -> Representation:
+    def _mapped(self, group: Group, change: Callable[[Rule], Rule]) -> Representation:
+        """The same sum of products for another group, each rule changed."""
         if self._summands:
-            known = {id(a): a._restricted(subgroup) for a in self._summands}
-            return self._sum(subgroup, tuple(known[id(a)] for a in self._summands), self.name, self._places)
+            known = {id(a): a._mapped(group, change) for a in self._summands}
+            return self._sum(group, tuple(known[id(a)] for a in self._summands), self.name, self._places)
         if self._factors:
-            return self.product_of(subgroup, [f._restricted(subgroup) for f in self._factors], self.name)
-        return self.from_rule(subgroup, self._rule, self.name, self.size)
+            return self.product_of(group, [f._mapped(group, change) for f in self._factors], self.name)
+        return self.from_rule(group, change(self._rule), self.name, self.size)
+
+    def inflate(self, product: Group, start: int = 0) -> Representation:
+        """The representation of a direct product in which the other factor acts as the identity.
+
+        Args:
+            product: the direct product, for example ``self.group * other`` with `start` 0, or ``other * self.group``
+                with `start` ``other.dimension``.
+            start: the first coordinate on which this representation's group acts in the product.
+
+        Raises:
+            RepresentationError: if the generators of `product` do not act on these coordinates by themselves, or act
+                there by a matrix that is not in the group.
+        """
+        own = np.isin(np.arange(product.dimension), np.arange(start, start + self.group.dimension))
+        fits = own.sum() == self.group.dimension and all(
+            not matrix[own][:, ~own].any() and not matrix[~own][:, own].any() and known(matrix[own][:, own])
+            for matrices, known in (
+                (product.generators, self.group.__contains__),
+                (product.lie_generators, self.group.has_in_algebra),
+            )
+            for matrix in matrices
+        )
+        if not fits:
+            raise RepresentationError(
+                f"{product.name} does not act on coordinates {start} to {start + self.group.dimension - 1} as elements "
+                f"of {self.group.name}; multiply the groups with * and give the first coordinate of the factor"
+            )
+        return self._mapped(product, lambda rule: rules.Block(rule, start, self.group.dimension))
 
     def unsigned(self) -> Representation:
         """The same permutations without signs: how a standard deviation moves where a mean moves by `self`.

@@ -104,6 +104,33 @@ class Dual:
         return -self.rule.drho(A).T
 
 
+@dataclass(frozen=True)
+class Block:
+    """A rule for the diagonal block of every element that starts at a coordinate.
+
+    Attributes:
+        rule: acts on the block.
+        start: the first coordinate of the block.
+        size: the size of the block.
+    """
+
+    rule: Rule
+    start: int
+    size: int
+
+    def _block(self, matrix: Matrix) -> Matrix:
+        own = slice(self.start, self.start + self.size)
+        return matrix[own, own]
+
+    def rho(self, g: Matrix) -> Matrix:
+        """The image of the block."""
+        return self.rule.rho(self._block(g))
+
+    def drho(self, A: Matrix) -> Matrix:
+        """The image of the block."""
+        return self.rule.drho(self._block(A))
+
+
 @dataclass(frozen=True, eq=False)
 class Explicit:
     """The images of the generators, given as matrices.

@@ -1,5 +1,9 @@
 import copy
 import itertools
+import os
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -272,6 +276,7 @@ def test_a_network_is_a_plain_module(rpp, tmp_path):
     other.load_state_dict(torch.load(tmp_path / "network.pt", weights_only=True))
     torch.testing.assert_close(other(x), network(x))
     torch.testing.assert_close(copy.deepcopy(network)(x), network(x))
+    torch.testing.assert_close(pickle.loads(pickle.dumps(network))(x), network(x))
     assert network(x[0]).shape == (9,)
     assert network(x.view(2, 4, 20)).shape == (2, 4, 9)
     assert torch.func.vmap(network)(x).shape == (8, 9)
@@ -285,8 +290,27 @@ def test_a_network_is_a_plain_module(rpp, tmp_path):
     assert meta(torch.empty(8, 20, device="meta")).device.type == "meta"
 
 
+def test_saved_coefficients_mean_the_same_in_another_process(tmp_path):
+    # Bases may not depend on hash seeds or on what was solved before.
+    script = (
+        "import torch; from rpp_rl import *; torch.manual_seed(0); g = special_linear_group(3);"
+        "V = defining_representation(g); net = EMLP(V + V.T, V * V.T, 110, layers=1).double();"
+        "[p.data.copy_(torch.linspace(-1, 1, p.numel())) for p in net.parameters()];"
+        "print(net(torch.linspace(-1, 1, 6).double()).tolist())"
+    )
+    outputs = set()
+    for seed in "12":
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        run = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
+        )
+        outputs.add(run.stdout)
+    assert len(outputs) == 1
+
+
 def test_float64_is_exact_whatever_the_network_was_built_in():
-    network = EMLP(*INERTIA, hidden=60, layers=2).double()
+    network = EMLP(*INERTIA, hidden=110, layers=2).double()
+    assert network.hidden[0].atoms[-1].size == 27
     x = torch.randn(8, 20, dtype=torch.float64)
     assert equivariance_error(network, x, *INERTIA).max() < 1e-12
 

@@ -14,6 +14,7 @@ from rpp_rl import (
     defining_representation,
     determinant_representation,
     dihedral_group,
+    equivariant_basis,
     lie_group,
     lorentz_group,
     orthogonal_group,
@@ -249,3 +250,21 @@ def test_gates_stand_behind_the_summands_that_need_one():
     permuted = defining_representation(symmetric_group(4))
     assert gated(permuted + permuted**2) == permuted + permuted**2
     assert gated(sign_representation(cyclic_group(2))).size == 2
+
+
+def test_a_representation_of_a_factor_is_one_of_the_product():
+    left, right = orthogonal_group(2), symmetric_group(3)
+    product = left * right
+    V, W = defining_representation(left), defining_representation(right) + sign_representation(right)
+    both = V.inflate(product) * W.inflate(product, 2)
+    for g in product.sample(np.random.default_rng(0), 5):
+        np.testing.assert_allclose(both.rho(g), np.kron(V.rho(g[:2, :2]), W.rho(g[2:, 2:])), atol=1e-12)
+    V = V.inflate(product) + defining_representation(right).inflate(product, 2)
+    assert defining_representation(product) == V
+    # Schur: the blocks between the two factors are empty, and S(3) has two maps.
+    assert equivariant_basis(V, V).rank == 3
+    for start in (1, 4):
+        with pytest.raises(RepresentationError, match="first coordinate of the factor"):
+            defining_representation(left).inflate(product, start)
+    with pytest.raises(RepresentationError, match="as elements of S3"):
+        defining_representation(right).inflate(right * left, 1)
