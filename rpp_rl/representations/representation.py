@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpp_rl.errors import RepresentationError
 from rpp_rl.groups import Group, Matrix, read_only
-from rpp_rl.representations import rules
+from rpp_rl.representations import checks, rules
 from rpp_rl.representations.maps import Array, Map, apply_map, as_map, as_matrix, compose, kron, map_size, placed
 from rpp_rl.representations.rules import TOLERANCE, Rule
 from rpp_rl.signed_permutation import SignedPermutation
@@ -79,9 +79,9 @@ class Representation:
         explicit = rules.Explicit(group, maps, algebra, self.size)
         self._rule = explicit
         if group.is_continuous:
-            explicit.check_continuous(name)
+            checks.check_continuous(explicit, name)
         else:
-            self._check_homomorphism()
+            checks.check_homomorphism(group, name, maps, self.elements)
 
     @classmethod
     def from_rule(cls, group: Group, rule: Rule, name: str, size: int) -> Representation:
@@ -250,26 +250,6 @@ class Representation:
             and all(np.abs(B + B.T).max(initial=0.0) < TOLERANCE for B in self.lie_images)
         )
 
-    def _check_homomorphism(self) -> None:
-        elements, products = self.elements, self.group.left_products
-        for i, k in np.ndindex(*products.shape):
-            left, right = compose(self.images[k], elements[i]), elements[products[i, k]]
-            if left is right or (isinstance(left, SignedPermutation) and left == right):
-                continue
-            difference = np.abs(as_matrix(left) - as_matrix(right))
-            if difference.max(initial=0.0) > TOLERANCE:
-                entry = int(difference.max(axis=1).argmax())
-                raise RepresentationError(self._relation(i, k, int(products[i, k]), entry))
-
-    def _relation(self, i: int, k: int, product: int, entry: int) -> str:
-        group = self.group
-        left = f"{group.generator_names[k]} {group.element_name(i)}"
-        right = group.element_name(product)
-        return (
-            f"{self.name} is no representation of {group.name}: generator {group.generator_names[k]!r} is wrong at "
-            f"entry {entry}, because in the group {left} = {right}, but the images differ there"
-        )
-
     @cached_property
     def content(self) -> tuple[int, tuple[object, ...], tuple[bytes, ...]]:
         """Size and images as plain values: what representations of one group are compared by."""
@@ -372,19 +352,7 @@ class Representation:
         Raises:
             RepresentationError: if a generator of `subgroup` is not found in the group, or in its Lie algebra.
         """
-        if subgroup.dimension != self.group.dimension:
-            raise RepresentationError(
-                f"{subgroup.name} acts on {subgroup.dimension} coordinates and {self.group.name} on "
-                f"{self.group.dimension}; a subgroup consists of some of the same matrices"
-            )
-        for name, g in zip(subgroup.generator_names, subgroup.generators, strict=True):
-            if g not in self.group:
-                raise RepresentationError(f"generator {name!r} of {subgroup.name} is no element of {self.group.name}")
-        for i, A in enumerate(subgroup.lie_generators):
-            if not self.group.has_in_algebra(A):
-                raise RepresentationError(
-                    f"Lie generator {i} of {subgroup.name} is not in the Lie algebra of {self.group.name}"
-                )
+        checks.check_subgroup(self.group, subgroup)
         return self._mapped(subgroup, lambda rule: rule)
 
     def _mapped(self, group: Group, change: Callable[[Rule], Rule]) -> Representation:
@@ -408,20 +376,7 @@ class Representation:
             RepresentationError: if the generators of `product` do not act on these coordinates by themselves, or act
                 there by a matrix that is not in the group.
         """
-        own = np.isin(np.arange(product.dimension), np.arange(start, start + self.group.dimension))
-        fits = own.sum() == self.group.dimension and all(
-            not matrix[own][:, ~own].any() and not matrix[~own][:, own].any() and known(matrix[own][:, own])
-            for matrices, known in (
-                (product.generators, self.group.__contains__),
-                (product.lie_generators, self.group.has_in_algebra),
-            )
-            for matrix in matrices
-        )
-        if not fits:
-            raise RepresentationError(
-                f"{product.name} does not act on coordinates {start} to {start + self.group.dimension - 1} as elements "
-                f"of {self.group.name}; multiply the groups with * and give the first coordinate of the factor"
-            )
+        checks.check_factor(self.group, product, start)
         return self._mapped(product, lambda rule: rules.Block(rule, start, self.group.dimension))
 
     def unsigned(self) -> Representation:

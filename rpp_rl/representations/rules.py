@@ -7,7 +7,7 @@ matrices has the images of the generators, and finds g or A among their products
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +19,6 @@ from rpp_rl.representations.maps import Map, as_matrix
 
 # Generators may come in single precision, and errors add up along a word.
 TOLERANCE = 1e-5
-_MOST_RELATIONS = 64
 
 
 class Rule(Protocol):
@@ -148,7 +147,7 @@ class Explicit:
     size: int
 
     @cached_property
-    def _pairs(self) -> tuple[tuple[Matrix, ...], tuple[Matrix, ...]]:
+    def pairs(self) -> tuple[tuple[Matrix, ...], tuple[Matrix, ...]]:
         """A basis of the Lie algebra and its images; shorter than the closure of the images if these are wrong."""
         d = self.group.dimension
         generators = [
@@ -177,53 +176,8 @@ class Explicit:
 
     def drho(self, A: Matrix) -> Matrix:
         """The image of an element of the Lie algebra, found as a combination of its basis."""
-        basis, images = self._pairs
+        basis, images = self.pairs
         coefficients = lie_algebra.coordinates(basis, np.asarray(A, dtype=np.float64))
         if coefficients is None:
             raise RepresentationError(f"this matrix is no element of the Lie algebra of {self.group.name}")
         return lie_algebra.combination(coefficients, images, self.size)
-
-    def check_continuous(self, name: str) -> None:
-        """Check brackets, conjugations, closed circles and short relations between discrete generators.
-
-        Raises:
-            RepresentationError: if one fails.
-        """
-        wrong = f"{name} is no representation of {self.group.name}: "
-        images, algebra = self._pairs, self.group.algebra
-        if len(images[0]) != len(algebra):
-            raise RepresentationError(
-                wrong + "the images of the Lie generators do not have the brackets and conjugates that these have"
-            )
-        for i, (A, B) in enumerate(zip(self.group.lie_generators, self.lie_images, strict=True)):
-            circle = lie_algebra.exponential(2 * np.pi * A)
-            if _is_identity(circle) and not _is_identity(lie_algebra.exponential(2 * np.pi * B)):
-                raise RepresentationError(wrong + f"Lie generator {i} turns full circle, but its image does not")
-        reached: list[tuple[Matrix, Matrix]] = [(np.eye(self.group.dimension), np.eye(self.size))]
-        for g, image in reached:
-            for name_k, g_k, image_k in zip(
-                self.group.generator_names, self.group.generators, self.images, strict=True
-            ):
-                product, product_image = g_k @ g, as_matrix(image_k) @ image
-                same = next((m for h, m in reached if np.abs(h - product).max() < TOLERANCE), None)
-                if same is not None and np.abs(same - product_image).max() > TOLERANCE:
-                    raise RepresentationError(wrong + f"a product with generator {name_k!r} has two images")
-                if same is None and len(reached) < _MOST_RELATIONS:
-                    reached.append((product, product_image))
-        self._check_components(wrong)
-
-    def _check_components(self, wrong: str) -> None:
-        """A discrete generator that is an exponential must have the exponential of the image as its own."""
-        for name, g, image in zip(self.group.generator_names, self.group.generators, self.images, strict=True):
-            logs = lie_algebra.logarithms(g, self.group.algebra)
-            if logs is None:
-                continue
-            product = reduce(np.matmul, [lie_algebra.exponential(self.drho(A)) for A in logs])
-            if np.abs(product - as_matrix(image)).max() > TOLERANCE:
-                raise RepresentationError(
-                    wrong + f"generator {name!r} is an exponential of the Lie algebra, but its image is another"
-                )
-
-
-def _is_identity(matrix: Matrix) -> bool:
-    return bool(np.abs(matrix - np.eye(len(matrix))).max(initial=0.0) < TOLERANCE)

@@ -301,9 +301,8 @@ def test_saved_coefficients_mean_the_same_in_another_process(tmp_path):
     outputs = set()
     for seed in "12":
         environment = {**os.environ, "PYTHONHASHSEED": seed}
-        run = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
-        )
+        command = [sys.executable, "-c", script]
+        run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
         outputs.add(run.stdout)
     assert len(outputs) == 1
 
