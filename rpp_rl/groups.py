@@ -121,7 +121,7 @@ class Group:
     def is_orthogonal(self) -> bool:
         """Whether every element is an orthogonal matrix (to 1e-5), so that the group's closure is compact."""
         return all(np.abs(g @ g.T - np.eye(self.dimension)).max() < _SAME for g in self.generators) and all(
-            np.abs(A + A.T).max() < _SAME for A in self.lie_generators
+            np.abs(A + A.T).max() < _SAME * np.abs(A).max() for A in self.lie_generators
         )
 
     @cached_property
@@ -263,7 +263,14 @@ class Group:
         return tuple(found)
 
     def __contains__(self, g: ArrayLike) -> bool:
-        """Whether g, shape (d, d), is found to be an element; see `exponents` for continuous groups."""
+        """Whether g, shape (d, d), is found to be an element; see `exponents` for continuous groups.
+
+        Raises:
+            GroupError: if a discrete group has more than 10 000 elements.
+        """
+        if not self.is_continuous:
+            # Asked for first, so that a group too large for a list is an error and not an answer.
+            self.words  # noqa: B018
         try:
             self.exponents(g)
         except GroupError:

@@ -72,9 +72,9 @@ def _constraints(factors: Factors) -> Iterator[Any]:
         else:
             dense.append([as_matrix(m) for m in images])
     for k in _commuting_first(group):
-        constraint = _derivation([f.lie_images[k] for f in factors])
-        if constraint is not None:
-            yield constraint
+        # In units of the generator, so that generators of any scale mean the same.
+        scale = float(np.linalg.norm(group.lie_generators[k], 2))
+        yield _derivation([f.lie_images[k] / scale for f in factors])
     for matrices in dense:
         yield _balanced(matrices)
 
@@ -83,16 +83,13 @@ def _kron(matrices: Sequence[Any]) -> Any:
     return reduce(lambda a, b: sp.kron(a, b, format="csr"), matrices, sp.identity(1, format="csr"))
 
 
-def _derivation(matrices: Sequence[Matrix]) -> Any | None:
-    """The sum over factors of 1 * ... A ... * 1, in units of the largest A; None if every A is zero."""
-    scale = max(float(np.linalg.norm(A, 2)) for A in matrices)
-    if not scale:
-        return None
+def _derivation(matrices: Sequence[Matrix]) -> Any:
+    """The sum over factors of 1 * ... A ... * 1."""
     sizes = [len(A) for A in matrices]
     total = sp.csr_matrix((int(np.prod(sizes)),) * 2)
     for k, A in enumerate(matrices):
         before, after = int(np.prod(sizes[:k])), int(np.prod(sizes[k + 1 :]))
-        term = sp.kron(sp.identity(before), sp.csr_matrix(A / scale), format="csr")
+        term = sp.kron(sp.identity(before), sp.csr_matrix(A), format="csr")
         total = total + sp.kron(term, sp.identity(after), format="csr")
     return total
 

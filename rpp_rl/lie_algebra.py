@@ -13,6 +13,7 @@ Matrix = NDArray[np.float64]
 
 # Generators may come in single precision.
 _INDEPENDENT = 1e-5
+_ROUNDING = 1e-10
 
 
 def bracket(A: Matrix, B: Matrix) -> Matrix:
@@ -37,7 +38,11 @@ def closure(
     pairs = [(h, np.linalg.inv(h)) for h in conjugators]
     basis: list[Matrix] = []
     frame = np.zeros((0, generators[0].size if len(generators) else 0))
-    waiting = [np.asarray(A, dtype=np.float64) for A in generators]
+    # Generators may be of any scale; brackets and conjugates of members of length 1 that vanish are rounding.
+    lengths = [float(np.linalg.norm(A)) for A in generators]
+    waiting = [
+        np.asarray(A, dtype=np.float64) / length for A, length in zip(generators, lengths, strict=True) if length
+    ]
     while waiting and (largest is None or len(basis) <= largest):
         A = waiting.pop(0)
         length = float(np.linalg.norm(A))
@@ -58,11 +63,11 @@ def closure(
 def coordinates(basis: Sequence[Matrix], A: Matrix) -> Matrix | None:
     """Coefficients c with A = sum of c_k basis_k, or None if A is not in the span (to 1e-5, relative)."""
     if not len(basis):
-        return np.zeros(0) if np.abs(A).max(initial=0.0) < _INDEPENDENT else None
+        return np.zeros(0) if np.abs(A).max(initial=0.0) < _ROUNDING else None
     columns = np.stack([B.ravel() for B in basis], axis=1)
     solution: Matrix = np.linalg.lstsq(columns, A.ravel(), rcond=None)[0].astype(np.float64)
     distance = np.linalg.norm(columns @ solution - A.ravel())
-    return solution if distance < _INDEPENDENT * max(1.0, float(np.linalg.norm(A))) else None
+    return solution if distance < _INDEPENDENT * float(np.linalg.norm(A)) + _ROUNDING else None
 
 
 def combination(coefficients: Matrix, matrices: Sequence[Matrix], size: int) -> Matrix:

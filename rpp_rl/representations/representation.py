@@ -247,7 +247,10 @@ class Representation:
                 isinstance(m, SignedPermutation) or np.abs(m @ m.T - np.eye(len(m))).max() < TOLERANCE
                 for m in self.images
             )
-            and all(np.abs(B + B.T).max(initial=0.0) < TOLERANCE for B in self.lie_images)
+            and all(
+                np.abs(B + B.T).max(initial=0.0) < TOLERANCE * np.abs(A).max()
+                for A, B in zip(self.group.lie_generators, self.lie_images, strict=True)
+            )
         )
 
     @cached_property

@@ -13,6 +13,7 @@ from rpp_rl import (
     Representation,
     SignedPermutation,
     cyclic_group,
+    determinant_representation,
     dihedral_group,
     equivariant_basis,
     lie_group,
@@ -260,6 +261,28 @@ def test_generators_of_any_scale_mean_the_same():
         group = lie_group("scaled", [scale * A for A in special_orthogonal_group(3).lie_generators])
         T2 = tensor_representation(group, 2)
         assert equivariant_basis(T2, T2).rank == 3
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_boosts_of_any_scale_have_duals_of_their_own(scale):
+    group = lie_group("boosts", [scale * A for A in lorentz_group().lie_generators])
+    V = defining_representation(group)
+    assert len(group.algebra) == 6
+    assert not V.is_orthogonal
+    assert V.T != V
+    assert not group.has_in_algebra(scale * np.eye(4))
+    basis = equivariant_basis(V.T, V)
+    np.testing.assert_allclose(np.abs(basis.weight(np.ones(1))), np.eye(4) / 2, atol=1e-12)
+
+
+def test_a_trace_of_rounding_is_no_trace():
+    turn, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))
+    single = [(turn @ A @ turn.T).astype(np.float32) for A in special_linear_group(3).lie_generators]
+    group = lie_group("SL(3) in single precision", single)
+    det, V = determinant_representation(group), defining_representation(group)
+    assert equivariant_basis(det, trivial_representation(group)).rank == 1
+    assert equivariant_basis(det * V, V).rank == 1
+    assert equivariant_basis(tensor_representation(group, 3), trivial_representation(group)).rank == 1
 
 
 def test_a_basis_depends_on_the_space_alone():

@@ -178,6 +178,7 @@ def test_a_large_permutation_group_needs_no_list_of_elements():
         (lambda: lie_group("nan", [[[np.nan]]]), "finite numbers"),
         (lambda: lie_group("flat", [np.ones((2, 3))]), "2 x 2"),
         (lambda: lie_group("mixed", [np.ones((2, 2)), np.ones((3, 3))]), "Lie generator 1"),
+        (lambda: np.eye(8) in symmetric_group(8), "more than 10000 elements"),
         (lambda: dihedral_group(3).index(rotation(0.1)), "no element of D3"),
         (lambda: special_orthogonal_group(3).exponents(np.diag([1.0, 1, -1])), "no element"),
     ],
