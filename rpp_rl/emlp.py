@@ -47,6 +47,7 @@ class EMLPBlock(nn.Module):
         inner = gated(rep_out)
         self.bilinear_scale = bilinear_scale
         self.linear = _linear(rep_in, inner, rpp, residual_init_scale)
+        self.linear.reset_as_projection()
         self.bilinear = Bilinear(inner, inner)
         self.nonlinearity = GatedNonlinearity(rep_out, rpp, residual_init_scale)
 

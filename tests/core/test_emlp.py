@@ -219,6 +219,24 @@ def test_the_published_network_for_inertia():
     assert type(softened) is type(network)
 
 
+@pytest.mark.parametrize("rpp", [False, True])
+def test_activations_of_deep_networks_start_small(rpp):
+    # Quadratic terms in hundreds of channels explode unless the linear maps before them start small.
+    torch.manual_seed(0)
+    x = torch.randn(64, 20)
+    for block in EMLP(*INERTIA, layers=4, rpp=rpp).blocks:
+        x = block(x)
+        assert 1e-4 < x.square().mean().sqrt() < 1
+
+
+def test_linear_maps_start_as_projections_of_dense_ones():
+    hidden = uniform_rep(120, O3)
+    torch.manual_seed(0)
+    coefficients = EMLPBlock(hidden, hidden).linear.weight_equiv.detach()
+    assert coefficients.std() * 120**0.5 == pytest.approx(1, rel=0.1)
+    assert Bilinear(hidden, hidden).weight.detach().std() == pytest.approx(1, rel=0.1)
+
+
 def test_converting_an_exact_network_changes_nothing_but_its_freedom():
     torch.manual_seed(0)
     network = EMLP(*INERTIA, hidden=(30, uniform_rep(40, O3)), bilinear_scale=0.03)
