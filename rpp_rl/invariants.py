@@ -47,7 +47,9 @@ def invariant_tensors(factors: Factors) -> Matrix:
 @lru_cache(maxsize=1024)
 def _solved(factors: Factors) -> Matrix:
     size = int(np.prod([f.size for f in factors]))
-    return null_space(_constraints(factors), size, f"the invariant tensors of {' * '.join(f.name for f in factors)}")
+    N = null_space(_constraints(factors), size, f"the invariant tensors of {' * '.join(f.name for f in factors)}")
+    N.setflags(write=False)
+    return N
 
 
 def _sort_key(factor: Representation) -> tuple[int, bytes]:
