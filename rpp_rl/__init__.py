@@ -1,25 +1,41 @@
 """Residual Pathway Priors for reinforcement learning: symmetries, equivariant and residual networks.
 
-The core imports numpy and torch only. Environments are in `rpp_rl.envs`, agents in `rpp_rl.agents`; `rpp_rl.make`
-and `rpp_rl.register_symmetry` are short for the functions of `rpp_rl.envs`, which they import when first used.
+The core imports numpy, scipy and torch only. Environments are in `rpp_rl.envs`, agents in `rpp_rl.agents`;
+`rpp_rl.make` and `rpp_rl.register_symmetry` are short for the functions of `rpp_rl.envs`, which they import when first
+used.
 """
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rpp_rl.bases import equivariant_basis
+from rpp_rl.emlp import EMLP
 from rpp_rl.errors import RPPError
 from rpp_rl.groups import Group, cyclic_group, dihedral_group, matrix_group, symmetric_group, trivial_group
 from rpp_rl.layers import EquivariantLinear, RPPLinear
+from rpp_rl.lie_groups import (
+    lie_group,
+    lorentz_group,
+    orthogonal_group,
+    rotations_about_axis,
+    rotations_and_reflections_about_axis,
+    special_linear_group,
+    special_orthogonal_group,
+    symplectic_group,
+    unitary_group,
+)
 from rpp_rl.measures import equivariance_error, residual_share, residual_shares
 from rpp_rl.networks import MLP, RPPMLP, EquivariantMLP
 from rpp_rl.priors import PathwayPrior
 from rpp_rl.representations import (
     Representation,
     defining_representation,
+    determinant_representation,
     regular_representation,
     sign_representation,
+    tensor_representation,
     trivial_representation,
+    uniform_rep,
 )
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
@@ -30,6 +46,7 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.0.0"
 
 __all__ = [
+    "EMLP",
     "MLP",
     "RPPMLP",
     "EquivariantLinear",
@@ -43,17 +60,29 @@ __all__ = [
     "Symmetry",
     "cyclic_group",
     "defining_representation",
+    "determinant_representation",
     "dihedral_group",
     "equivariance_error",
     "equivariant_basis",
+    "lie_group",
+    "lorentz_group",
     "matrix_group",
+    "orthogonal_group",
     "regular_representation",
     "residual_share",
     "residual_shares",
+    "rotations_about_axis",
+    "rotations_and_reflections_about_axis",
     "sign_representation",
+    "special_linear_group",
+    "special_orthogonal_group",
     "symmetric_group",
+    "symplectic_group",
+    "tensor_representation",
     "trivial_group",
     "trivial_representation",
+    "uniform_rep",
+    "unitary_group",
 ]
 
 

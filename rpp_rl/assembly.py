@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,8 +23,15 @@ class OrbitAssembly(nn.Module):
         self.rank = basis.rank
         # Buffers follow from the representations, so they are not part of what is saved.
         self.register_buffer("orbit", torch.from_numpy(basis.orbit.ravel().copy()), persistent=False)
+        # Kept to come back to at a change of dtype, for a float32 copy is not exact in float64.
+        self._exact = basis.coefficient
         coefficient = torch.from_numpy(basis.coefficient.copy()).to(torch.get_default_dtype())
         self.register_buffer("coefficient", coefficient, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OrbitAssembly:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.coefficient = torch.from_numpy(self._exact.copy()).to(self.coefficient)
+        return self
 
     def forward(self, beta: Tensor) -> Tensor:
         """The weight, shape (n_out, n_in), for coefficients of shape (rank,)."""
@@ -46,9 +55,16 @@ class BlockAssembly(nn.Module):
         position = np.zeros(size, np.int64)
         position[reached] = np.arange(1, len(reached) + 1)
         self.register_buffer("position", torch.from_numpy(position), persistent=False)
+        self._exact = [t.basis for t in basis.types]
         for i, t in enumerate(basis.types):
             Q = torch.from_numpy(t.basis.copy()).to(torch.get_default_dtype())
             self.register_buffer(f"basis_{i}", Q, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BlockAssembly:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for i, Q in enumerate(self._exact):
+            setattr(self, f"basis_{i}", torch.from_numpy(Q.copy()).to(self.get_buffer(f"basis_{i}")))
+        return self
 
     def forward(self, beta: Tensor) -> Tensor:
         """The weight, shape (n_out, n_in), for coefficients of shape (rank,)."""

@@ -4,9 +4,9 @@ vec(W) = Q beta with W flattened row by row and orthonormal Q (Finzi, Welling an
 to Q:
 
 - signed permutations: W[i, j] moves to W[pi_out(i), pi_in(j)] with a sign, so entries fall into orbits, and each
-  orbit whose signs agree is one column of Q. Closed form; time and memory O(|G| rows columns).
-- any other matrices: the float64 null space of the constraint of each generator, for each distinct pair of
-  summands once. A generator A of a Lie algebra would add rho_out(A) W - W rho_in(A) = 0 to `_constraints`.
+  orbit whose signs agree is one column of Q. Closed form; time and memory O(generators rows columns).
+- any other matrices: the float64 null space of the constraints of the generators (`rpp_rl.invariants`), for each
+  distinct pair of summands once.
 
 Bases are values: `equivariant_basis` remembers them by the content of the two representations.
 """
@@ -18,16 +18,15 @@ from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse import csgraph
 
 from rpp_rl.errors import RepresentationError
 from rpp_rl.groups import Matrix
-from rpp_rl.representations import Representation, as_matrix
-
-# Single-precision generators leave singular values of 1e-7 where exact ones leave 1e-16; a true constraint of a
-# finite group of moderate order is of the order of one. A value between the two is a group we must not guess about.
-_ZERO, _NONZERO = 1e-5, 1e-3
-_MAX_BLOCK = 4096
+from rpp_rl.invariants import invariant_tensors
+from rpp_rl.representations import Representation
+from rpp_rl.signed_permutation import SignedPermutation
 
 Number = TypeVar("Number", np.int64, np.float64)
 
@@ -193,8 +192,8 @@ def equivariant_basis(rep_in: Representation, rep_out: Representation) -> Equiva
     """The basis of all W of shape (rep_out.size, rep_in.size) with W rho_in(g) = rho_out(g) W.
 
     Raises:
-        RepresentationError: if the two represent different groups, if a block is too large for a null space
-            (more than 4096 entries), or if its singular values leave no clear gap.
+        RepresentationError: if the two represent different groups, if a null space is too large (more than 4096
+            unknowns that a generator couples), or if its singular values leave no clear gap.
     """
     if rep_in.group != rep_out.group:
         raise RepresentationError(
@@ -207,28 +206,36 @@ def equivariant_basis(rep_in: Representation, rep_out: Representation) -> Equiva
 
 
 def orbit_basis(rep_in: Representation, rep_out: Representation) -> OrbitBasis:
-    """The closed form; both representations must be signed permutations."""
+    """The closed form; both representations must be signed permutations.
+
+    The orbits of signed entries are the connected components of the graph on (entry, +) and (entry, -) with an edge
+    for each generator; an entry is always zero if its two signs are in one component.
+    """
     shape = (rep_out.size, rep_in.size)
-    # g moves entry (i, j) of W to (rows^-1(i), columns^-1(j)); over the whole group, inverses change nothing.
-    canonical = np.arange(shape[0] * shape[1]).reshape(shape)
-    sign = np.ones(shape)
-    consistent = np.ones(shape, dtype=bool)
-    for rows, columns in zip(rep_out.elements, rep_in.elements, strict=True):
-        if isinstance(rows, np.ndarray) or isinstance(columns, np.ndarray):
+    size = rep_out.size * rep_in.size
+    entries, edges = np.arange(size), [np.zeros((2, 0), np.int64)]
+    for rows, columns in zip(rep_out.images, rep_in.images, strict=True):
+        if not (isinstance(rows, SignedPermutation) and isinstance(columns, SignedPermutation)):
             raise RepresentationError("orbit_basis needs signed permutations; use null_space_basis for other matrices")
-        image = rows.perm_array[:, None] * shape[1] + columns.perm_array
-        image_sign = rows.sign_array[:, None] * columns.sign_array
-        smaller = image < canonical
-        consistent &= (image != canonical) | (image_sign == sign)
-        consistent |= smaller
-        canonical, sign = np.where(smaller, image, canonical), np.where(smaller, image_sign, sign)
-    consistent = consistent.ravel()[canonical]
-    labels, inverse, counts = np.unique(canonical, return_inverse=True, return_counts=True)
-    inverse = inverse.reshape(shape)
-    kept = consistent.ravel()[labels]
-    number = np.where(kept, np.cumsum(kept) - 1, 0)
-    coefficient = np.where(consistent, sign / np.sqrt(counts[inverse]), 0.0)
-    return OrbitBasis(_frozen(number[inverse]), _frozen(coefficient), int(kept.sum()))
+        image = (rows.perm_array[:, None] * shape[1] + columns.perm_array).ravel()
+        flips = (rows.sign_array[:, None] * columns.sign_array).ravel() < 0
+        edges.append(np.stack([entries, image + size * flips]))
+        edges.append(np.stack([entries + size, image + size * ~flips]))
+    start, end = np.concatenate(edges, axis=1)
+    graph = sp.coo_matrix((np.ones(len(start), np.int8), (start, end)), shape=(2 * size, 2 * size))
+    _, label = csgraph.connected_components(graph, directed=False)
+    plus, minus = label[:size], label[size:]
+    _, first, inverse, counts = np.unique(
+        np.minimum(plus, minus), return_index=True, return_inverse=True, return_counts=True
+    )
+    # Coefficients are numbered in the order of the first entries of their orbits, which have the sign +.
+    order = np.argsort(first)
+    kept = (plus != minus)[first[order]]
+    number = np.empty(len(order), np.int64)
+    number[order] = np.where(kept, np.cumsum(kept) - 1, 0)
+    sign = np.where(plus == plus[first[inverse]], 1.0, -1.0)
+    coefficient = np.where(plus != minus, sign / np.sqrt(counts[inverse]), 0.0)
+    return OrbitBasis(_frozen(number[inverse].reshape(shape)), _frozen(coefficient.reshape(shape)), int(kept.sum()))
 
 
 def null_space_basis(rep_in: Representation, rep_out: Representation) -> BlockBasis:
@@ -249,48 +256,14 @@ def null_space_basis(rep_in: Representation, rep_out: Representation) -> BlockBa
     return BlockBasis((rep_out.size, rep_in.size), tuple(types))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _atom_basis(rep_in: Representation, rep_out: Representation) -> Matrix:
     if rep_in.is_signed_permutation and rep_out.is_signed_permutation:
         return _frozen(orbit_basis(rep_in, rep_out).dense())
-    size = rep_in.size * rep_out.size
-    if size > _MAX_BLOCK:
-        raise RepresentationError(
-            f"the maps from {rep_in.name} to {rep_out.name} have {size} entries, more than the {_MAX_BLOCK} for which "
-            "a null space is computed; write the representations as direct sums of smaller ones"
-        )
-    constraints = _constraints(rep_in, rep_out)
-    if not len(constraints):
-        return _frozen(np.eye(size))
-    values, vectors = np.linalg.eigh(constraints.T @ constraints)
-    singular = np.sqrt(np.maximum(values, 0.0))
-    unclear = singular[(singular >= _ZERO) & (singular < _NONZERO)]
-    if len(unclear):
-        raise RepresentationError(
-            f"the equivariant maps from {rep_in.name} to {rep_out.name} cannot be told from others: a singular value "
-            f"of {unclear[0]:.1e} is neither zero nor clearly not; give the generators to more digits"
-        )
-    return _polished(vectors[:, singular < _ZERO], rep_in, rep_out)
-
-
-def _constraints(rep_in: Representation, rep_out: Representation) -> Matrix:
-    """One block of rows per generator: rho_out(g) W - W rho_in(g), acting on W flattened row by row."""
-    identity_in, identity_out = np.eye(rep_in.size), np.eye(rep_out.size)
-    blocks = [
-        np.kron(as_matrix(image_out), identity_in) - np.kron(identity_out, as_matrix(image_in).T)
-        for image_in, image_out in zip(rep_in.images, rep_out.images, strict=True)
-    ]
-    return np.concatenate([np.zeros((0, rep_in.size * rep_out.size)), *blocks])
-
-
-def _polished(Q: Matrix, rep_in: Representation, rep_out: Representation) -> Matrix:
-    """Average over the group once, then orthonormalise: squares of constraints cost half of the digits."""
-    stack = Q.T.reshape(Q.shape[1], rep_out.size, rep_in.size)
-    average = np.zeros_like(stack)
-    for image_in, image_out in zip(rep_in.elements, rep_out.elements, strict=True):
-        average += as_matrix(image_out) @ stack @ np.linalg.inv(as_matrix(image_in))
-    orthonormal, _ = np.linalg.qr(average.reshape(Q.T.shape).T)
-    return _frozen(orthonormal)
+    try:
+        return _frozen(invariant_tensors(rep_out.factors + rep_in.T.factors))
+    except RepresentationError as error:
+        raise RepresentationError(f"maps from {rep_in.name} to {rep_out.name}: {error}") from error
 
 
 def _spans(rep: Representation) -> list[tuple[Representation, NDArray[np.int64]]]:

@@ -9,7 +9,7 @@ class RPPError(ValueError):
 
 
 class GroupError(RPPError):
-    """Generators that do not generate a finite matrix group."""
+    """Generators that do not generate a matrix group, or elements asked for that a group does not have."""
 
 
 class RepresentationError(RPPError):

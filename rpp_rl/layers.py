@@ -63,6 +63,15 @@ class EquivariantLinear(nn.Module):
             _uniform_coefficients(self.bias_equiv, self._bias_basis, self.in_features)
 
     @torch.no_grad()
+    def reset_as_projection(self) -> None:
+        """Draw the coefficients anew as those of P(w), P the projector, w a dense matrix with entries N(0, 1 / n_in).
+
+        So the authors initialise EMLP: a projection shrinks, and outputs are smaller than a plain layer's. Where a
+        bilinear layer follows, whose outputs are quadratic in these, that is what keeps deep networks finite.
+        """
+        self.weight_equiv.normal_(std=1 / math.sqrt(self.in_features))
+
+    @torch.no_grad()
     def correct_for(self, x: Tensor) -> None:
         """Rescale freshly drawn coefficients so that outputs of inputs like `x` have a plain layer's second moment.
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rpp_rl.groups import Matrix
 from rpp_rl.layers import RPPLinear
-from rpp_rl.representations import Representation
+from rpp_rl.representations import Representation, apply_map
+from rpp_rl.representations.maps import as_map
 
 
 @torch.no_grad()
 def equivariance_error(
-    f: Callable[[Tensor], Tensor], x: Tensor, rep_in: Representation, rep_out: Representation
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    rep_in: Representation,
+    rep_out: Representation,
+    elements: Matrix | None = None,
 ) -> Tensor:
     """|f(g x) - g f(x)| / |f(x)| for each group element, norms taken over the whole batch.
 
@@ -22,10 +30,18 @@ def equivariance_error(
         x: inputs, shape (batch, n_in).
         rep_in: representation on inputs.
         rep_out: representation on outputs; trivial for an invariant function.
+        elements: matrices of the elements to measure with, shape (count, d, d), for example from `Group.sample`;
+            unless given, all elements of a finite group and always the same 16 samples of a continuous one.
 
     Returns:
-        One error per element, in the order of `Group.words`; the first, the identity's, is zero.
+        One error per element, in the order of `Group.words`, whose first, the identity's, is zero; or in that of
+        `elements`.
     """
+    if elements is None and rep_in.group.is_continuous:
+        elements = rep_in.group.sample(np.random.default_rng(0), 16)
+    if elements is not None:
+        pairs = [(as_map(rep_in.rho(g)), as_map(rep_out.rho(g))) for g in elements]
+        return transformation_error(f, x, [(partial(apply_map, a), partial(apply_map, b)) for a, b in pairs])
     return transformation_error(f, x, [(rep_in.act_on(i), rep_out.act_on(i)) for i in range(rep_in.group.order)])
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rpp_rl.errors import NetworkError
+from rpp_rl.gating import GatedNonlinearity
 from rpp_rl.layers import EquivariantLinear, RPPLinear
 
 PATHWAYS = ("equiv", "basic")
@@ -89,7 +90,10 @@ def pathway_parameters(module: nn.Module) -> Mapping[str, dict[str, nn.Parameter
 
 
 def _pathway(layer: nn.Module, parameter: nn.Parameter) -> str:
+    """The weights of a bilinear layer are in neither pathway: as published, they have no prior."""
     if isinstance(layer, RPPLinear) and (parameter is layer.weight_basic or parameter is layer.bias_basic):
+        return "basic"
+    if isinstance(layer, GatedNonlinearity):
         return "basic"
     return "equiv" if isinstance(layer, EquivariantLinear) else "plain"
 

@@ -56,6 +56,11 @@ class Symmetry:
                 f"symmetry {self.name!r}: observations carry {self.observation.group.name} and actions "
                 f"{self.action.group.name}; both must carry one group"
             )
+        if self.group.is_continuous:
+            raise SymmetryError(
+                f"symmetry {self.name!r}: {self.group.name} is continuous, but the symmetry of a task must be finite; "
+                "declare a finite subgroup, for example quarter turns"
+            )
         for what, rep in (("observation", self.observation), ("action", self.action)):
             if not rep.is_orthogonal:
                 raise SymmetryError(

@@ -8,7 +8,16 @@ from helpers.algebra import groups, representations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpp_rl import RPPError, SignedPermutation, Symmetry, cyclic_group, dihedral_group, trivial_group
+from rpp_rl import (
+    RPPError,
+    SignedPermutation,
+    Symmetry,
+    cyclic_group,
+    defining_representation,
+    dihedral_group,
+    special_orthogonal_group,
+    trivial_group,
+)
 from rpp_rl.errors import SymmetryError
 
 C2 = cyclic_group(2, "mirror")
@@ -117,3 +126,9 @@ def test_dihedral_group_in_matrices():
     group = dihedral_group(3)
     symmetry = Symmetry.from_generators("planar", group, group.generators, group.generators)
     assert Symmetry.from_json(symmetry.to_json()) == symmetry
+
+
+def test_a_continuous_symmetry_of_a_task_is_refused_for_now():
+    V = defining_representation(special_orthogonal_group(3))
+    with pytest.raises(SymmetryError, match=r"SO\(3\) is continuous.* declare a finite subgroup"):
+        Symmetry("turned", V, V)

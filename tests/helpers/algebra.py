@@ -14,13 +14,23 @@ from rpp_rl import (
     Representation,
     cyclic_group,
     defining_representation,
+    determinant_representation,
     dihedral_group,
+    lie_group,
+    lorentz_group,
     matrix_group,
+    orthogonal_group,
     regular_representation,
+    rotations_about_axis,
+    rotations_and_reflections_about_axis,
     sign_representation,
+    special_linear_group,
+    special_orthogonal_group,
     symmetric_group,
+    symplectic_group,
     trivial_group,
     trivial_representation,
+    unitary_group,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -36,7 +46,7 @@ def parse(text, group):
 
 
 def _product(term, group):
-    factors = re.findall(r"T\(\d+\)|V\*\*\d+|V|P|Scalar|\d+", term)
+    factors = re.findall(r"T\(\d+\)|V\*\*\d+|V\.T|V|P|Scalar|\d+", term)
     copies = int(factors.pop(0)) if factors[0].isdigit() else 1
     return copies * reduce(mul, (_atom(f, group) for f in factors))
 
@@ -46,6 +56,8 @@ def _atom(name, group):
         return trivial_representation(group)
     if name == "P":
         return sign_representation(group)
+    if name == "V.T":
+        return defining_representation(group).T
     power = int(re.sub(r"\D", "", name) or 1)
     return defining_representation(group) ** power
 
@@ -73,6 +85,35 @@ SMALL_GROUPS = {
     ),
 }
 
+HEISENBERG = [
+    [[0, 1, 0], [0, 0, 0], [0, 0, 0]],
+    [[0, 0, 0], [0, 0, 1], [0, 0, 0]],
+]
+CONTINUOUS_GROUPS = {
+    "SO(2)": special_orthogonal_group(2),
+    "SO(3)": special_orthogonal_group(3),
+    "O(3)": orthogonal_group(3),
+    "O(4)": orthogonal_group(4),
+    "SO(2) about y": rotations_about_axis("y"),
+    "O(2) about z": rotations_and_reflections_about_axis("z"),
+    "SL(2)": special_linear_group(2),
+    "SL(3)": special_linear_group(3),
+    "SO+(1,3)": lorentz_group(),
+    "SO(1,2)": lorentz_group(1, 2, "proper"),
+    "O(1,2)": lorentz_group(1, 2, "full"),
+    "Sp(1)": symplectic_group(1),
+    "Sp(2)": symplectic_group(2),
+    "U(1)": unitary_group(1),
+    "U(2)": unitary_group(2),
+    "C2 x SO(2)": cyclic_group(2) * special_orthogonal_group(2),
+    "SO(2) and a quarter turn": lie_group("own", [[[0, -1], [1, 0]]], [[[0, -1], [1, 0]]]),
+    # Neither compact nor reductive: invariant subspaces have no invariant complements.
+    "Heisenberg": lie_group("Heisenberg", HEISENBERG),
+    "scaled": lie_group("scaled", [[[0, -1e-4], [1e-4, 0]]]),
+}
+
+continuous_groups = st.sampled_from(sorted(CONTINUOUS_GROUPS)).map(CONTINUOUS_GROUPS.__getitem__)
+
 groups = st.sampled_from(sorted(SMALL_GROUPS)).map(SMALL_GROUPS.__getitem__)
 
 
@@ -83,8 +124,10 @@ def representations(draw, group: Group) -> Representation:
         trivial_representation(group),
         sign_representation(group),
         defining_representation(group),
-        regular_representation(group),
+        determinant_representation(group) if group.is_continuous else regular_representation(group),
     ]
+    if group.is_continuous:
+        elementary.append(defining_representation(group).T)
     terms = []
     for _ in range(draw(st.integers(1, 3))):
         term = draw(st.sampled_from(elementary))

@@ -1,0 +1,417 @@
+"""The representation: a direct sum of atoms, each a tensor product of factors, each of which knows how it acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial, reduce
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rpp_rl.errors import RepresentationError
+from rpp_rl.groups import Group, Matrix, read_only
+from rpp_rl.representations import checks, rules
+from rpp_rl.representations.maps import Array, Map, apply_map, as_map, as_matrix, compose, kron, map_size, placed
+from rpp_rl.representations.rules import TOLERANCE, Rule
+from rpp_rl.signed_permutation import SignedPermutation
+
+
+class Representation:
+    """A homomorphism from a group to invertible matrices, given by the images of the generators.
+
+    It is either an atom or a direct sum of atoms; sums keep their atoms and the coordinates of each, so that an
+    equivariant basis is solved once for each distinct pair of them. An atom that is a tensor product keeps its
+    factors. Equality is by content: same group, same images.
+
+    Args:
+        group: the group represented.
+        images: one map per discrete generator, each a `SignedPermutation` or an (n, n) matrix.
+        name: for people; part of no comparison.
+        size: n; needed only where there are no images to read it from (the trivial group).
+        lie_images: one (n, n) matrix per generator of the Lie algebra.
+
+    Raises:
+        RepresentationError: if the images are not of one size, or do not multiply as the group does.
+    """
+
+    group: Group
+    name: str
+    size: int
+    _rule: Rule
+    _factors: tuple[Representation, ...] = ()
+    _summands: tuple[Representation, ...] = ()
+    _places: tuple[NDArray[np.int64], ...] = ()
+
+    def __init__(
+        self,
+        group: Group,
+        images: Sequence[Map | ArrayLike],
+        name: str,
+        size: int | None = None,
+        lie_images: Sequence[ArrayLike] = (),
+    ) -> None:
+        maps, algebra = tuple(as_map(image) for image in images), tuple(read_only(B) for B in lie_images)
+        if len(maps) != len(group.generators):
+            raise RepresentationError(
+                f"{name} gives {len(maps)} images, but {group.name} has {len(group.generators)} generators"
+            )
+        if len(algebra) != len(group.lie_generators):
+            raise RepresentationError(
+                f"{name} gives {len(algebra)} images of Lie generators, but {group.name} has "
+                f"{len(group.lie_generators)}; give one matrix for each as lie_images"
+            )
+        if size is None and not (maps or algebra):
+            raise RepresentationError(f"{name} needs a size, for {group.name} has no generator to read it from")
+        self.group, self.name = group, name
+        self.size = size if size is not None else map_size(maps[0]) if maps else len(algebra[0])
+        for generator, image in zip(group.generator_names, maps, strict=True):
+            if map_size(image) != self.size:
+                raise RepresentationError(
+                    f"{name}: the image of generator {generator!r} acts on {map_size(image)} entries, not {self.size}"
+                )
+        for i, B in enumerate(algebra):
+            if B.shape != (self.size, self.size):
+                raise RepresentationError(
+                    f"{name}: the image of Lie generator {i} has shape {B.shape}, not ({self.size}, {self.size})"
+                )
+        # Filled beforehand, these never ask the rule, which is built from them.
+        self.__dict__["images"], self.__dict__["lie_images"] = maps, algebra
+        explicit = rules.Explicit(group, maps, algebra, self.size)
+        self._rule = explicit
+        if group.is_continuous:
+            checks.check_continuous(explicit, name)
+        else:
+            checks.check_homomorphism(group, name, maps, self.elements)
+
+    @classmethod
+    def from_rule(cls, group: Group, rule: Rule, name: str, size: int) -> Representation:
+        """An atom of a user's own that acts by a formula; it is taken on trust to be a homomorphism."""
+        atom = cls.__new__(cls)
+        atom.group, atom.name, atom.size, atom._rule = group, name, size, rule
+        return atom
+
+    @classmethod
+    def _sum(
+        cls,
+        group: Group,
+        atoms: tuple[Representation, ...],
+        name: str,
+        places: tuple[NDArray[np.int64], ...] | None = None,
+    ) -> Representation:
+        """A direct sum; `places` has the coordinates of each atom, one atom after the other unless given."""
+        total = cls.__new__(cls)
+        total.group, total.name, total._summands = group, name, atoms
+        total.size = sum(atom.size for atom in atoms)
+        ends = np.cumsum([atom.size for atom in atoms])
+        total._places = places or tuple(np.arange(e - a.size, e) for a, e in zip(atoms, ends, strict=True))
+        return total
+
+    @classmethod
+    def product_of(cls, group: Group, factors: Sequence[Representation], name: str) -> Representation:
+        """The tensor product of atoms, as one atom; scalars among the factors change nothing and are left out."""
+        flat = [f for atom in factors for f in atom.factors if not f.is_scalar]
+        if len(flat) < 2:
+            return flat[0] if flat else cls.from_rule(group, rules.Trivial(), "trivial", 1)
+        product = cls.__new__(cls)
+        product.group, product.name, product._factors = group, name, tuple(flat)
+        product.size = int(np.prod([f.size for f in flat]))
+        return product
+
+    @property
+    def atoms(self) -> tuple[Representation, ...]:
+        """The summands, in order; the representation itself if it is no sum."""
+        return self._summands or (self,)
+
+    @property
+    def places(self) -> tuple[NDArray[np.int64], ...]:
+        """The coordinates of each of the `atoms`."""
+        return self._places if self._summands else (np.arange(self.size),)
+
+    @property
+    def factors(self) -> tuple[Representation, ...]:
+        """The factors of an atom that is a tensor product, the first the slowest; itself if it is none."""
+        return self._factors or (self,)
+
+    @cached_property
+    def images(self) -> tuple[Map, ...]:
+        """The image of each discrete generator."""
+        generators = range(len(self.group.generators))
+        if self._summands:
+            return tuple(placed([atom.images[k] for atom in self._summands], self._places) for k in generators)
+        if self._factors:
+            return tuple(as_map(reduce(kron, [f.images[k] for f in self._factors])) for k in generators)
+        return tuple(as_map(self._rule.rho(g)) for g in self.group.generators)
+
+    @cached_property
+    def lie_images(self) -> tuple[Matrix, ...]:
+        """The image of each generator of the Lie algebra."""
+        if self._summands or self._factors:
+            return tuple(read_only(self._derived([a.lie_images[k] for a in self._parts])) for k in self._lie_range)
+        return tuple(read_only(self._rule.drho(A)) for A in self.group.lie_generators)
+
+    @property
+    def _lie_range(self) -> range:
+        return range(len(self.group.lie_generators))
+
+    @property
+    def _parts(self) -> tuple[Representation, ...]:
+        return self._summands or self._factors
+
+    def _derived(self, matrices: Sequence[Matrix]) -> Matrix:
+        """The image of an element of the Lie algebra, from its images under the summands or factors."""
+        if self._summands:
+            return as_matrix(placed(matrices, self._places))
+        total, before = np.zeros((self.size, self.size)), 1
+        for M in matrices:
+            after = self.size // (before * len(M))
+            total += np.kron(np.kron(np.eye(before), M), np.eye(after))
+            before *= len(M)
+        return total
+
+    def rho(self, g: ArrayLike) -> Matrix:
+        """The image of a group element; (n, n) for its (d, d) matrix g.
+
+        Raises:
+            GroupError: if the representation is given by matrices and g is no element of the group.
+        """
+        matrix = np.asarray(g, dtype=np.float64)
+        if self._summands:
+            return as_matrix(placed([atom.rho(matrix) for atom in self._summands], self._places))
+        if self._factors:
+            return as_matrix(reduce(kron, [as_map(f.rho(matrix)) for f in self._factors]))
+        return self._rule.rho(matrix)
+
+    def drho(self, A: ArrayLike) -> Matrix:
+        """The derivative of rho(exp(t A)) at t = 0; (n, n) for a (d, d) matrix A of the Lie algebra.
+
+        Raises:
+            RepresentationError: if the representation is given by matrices and A is not in the Lie algebra.
+        """
+        matrix = np.asarray(A, dtype=np.float64)
+        if self._parts:
+            return self._derived([part.drho(matrix) for part in self._parts])
+        return self._rule.drho(matrix)
+
+    @cached_property
+    def elements(self) -> tuple[Map, ...]:
+        """The image of each element of a finite group, in the order of `Group.words`."""
+        identity: Map = SignedPermutation.identity(self.size) if self.is_signed_permutation else np.eye(self.size)
+        by_word: dict[tuple[int, ...], Map] = {(): identity}
+        for word in self.group.words[1:]:
+            by_word[word] = compose(self.images[word[0]], by_word[word[1:]])
+        return tuple(by_word.values())
+
+    def matrix(self, element: int) -> Matrix:
+        """The matrix of an element of a finite group, by its index in `Group.words`; shape (n, n)."""
+        return as_matrix(self.elements[element])
+
+    def act(self, element: int, x: Array) -> Array:
+        """Apply an element of a finite group to the last axis of `x` (numpy or torch)."""
+        return apply_map(self.elements[element], x)
+
+    def act_on(self, element: int) -> Callable[[Array], Array]:
+        """`act` of one group element, as a function of x."""
+        return partial(self.act, element)
+
+    @cached_property
+    def is_signed_permutation(self) -> bool:
+        """Whether every element only permutes coordinates and changes signs."""
+        if self._parts and all(part.is_signed_permutation for part in _without_repetition(self._parts)):
+            return True
+        # A product of other matrices may be one all the same; a sum may not.
+        return not self._summands and (
+            all(isinstance(m, SignedPermutation) for m in self.images) and not any(B.any() for B in self.lie_images)
+        )
+
+    @cached_property
+    def is_permutation(self) -> bool:
+        """Whether every element only permutes coordinates, so that pointwise functions are equivariant."""
+        return self.is_signed_permutation and all(
+            isinstance(m, SignedPermutation) and m.is_unsigned
+            for atom in _without_repetition(self.atoms)
+            for m in atom.images
+        )
+
+    @cached_property
+    def is_scalar(self) -> bool:
+        """Whether it is of size 1 and every element acts as 1."""
+        return self.size == 1 and self.is_permutation
+
+    @cached_property
+    def is_orthogonal(self) -> bool:
+        """Whether every image is an orthogonal matrix, and every Lie generator's antisymmetric (to 1e-5)."""
+        if self._parts and all(part.is_orthogonal for part in _without_repetition(self._parts)):
+            return True
+        return not self._summands and (
+            all(
+                isinstance(m, SignedPermutation) or np.abs(m @ m.T - np.eye(len(m))).max() < TOLERANCE
+                for m in self.images
+            )
+            and all(
+                np.abs(B + B.T).max(initial=0.0) < TOLERANCE * np.abs(A).max()
+                for A, B in zip(self.group.lie_generators, self.lie_images, strict=True)
+            )
+        )
+
+    @cached_property
+    def content(self) -> tuple[int, tuple[object, ...], tuple[bytes, ...]]:
+        """Size and images as plain values: what representations of one group are compared by."""
+        images = tuple((m.perm, m.sign) if isinstance(m, SignedPermutation) else m.tobytes() for m in self.images)
+        return self.size, images, tuple(B.tobytes() for B in self.lie_images)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.group, self.content))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Representation)
+            and self._hash == other._hash
+            and self.group == other.group
+            and self.content == other.content
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Representation({self.name}, size {self.size}, of {self.group.name})"
+
+    def __add__(self, other: Representation) -> Representation:
+        """Direct sum."""
+        self._need_same_group(other)
+        places = (*self.places, *(place + self.size for place in other.places))
+        return self._sum(self.group, self.atoms + other.atoms, f"{self.name} + {other.name}", places)
+
+    def __rmul__(self, copies: int) -> Representation:
+        """Direct sum of `copies` copies."""
+        if copies < 1:
+            raise RepresentationError(f"{copies} copies of {self.name} asked for; at least one is needed")
+        if copies == 1:
+            return self
+        places = tuple(place + i * self.size for i in range(copies) for place in self.places)
+        return self._sum(self.group, self.atoms * copies, f"{copies} * {bracketed(self)}", places)
+
+    def interleaved(self, copies: int) -> Representation:
+        """The direct sum of `copies` copies, with coordinates (i, copy) in row-major order: like ones side by side."""
+        places = tuple(place * copies + i for i in range(copies) for place in self.places)
+        return self._sum(self.group, self.atoms * copies, f"{copies} * {bracketed(self)}", places)
+
+    def __mul__(self, other: Representation) -> Representation:
+        """Tensor product, on coordinates (i, j) in row-major order; products of sums are sums of products."""
+        self._need_same_group(other)
+        name = f"{bracketed(self)} * {bracketed(other)}"
+        if not (self._summands or other._summands):
+            return self.product_of(self.group, (self, other), name)
+        products: dict[tuple[int, int], Representation] = {}
+        atoms, places = [], []
+        for a, i in zip(self.atoms, self.places, strict=True):
+            for b, j in zip(other.atoms, other.places, strict=True):
+                key = id(a), id(b)
+                if key not in products:
+                    both = f"{bracketed(a)} * {bracketed(b)}"
+                    products[key] = self.product_of(self.group, (a, b), both)
+                atoms.append(products[key])
+                places.append((i[:, None] * other.size + j).ravel())
+        return self._sum(self.group, tuple(atoms), name, tuple(places))
+
+    def __pow__(self, power: int) -> Representation:
+        """Tensor power; the zeroth is the trivial representation."""
+        if power < 0:
+            raise RepresentationError(f"tensor power {power} of {self.name} asked for; it must not be negative")
+        if power == 0:
+            return self.from_rule(self.group, rules.Trivial(), "trivial", 1)
+        result = reduce(Representation.__mul__, [self] * power)
+        if power > 1 and not self._summands:
+            result.name = f"{bracketed(self)}**{power}"
+        return result
+
+    @cached_property
+    def T(self) -> Representation:  # noqa: N802 - the dual is written so everywhere in this field
+        """The dual: images are inverse transposes. Orthogonal representations are their own."""
+        if self.is_orthogonal:
+            return self
+        if self._summands:
+            duals = {id(a): a.T for a in self._summands}
+            atoms = tuple(duals[id(a)] for a in self._summands)
+            return self._sum(self.group, atoms, f"({self.name}).T", self._places)
+        if self._factors:
+            factors = [f.T for f in self._factors]
+            return self.product_of(self.group, factors, " * ".join(bracketed(f) for f in factors))
+        if isinstance(self._rule, rules.Dual):
+            return self.from_rule(self.group, self._rule.rule, self.name.removesuffix(".T"), self.size)
+        return self.from_rule(self.group, rules.Dual(self._rule), f"{self.name}.T", self.size)
+
+    def __rshift__(self, other: Representation) -> Representation:
+        """The representation on linear maps from `self` to `other`, flattened row by row."""
+        return other * self.T
+
+    def restrict(self, subgroup: Group) -> Representation:
+        """The same matrices for the elements of a subgroup only.
+
+        Args:
+            subgroup: a group of matrices of the same size d; its generators must be elements of the group.
+
+        Raises:
+            RepresentationError: if a generator of `subgroup` is not found in the group, or in its Lie algebra.
+        """
+        checks.check_subgroup(self.group, subgroup)
+        return self._mapped(subgroup, lambda rule: rule)
+
+    def _mapped(self, group: Group, change: Callable[[Rule], Rule]) -> Representation:
+        """The same sum of products for another group, each rule changed."""
+        if self._summands:
+            known = {id(a): a._mapped(group, change) for a in self._summands}
+            return self._sum(group, tuple(known[id(a)] for a in self._summands), self.name, self._places)
+        if self._factors:
+            return self.product_of(group, [f._mapped(group, change) for f in self._factors], self.name)
+        return self.from_rule(group, change(self._rule), self.name, self.size)
+
+    def inflate(self, product: Group, start: int = 0) -> Representation:
+        """The representation of a direct product in which the other factor acts as the identity.
+
+        Args:
+            product: the direct product, for example ``self.group * other`` with `start` 0, or ``other * self.group``
+                with `start` ``other.dimension``.
+            start: the first coordinate on which this representation's group acts in the product.
+
+        Raises:
+            RepresentationError: if the generators of `product` do not act on these coordinates by themselves, or act
+                there by a matrix that is not in the group.
+        """
+        checks.check_factor(self.group, product, start)
+        return self._mapped(product, lambda rule: rules.Block(rule, start, self.group.dimension))
+
+    def unsigned(self) -> Representation:
+        """The same permutations without signs: how a standard deviation moves where a mean moves by `self`.
+
+        Raises:
+            RepresentationError: if the representation mixes coordinates by more than signs and permutations.
+        """
+        if not self.is_signed_permutation:
+            raise RepresentationError(
+                f"{self.name} is no signed permutation, so independent standard deviations have no symmetry under it; "
+                "choose action coordinates that the group permutes up to sign"
+            )
+        if self._summands:
+            atoms = tuple(atom.unsigned() for atom in self._summands)
+            return self._sum(self.group, atoms, f"|{self.name}|", self._places)
+        images = [m.unsigned() for m in self.images if isinstance(m, SignedPermutation)]
+        return Representation(self.group, images, f"|{self.name}|", self.size, self.lie_images)
+
+    def _need_same_group(self, other: Representation) -> None:
+        if self.group != other.group:
+            raise RepresentationError(
+                f"{self.name} represents {self.group.name} and {other.name} represents {other.group.name}; "
+                "only representations of one group can be combined"
+            )
+
+
+def _without_repetition(reps: Sequence[Representation]) -> Iterator[Representation]:
+    """Each object once; equal objects may be left, for comparing contents would cost more than it saves."""
+    return iter({id(rep): rep for rep in reps}.values())
+
+
+def bracketed(rep: Representation) -> str:
+    """The name, in brackets if it is that of a sum."""
+    return rep.name if len(rep.atoms) == 1 else f"({rep.name})"
