@@ -16,8 +16,8 @@ from rpp_rl.agents.checkpoints.archive import FileRecord
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.errors import RunError
 
-# Rows that are on a GPU come to the host in pieces of this many.
-_PIECE = 1 << 16
+# Rows are written in pieces of so many bytes, so that neither those of a GPU nor copies take memory.
+_PIECE = 1 << 21
 
 
 class ReplayLog:
@@ -45,9 +45,10 @@ class ReplayLog:
             path = self.folder / f"{begin:012d}-{added:012d}.f32"
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
+                piece = max(1, _PIECE // (4 * self.buffer.storage[0].numel()))
                 with path.open("wb") as file:
-                    for start in range(begin, added, _PIECE):
-                        self.buffer.rows_between(start, min(added, start + _PIECE)).tofile(file)
+                    for start in range(begin, added, piece):
+                        self.buffer.rows_between(start, min(added, start + piece)).tofile(file)
                     file.flush()
                     os.fsync(file.fileno())
             except OSError:

@@ -8,33 +8,44 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from faults import disk, environments, fuzzing, kills, locks, refusals, soak
+from faults import cost, disk, environments, fuzzing, kills, locks, refusals, soak
 from faults.table import Row, as_text
 from rpp_rl.scripts.provenance import cpu_name
 
 
-def stages(scale: float):
-    """Every stage as a function without arguments; `scale` 1 is the promise of the documentation."""
-    count = lambda n: max(1, round(scale * n))  # noqa: E731
-    every = range(1, disk.writes_of_a_run(), count(1 / scale**2) if scale < 1 else 1)
-    yield lambda: [kills.kills(count(100), per_run=min(10, count(100)))]
+def stages(scale: float) -> Iterator[tuple[str, Callable[[], Sequence[Row]]]]:
+    """Every stage with its section of the table; `scale` 1 is the promise of the documentation."""
+
+    def count(n: float) -> int:
+        return max(1, round(scale * n))
+
+    yield "kill", lambda: [kills.kills(count(100), per_run=min(10, count(100)))]
+    places = range(1, disk.writes_of_a_run(), max(1, round(1 / scale)))
     for code in (errno.ENOSPC, errno.EROFS):
-        yield lambda code=code: [disk.full_or_read_only(every, code)]
+        yield "disk", partial(_alone, disk.full_or_read_only, places, code)
     if disk.can_mount():
-        yield lambda: [disk.really_full(range(20, 420, round(40 / min(1, scale))))]
-    yield lambda: [environments.in_this_process(), environments.changed_symmetry()]
-    yield lambda: [environments.in_workers()]
-    yield lambda: list(locks.second_process_and_stale_lock(count(5)))
-    yield lambda: [refusals.refusals()]
+        yield "disk", lambda: [disk.really_full(range(20, 420, round(40 / min(1, scale))))]
+    yield "environment", lambda: [environments.in_this_process(), environments.changed_symmetry()]
+    yield "environment", lambda: [environments.in_workers()]
+    yield "lock", lambda: locks.second_process_and_stale_lock(count(5))
+    yield "command line", lambda: [refusals.refusals()]
     names = list(fuzzing.parsers(Path("/nowhere")))
     for name in names:
-        yield lambda name=name: [fuzzing.fuzz(name, count(100_000 / len(names)), scale * 600 / len(names))]
-    yield lambda: soak.soak(count(200_000))
+        yield "fuzzing", partial(_alone, fuzzing.fuzz, name, count(100_000 / len(names)), scale * 600 / len(names))
+    yield "soak", lambda: soak.soak(count(200_000))
+    yield "cost", lambda: cost.checkpoint_cost(count(1_000_000))
+
+
+def _alone(function: Callable[..., Row], *arguments: Any) -> list[Row]:
+    return [function(*arguments)]
 
 
 def main() -> int:
@@ -42,14 +53,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="file to keep the table in")
     parser.add_argument("--scale", type=float, default=1.0, help="a part of it, for a try")
+    parser.add_argument("--only", help="one section of the table; the others stay as they are in the file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    began, rows = time.monotonic(), []
-    for stage in stages(arguments.scale):
-        found: list[Row] = stage()
-        print(as_text(found), flush=True)
-        rows += found
-    minutes = (time.monotonic() - began) / 60
+    began, rows, minutes = time.monotonic(), [], 0.0
+    if arguments.only and arguments.json:
+        record = json.loads(arguments.json.read_text(encoding="utf-8"))
+        minutes = record["minutes"]
+        rows = [Row(**row) for row in record["rows"] if row["section"] != arguments.only]
+    for section, stage in stages(arguments.scale):
+        if arguments.only in (None, section):
+            found = stage()
+            print(as_text(found), flush=True)
+            rows += found
+    minutes += (time.monotonic() - began) / 60
     print(f"{sum(r.tried for r in rows)} trials in {minutes:.0f} minutes")
     if arguments.json:
         machine = {"cpu": cpu_name(), "platform": platform.platform(), "python": platform.python_version()}

@@ -22,6 +22,12 @@ from rpp_rl.agents.checkpoints import RunCheckpoint
 MEGABYTE = 1 << 20
 
 
+def resident_megabytes() -> float:
+    """Memory of this process, in MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
 class Gauges(BaseCallback):
     """Memory, file handles, threads and time, twenty times along a run."""
 
@@ -31,10 +37,8 @@ class Gauges(BaseCallback):
 
     def _on_step(self) -> bool:
         if self.num_timesteps % self.every == 0:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
             handles = len(os.listdir("/proc/self/fd"))
-            memory = pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
-            self.readings.append((time.monotonic(), memory, handles, threading.active_count()))
+            self.readings.append((time.monotonic(), resident_megabytes(), handles, threading.active_count()))
         return True
 
 

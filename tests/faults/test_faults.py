@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import disk, environments, fuzzing, kills, locks, refusals, soak
+from faults import cost, disk, environments, fuzzing, kills, locks, refusals, soak
 
 
 def kept(*rows):
@@ -55,6 +55,10 @@ def test_soak():
 @pytest.mark.parametrize("name", fuzzing.parsers(Path("/nowhere")))
 def test_fuzzing(name):
     kept(fuzzing.fuzz(name, 150, 10.0))
+
+
+def test_cost_of_a_checkpoint():
+    kept(*cost.checkpoint_cost(500_000))
 
 
 def test_refusals():
