@@ -15,6 +15,7 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rpp_rl.agents.families import family
 from rpp_rl.errors import NetworkError
 from rpp_rl.layers import EquivariantLinear
 from rpp_rl.networks import network_class, standard_inputs
@@ -36,6 +37,7 @@ class SymmetricActor(Actor):
     Args:
         symmetry: of the task.
         kind: ``"rpp"`` or ``"equivariant"``.
+        network: ``"mlp"`` or ``"emlp"``, see `family`.
         residual_init_scale: see `rpp_rl.RPPLinear`.
         **kwargs: as for stable-baselines3's `Actor`.
 
@@ -43,18 +45,22 @@ class SymmetricActor(Actor):
         NetworkError: for gSDE, another features extractor than flattening, or a width that does not fit the group.
     """
 
-    def __init__(self, *, symmetry: Symmetry, kind: str, residual_init_scale: float, **kwargs: Any) -> None:
+    def __init__(
+        self, *, symmetry: Symmetry, kind: str, residual_init_scale: float, network: str = "mlp", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if self.use_sde:
             raise NetworkError("gSDE noise has no symmetry; leave use_sde=False, or use MlpPolicy")
         _need_flat_features(self.features_extractor)
-        network = network_class(kind)
-        trunk = network(
-            symmetry.observation, None, self.net_arch, self.activation_fn, residual_init_scale, symmetry.center
+        linear = network_class(kind).linear
+        trunk = family(network)(
+            kind, symmetry.observation, None, self.net_arch, self.activation_fn, residual_init_scale, symmetry.center
         )
-        self.latent_pi = trunk
-        self.mu = network.linear(trunk.rep_out, symmetry.action, residual_init_scale)
-        self.log_std = network.linear(trunk.rep_out, symmetry.action.unsigned(), residual_init_scale)  # type: ignore[assignment]
+        self.latent_pi: Any = trunk
+        self.mu = linear(trunk.rep_out, symmetry.action, residual_init_scale)
+        self.log_std = linear(trunk.rep_out, symmetry.action.unsigned(), residual_init_scale)  # type: ignore[assignment]
+        # Layers between which there are only pointwise functions merge to plain ones.
+        self.merges = network == "mlp"
         hidden = trunk(standard_inputs(symmetry.observation.size, symmetry.center))
         for head in (self.mu, self.log_std):
             if isinstance(head, EquivariantLinear):
@@ -64,7 +70,7 @@ class SymmetricActor(Actor):
 
     def get_action_dist_params(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Mean and log-std; from merged weights where nothing is learnt, since acting is one observation at a time."""
-        if self.training or torch.is_grad_enabled():
+        if self.training or torch.is_grad_enabled() or not self.merges:
             return super().get_action_dist_params(obs)
         trunk, mu, log_std = self._merged_layers()
         # What preprocessing and flattening come to for a box of one axis.
@@ -105,6 +111,7 @@ class SymmetricCritic(ContinuousCritic):
     Args:
         symmetry: of the task.
         kind: ``"rpp"`` or ``"equivariant"``.
+        network: ``"mlp"`` or ``"emlp"``, see `family`.
         residual_init_scale: see `rpp_rl.RPPLinear`.
         **kwargs: as for stable-baselines3's `ContinuousCritic`.
 
@@ -119,6 +126,7 @@ class SymmetricCritic(ContinuousCritic):
         kind: str,
         residual_init_scale: float,
         net_arch: list[int],
+        network: str = "mlp",
         activation_fn: type[nn.Module] = nn.ReLU,
         **kwargs: Any,
     ) -> None:
@@ -128,7 +136,7 @@ class SymmetricCritic(ContinuousCritic):
         center = (*symmetry.center, *[0.0] * symmetry.action.size) if symmetry.center else ()
         scalar = trivial_representation(symmetry.group)
         self.q_networks = [
-            network_class(kind)(rep_in, scalar, net_arch, activation_fn, residual_init_scale, center)
+            family(network)(kind, rep_in, scalar, net_arch, activation_fn, residual_init_scale, center)
             for _ in range(self.n_critics)
         ]
         for i, q_network in enumerate(self.q_networks):

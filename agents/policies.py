@@ -16,6 +16,7 @@ from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 
 from rpp_rl.agents.actor_critic import SymmetricActor, SymmetricCritic
+from rpp_rl.agents.families import family
 from rpp_rl.agents.model_files.archives import Archive
 from rpp_rl.agents.model_files.descriptions import (
     describe_policy_kwargs,
@@ -60,6 +61,8 @@ class RPPPolicy(SACPolicy):
         critic_equiv_wd: the same for the critics' equivariant pathway; None for the paper's 0.
         critic_basic_wd: the same for their residual pathway.
         residual_init_scale: the residual starts at this multiple of a plain initialisation.
+        network: ``"mlp"`` for perceptrons, or ``"emlp"`` for the paper's EMLP with bilinear layers, which is slower and
+            learns by stable-baselines3's own gradient step.
         **kwargs: as for `SACPolicy`.
 
     Raises:
@@ -83,8 +86,11 @@ class RPPPolicy(SACPolicy):
         critic_equiv_wd: float | None = None,
         critic_basic_wd: float | None = None,
         residual_init_scale: float = 1e-3,
+        network: str = "mlp",
         **kwargs: Any,
     ) -> None:
+        family(network)
+        self.network = network
         # SACPolicy builds the networks at the end of its constructor, so what they need comes first.
         self.kinds = {"actor": actor or self.default_kind, "critic": critic or self.default_kind}
         for kind in self.kinds.values():
@@ -141,6 +147,7 @@ class RPPPolicy(SACPolicy):
             "symmetry": self.symmetry,
             "kind": self.kinds[network],
             "residual_init_scale": self.residual_init_scale,
+            "network": self.network,
         }
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -181,6 +188,7 @@ class RPPPolicy(SACPolicy):
             actor=self.kinds["actor"],
             critic=self.kinds["critic"],
             residual_init_scale=self.residual_init_scale,
+            network=self.network,
             normalize_images=self.normalize_images,
             share_features_extractor=self.share_features_extractor,
         )

@@ -62,6 +62,7 @@ class RPPSAC(SafeFiles):
         critic_equiv_wd: prior on the critics' equivariant pathway.
         critic_basic_wd: prior on the critics' residual pathway.
         residual_init_scale: size of the residual at the start.
+        network: ``"mlp"`` or ``"emlp"``, see `RPPPolicy`.
         fast_update: False takes stable-baselines3's own gradient step instead of the fast one.
         precision: ``"float32"``, or ``"bf16"`` to multiply matrices in bfloat16 in the fast gradient step; parameters,
             optimisers and losses stay float32.
@@ -91,6 +92,7 @@ class RPPSAC(SafeFiles):
         critic_equiv_wd: float | None = None,
         critic_basic_wd: float | None = None,
         residual_init_scale: float | None = None,
+        network: str | None = None,
         fast_update: bool = True,
         precision: str = "float32",
         **kwargs: Any,
@@ -119,6 +121,7 @@ class RPPSAC(SafeFiles):
             "critic_equiv_wd": critic_equiv_wd,
             "critic_basic_wd": critic_basic_wd,
             "residual_init_scale": residual_init_scale,
+            "network": network,
         }
         arguments["policy_kwargs"] = merged_options(arguments.get("policy_kwargs") or {}, options)
         super().__init__(**arguments)

@@ -1,0 +1,91 @@
+"""The two families of networks that actors and critics are built from, behind one signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from torch import nn
+
+from rpp_rl.emlp import EMLP
+from rpp_rl.errors import NetworkError, UnknownNameError
+from rpp_rl.networks import Shift, network_class
+from rpp_rl.representations import Representation, trivial_representation
+
+
+def perceptron(
+    kind: str,
+    rep_in: Representation,
+    rep_out: Representation | None,
+    net_arch: Sequence[int],
+    activation_fn: type[nn.Module],
+    residual_init_scale: float,
+    center: Sequence[float],
+) -> Any:
+    """A perceptron of copies of the regular representation, see `rpp_rl.networks`."""
+    return network_class(kind)(rep_in, rep_out, net_arch, activation_fn, residual_init_scale, center)
+
+
+def general_network(
+    kind: str,
+    rep_in: Representation,
+    rep_out: Representation | None,
+    net_arch: Sequence[int],
+    activation_fn: type[nn.Module],
+    residual_init_scale: float,
+    center: Sequence[float],
+) -> Any:
+    """The paper's EMLP: so many channels as `net_arch` says, gated nonlinearities, bilinear layers of weight 0.03.
+
+    Source: Finzi, Benton and Wilson 2021, section 5.4 and their implementation, which takes that weight.
+    """
+    return GeneralNetwork(rep_in, rep_out, net_arch, kind == "rpp", residual_init_scale, center)
+
+
+class GeneralNetwork(nn.Sequential):
+    """Blocks of an `EMLP`, and a last linear layer unless `rep_out` is None.
+
+    Args:
+        rep_in: representation on inputs.
+        rep_out: representation on outputs; None stops after the last block.
+        net_arch: channels of the hidden layers.
+        rpp: whether there are residuals.
+        residual_init_scale: see `rpp_rl.RPPLinear`.
+        center: a point that the group fixes instead of the origin; empty for the origin.
+
+    Attributes:
+        rep_out: representation on outputs.
+    """
+
+    bilinear_scale: ClassVar[float] = 0.03
+
+    def __init__(
+        self,
+        rep_in: Representation,
+        rep_out: Representation | None,
+        net_arch: Sequence[int],
+        rpp: bool,
+        residual_init_scale: float,
+        center: Sequence[float] = (),
+    ) -> None:
+        if not net_arch:
+            raise NetworkError("an EMLP has at least one hidden layer; give net_arch at least one width")
+        out = trivial_representation(rep_in.group) if rep_out is None else rep_out
+        network = EMLP(rep_in, out, list(net_arch), len(net_arch), rpp, self.bilinear_scale, residual_init_scale)
+        last = [] if rep_out is None else [network.head]
+        super().__init__(*([Shift(center)] if any(center) else []), *network.blocks, *last)
+        self.rep_out = network.hidden[-1] if rep_out is None else rep_out
+
+
+FAMILIES: dict[str, Callable[..., Any]] = {"mlp": perceptron, "emlp": general_network}
+
+
+def family(network: str) -> Callable[..., Any]:
+    """What builds the networks called ``"mlp"`` or ``"emlp"``.
+
+    Raises:
+        UnknownNameError: for any other word.
+    """
+    if network not in FAMILIES:
+        raise UnknownNameError("network", network, FAMILIES)
+    return FAMILIES[network]
