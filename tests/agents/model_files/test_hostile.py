@@ -192,6 +192,16 @@ class TestDamage:
                 assert_same_parameters(parameters(loaded), expected)
         assert seen > 100
 
+    def test_arrays_that_are_not_those_of_the_document(self, native, tmp_path):
+        other = agent(seed=1)
+        other.learn(40)
+        other.save(tmp_path / "other.zip")
+        with zipfile.ZipFile(tmp_path / "other.zip") as archive:
+            arrays = archive.read("arrays.safetensors")
+        path = rewritten(native[0], tmp_path / "mixed.zip", **{"arrays.safetensors": arrays})
+        with pytest.raises(RunError, match="not those that its document names"):
+            RPPSAC.load(path, device="cpu")
+
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     def test_numbers_that_are_none(self, native, theirs, tmp_path, value):
         def spoil(document, arrays):

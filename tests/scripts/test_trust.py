@@ -1,0 +1,66 @@
+"""A stranger's run folder does not get a module imported."""
+
+import json
+import shutil
+
+import pytest
+from helpers.runs import FAST
+
+from rpp_rl.errors import RunError
+from rpp_rl.scripts.begun import modules_named, refuse_modules
+
+
+@pytest.fixture
+def strange(trained, tmp_path):
+    """A run whose configuration names a module that writes a canary when it is imported."""
+    (tmp_path / "evil.py").write_text("open('canary', 'w')\n")
+    run = tmp_path / "run"
+    shutil.copytree(trained / "rpp_sac" / "seed0", run)
+
+    def with_arguments(**changes):
+        config = json.loads((trained / "rpp_sac" / "seed0" / "config.json").read_text())
+        config["arguments"].update(changes)
+        config["env"] = changes.get("env", config["env"])
+        (run / "config.json").write_text(json.dumps(config))
+        return run
+
+    return with_arguments
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("export",), ("train", "--resume")])
+def test_modules_of_environments(strange, main, tmp_path, command):
+    run = strange(env="evil:InvertedPendulum-v5")
+    code, _, err = main(*command, run)
+    assert code == 2
+    assert "importing evil would run it" in err
+    assert not (tmp_path / "canary").exists()
+    if command == ("evaluate",):
+        assert main(*command, run, "--trust", "-n", 1)[0] == 0
+        assert (tmp_path / "canary").exists()
+
+
+def test_modules_of_hyperparameters(strange, main, tmp_path):
+    run = strange(hyperparams=["policy_kwargs:{activation_fn: 'evil:Thing'}"])
+    code, _, err = main("train", "--resume", run)
+    assert code == 2
+    assert "importing evil would run it" in err
+    assert not (tmp_path / "canary").exists()
+
+
+def test_modules_that_are_imported_anyway():
+    known = {"env": "Hopper-v5", "hyperparams": ["policy_kwargs:{activation_fn: torch.nn:Tanh}", "gamma:0.9"]}
+    assert modules_named(known) == []
+    assert modules_named({**known, "env": "mine:Hopper-v5"}) == ["mine:Hopper-v5"]
+    with pytest.raises(RunError, match="add --trust"):
+        refuse_modules(["torchy.nn:Tanh"], "somewhere")
+
+
+def test_a_run_of_ones_own_goes_on_with_trust(main, tmp_path):
+    (tmp_path / "wheels.py").write_text("import helpers.tasks\n")
+    options = ("--env", "wheels:Bicycle-v0", "--eval-episodes", 1, "--no-audit", "--save-freq", 40)
+    assert main("train", *options, "-n", 100, *FAST)[0] == 0
+    run = tmp_path / "runs/Bicycle-v0/rpp_sac/seed0"
+    assert main("train", "--resume", run, "-n", 120)[0] == 2
+    code, out, err = main("train", "--resume", run, "-n", 120, "--trust")
+    assert code == 0, err
+    assert "going on from step" in out
