@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from rpp_rl.agents.algorithms import CLASSES
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.run_folder import CONFIG, read_config
+from rpp_rl.scripts.settings import key_values
 from rpp_rl.scripts.train import TrainArguments
 
 # What the command line says anew when a run goes on.
@@ -77,9 +78,14 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def modules_named(arguments: Mapping[str, Any]) -> list[str]:
-    """What the arguments of a run name in modules of somebody's own: its environment, classes among hyperparameters."""
-    pairs = " ".join(str(pair) for pair in arguments.get("hyperparams") or ())
-    named = [str(arguments.get("env")), *re.findall(r"[\w.]+:[\w.]+", pairs.partition("policy_kwargs")[2])]
+    """What the arguments of a run name in modules of somebody's own: its environment, classes among hyperparameters.
+
+    Raises:
+        RunError: if the hyperparameters cannot be read.
+    """
+    options = key_values(arguments.get("hyperparams") or (), "--hyperparams").get("policy_kwargs")
+    classes = [options.get(name) for name in CLASSES] if isinstance(options, Mapping) else []
+    named = [str(arguments.get("env")), *(name for name in classes if isinstance(name, str))]
     return [name for name in named if _is_strange(name)]
 
 

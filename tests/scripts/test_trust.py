@@ -51,6 +51,8 @@ def test_modules_that_are_imported_anyway():
     known = {"env": "Hopper-v5", "hyperparams": ["policy_kwargs:{activation_fn: torch.nn:Tanh}", "gamma:0.9"]}
     assert modules_named(known) == []
     assert modules_named({**known, "env": "mine:Hopper-v5"}) == ["mine:Hopper-v5"]
+    escaped = {"env": "x", "hyperparams": ['policy_kwargs:{activation_fn: "ev\\x69l:Thing"}']}
+    assert modules_named(escaped) == ["evil:Thing"]
     with pytest.raises(RunError, match="add --trust"):
         refuse_modules(["torchy.nn:Tanh"], "somewhere")
 
