@@ -59,7 +59,8 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
     """Evaluate as the arguments say.
 
     Returns:
-        ``mean_reward``, ``std_reward``, ``rewards``, ``lengths``, ``episodes``, ``seed``, ``env`` and ``model``.
+        ``mean_reward``, ``std_reward``, ``rewards``, ``lengths``, ``episodes``, ``seed``, ``env``, ``model`` and
+        ``num_timesteps``.
 
     Raises:
         RPPError: if there is no model, it cannot be read, or it does not fit the environment.
@@ -105,6 +106,7 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
         "seed": seed,
         "env": env_id,
         "model": str(path),
+        "num_timesteps": model.num_timesteps,
     }
 
 

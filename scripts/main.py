@@ -16,11 +16,15 @@ from rpp_rl.scripts.bench import bench
 from rpp_rl.scripts.evaluate import evaluate
 from rpp_rl.scripts.export import export
 from rpp_rl.scripts.new_symmetry import new_symmetry
+from rpp_rl.scripts.status import status
+from rpp_rl.scripts.sweep import sweep
 from rpp_rl.scripts.symmetries import symmetries
 from rpp_rl.scripts.train import train
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
+    "sweep": sweep,
+    "status": status,
     "evaluate": evaluate,
     "export": export,
     "symmetries": symmetries,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,8 +61,11 @@ class RunFolder:
         (self.path / name).write_text(json.dumps(data, indent=2, default=repr) + "\n", encoding="utf-8")
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, patience: int = 10) -> Iterator[None]:
         """Hold the folder, so that no second process trains in it; the lock of a process that died is gone with it.
+
+        Args:
+            patience: how often to try again, a twentieth of a second apart.
 
         Raises:
             RunError: if another process holds it.
@@ -72,10 +76,17 @@ class RunFolder:
             yield
             return
         with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(f"another process is training in {self.path}; wait for it, or stop it") from error
+            # Somebody who looks whether it is held, holds it for an instant.
+            for attempt in range(patience + 1):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError as error:
+                    if attempt == patience:
+                        raise RunError(
+                            f"another process is training in {self.path}; wait for it, or stop it"
+                        ) from error
+                    time.sleep(0.05)
             yield
 
     @property

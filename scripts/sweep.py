@@ -1,0 +1,104 @@
+"""`rpp-rl sweep`: every algorithm on every environment with every seed, each an ordinary run folder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from rpp_rl.errors import RunError
+
+
+@dataclass(frozen=True)
+class SweepArguments:
+    """Run a comparison: finished runs are skipped, interrupted ones go on, failed ones are told at the end."""
+
+    plan: Path | None = None
+    """A YAML file with algos, envs, seeds, n_timesteps and options; flags win over it."""
+    algos: tuple[str, ...] = ()
+    """Algorithms, as for --algo of rpp-rl train."""
+    envs: tuple[str, ...] = ()
+    """Environment ids, with their versions."""
+    seeds: str | None = None
+    """Seeds, such as 0-9; the same for all algorithms."""
+    n_timesteps: Annotated[int | None, arg(aliases=["-n"])] = None
+    """Environment steps of each run."""
+    jobs: int = 1
+    """Runs at a time; the threads of this machine are shared out among them."""
+    log_folder: Annotated[Path, arg(aliases=["-f"])] = Path("runs")
+    """Where runs are kept: <log-folder>/<env>/<algo>/seed<seed>, and what each printed in seed<seed>.log."""
+    eval_freq: int | None = None
+    """Steps between evaluations, as for rpp-rl train."""
+    eval_episodes: int | None = None
+    """Episodes of an evaluation, as for rpp-rl train."""
+    save_freq: int | None = None
+    """Steps between checkpoints; a twentieth of a run if left out."""
+    hyperparams: Annotated[tuple[str, ...], arg(aliases=["-params"])] = ()
+    """Hyperparameters for all runs, as key:value."""
+    trust: bool = False
+    """Let runs that go on import modules of environments that they name."""
+
+
+def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
+    """Run every combination, a few at a time; rerun the command to go on after an interruption."""
+    from rpp_rl.scripts.sweeping.local import LocalEngine
+    from rpp_rl.scripts.sweeping.plan import plan_from, read_plan
+    from rpp_rl.scripts.sweeping.table import Display
+
+    given: dict[str, Any] = dict(read_plan(arguments.plan)) if arguments.plan is not None else {}
+    for key in ("algos", "envs", "seeds", "n_timesteps"):
+        if getattr(arguments, key):
+            given[key] = getattr(arguments, key)
+    plan = plan_from(given)
+    _check(plan.algos, plan.envs)
+    flags = _flags(arguments, plan.steps, plan.options)
+    jobs = [
+        type(job)(job.algo, job.env, job.seed, job.steps, job.root, flags) for job in plan.jobs(arguments.log_folder)
+    ]
+    engine = LocalEngine(jobs, arguments.jobs, arguments.trust)
+    with Display() as display:
+        failed = engine.run(display.show)
+    for job in failed:
+        print(f"failed: {job.name}: {_last_line(job.log)}; see {job.log}")
+    print(
+        f"{len(jobs) - len(failed)} of {len(jobs)} runs are done; curves: tensorboard --logdir {arguments.log_folder}"
+    )
+    if failed:
+        raise SystemExit(1)
+
+
+def _check(algos: tuple[str, ...], envs: tuple[str, ...]) -> None:
+    """Refuse names that are not known before any run is begun."""
+    from rpp_rl.agents.algorithms import algorithm
+    from rpp_rl.scripts.tasks import resolve_symmetry
+
+    for algo in algos:
+        algorithm(algo)
+    for env in envs:
+        resolve_symmetry(env, None, {}, needed=any(a not in ("sac", "mlp_sac") for a in algos))
+
+
+def _flags(arguments: SweepArguments, steps: int, options: tuple[str, ...]) -> tuple[str, ...]:
+    words = list(options)
+    for flag, value in (("--eval-freq", arguments.eval_freq), ("--eval-episodes", arguments.eval_episodes)):
+        words += [] if value is None else [flag, str(value)]
+    if arguments.save_freq is not None or "--save-freq" not in options:
+        words += ["--save-freq", str(arguments.save_freq or max(1, steps // 20))]
+    return (*words, *(["--hyperparams", *arguments.hyperparams] if arguments.hyperparams else []))
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError as error:
+        raise RunError(f"{log} cannot be read: {error.strerror}") from error
+    return lines[-1] if lines else "it printed nothing"
+
+
+if __name__ == "__main__":
+    from rpp_rl.scripts.main import main
+
+    sys.exit(main(["sweep", *sys.argv[1:]]))

@@ -1,0 +1,82 @@
+"""The table of runs: step, rate, last return, time left; drawn in place on a terminal, as lines in a file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from rpp_rl.scripts.sweeping.progress import Progress, State
+
+# Seconds between drawings on a terminal, and between lines in a file.
+_DRAW, _LINE = 1.0, 60.0
+
+
+def as_table(rows: Sequence[Progress]) -> Table:
+    """The table of some runs."""
+    table = Table("run", "state", "step", "of", "steps/s", "last return", "left", box=None, pad_edge=False)
+    for row in rows:
+        parts = row.folder.parts[-3:]
+        table.add_row(
+            "/".join(parts),
+            row.state.value,
+            str(row.step),
+            str(row.total),
+            "" if row.rate is None else f"{row.rate:.0f}",
+            "" if row.last_return is None else f"{row.last_return:.1f}",
+            duration(row.seconds_left),
+        )
+    return table
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as hours and minutes, or as minutes and seconds."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{rest:02d}s"
+
+
+def in_one_line(rows: Sequence[Progress]) -> str:
+    """How many runs are in which state, and the steps of all."""
+    states = Counter(row.state for row in rows)
+    counted = ", ".join(f"{states[state]} {state.value}" for state in State if states[state])
+    steps, total = sum(row.step for row in rows), sum(row.total for row in rows)
+    return f"{counted}; {steps} of {total} steps"
+
+
+class Display:
+    """Shows progress again and again: a live table on a terminal, now and then a line elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console()
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._shown, self._said = 0.0, ""
+
+    def __enter__(self) -> Display:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, rows: list[Progress]) -> None:
+        """Show how far some runs are."""
+        now = time.monotonic()
+        over = all(row.state in (State.DONE, State.FAILED) for row in rows)
+        if self._live is not None and (over or now - self._shown > _DRAW):
+            self._shown = now
+            self._live.update(as_table(rows), refresh=True)
+        elif self._live is None and (over or now - self._shown > _LINE):
+            line = in_one_line(rows)
+            if line != self._said:
+                print(line)
+                sys.stdout.flush()
+            self._shown, self._said = now, line

@@ -1,0 +1,137 @@
+"""`rpp-rl sweep` and `rpp-rl status`, with real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from rpp_rl.agents import RPPSAC
+from rpp_rl.errors import RPPError
+from rpp_rl.scripts.sweeping.plan import Job, plan_from, read_plan
+from rpp_rl.scripts.sweeping.progress import State, progress_of
+from rpp_rl.scripts.sweeping.table import duration
+
+TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:200", "policy_kwargs:{net_arch: [16]}")
+SWEEP = ("sweep", "--envs", "InvertedPendulum-v5", "-n", 200, "--eval-episodes", 1, "--jobs", 2)
+
+
+def folder(root, algo, seed):
+    return root / f"runs/InvertedPendulum-v5/{algo}/seed{seed}"
+
+
+def test_every_combination_is_an_ordinary_run(run_cli, tmp_path):
+    algos = ("--algos", "rpp_sac", "sac", "--seeds", "0-1")
+    said = run_cli(*SWEEP, *algos, *TINY).stdout
+    assert "4 of 4 runs are done" in said
+    assert "4 done; 800 of 800 steps" in said
+    for algo in ("rpp_sac", "sac"):
+        for seed in (0, 1):
+            run = folder(tmp_path, algo, seed)
+            assert (run / "evaluations.npz").is_file()
+            assert progress_of(run).state is State.DONE
+            assert "mean evaluation return" in run.with_name(f"seed{seed}.log").read_text()
+    # A finished run is left alone, a longer one goes on with it.
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.name != ".lock"}
+    assert "4 of 4 runs are done" in run_cli(*SWEEP, *algos, *TINY).stdout
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.name != ".lock"} == before
+    shown = run_cli("status", "runs").stdout
+    assert shown.count("done") == 5 and "800 of 800 steps" in shown
+    run_cli(*SWEEP, "--algos", "sac", "--seeds", "1", "-n", 300, *TINY)
+    assert RPPSAC.load(folder(tmp_path, "sac", 1) / "model.zip", device="cpu").num_timesteps == 300
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_goes_on(run_cli, tmp_path):
+    undisturbed, disturbed = tmp_path / "one", tmp_path / "two"
+    for place in (undisturbed, disturbed):
+        place.mkdir()
+    words = (*SWEEP, "--algos", "rpp_sac", "--seeds", "0", "-n", 1500, "--save-freq", 100, *TINY)
+    run_cli(*words, cwd=undisturbed)
+    command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, words)]
+    process = subprocess.Popen(command, cwd=disturbed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while not list(folder(disturbed, "rpp_sac", 0).glob("checkpoints/step_*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, said
+    assert "the same command goes on" in said
+    assert progress_of(folder(disturbed, "rpp_sac", 0)).state is State.INTERRUPTED
+    assert "1 of 1 runs are done" in run_cli(*words, cwd=disturbed).stdout
+    states = [
+        RPPSAC.load(folder(place, "rpp_sac", 0) / "model.zip", device="cpu").policy.state_dict()
+        for place in (undisturbed, disturbed)
+    ]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_a_failed_run_is_told_and_the_others_are_done(run_cli, tmp_path):
+    (tmp_path / "wheels.py").write_text("import helpers.tasks\n")
+    words = ("--algos", "rpp_sac", "--seeds", "0-1", "--envs", "helpers.tasks:Bicycle-v0", "-n", 60)
+    plan = "options:\n  env_kwargs: ['fault:raise', 'at:40']\n"
+    (tmp_path / "plan.yaml").write_text(plan)
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    try:
+        done = run_cli("sweep", "--plan", "plan.yaml", *words, "--eval-episodes", 1, *TINY, check=False)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert done.stdout.count("the left wheel came off") == 2
+        assert "seed0.log" in done.stdout
+        (tmp_path / "plan.yaml").write_text("options: {no_audit: true}\n")
+    finally:
+        del os.environ["PYTHONPATH"]
+
+
+def test_plans(tmp_path):
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        "algos: [rpp_sac, sac]\nenvs: [Hopper-v5]\nseeds: 0-2\nn_timesteps: 10\n"
+        "options: {eval_freq: 5, audit: false, hyperparams: ['gamma:0.9', 'tau:0.1']}\n"
+    )
+    plan = plan_from(read_plan(path))
+    assert plan.seeds == (0, 1, 2)
+    assert plan.options == ("--eval-freq", "5", "--no-audit", "--hyperparams", "gamma:0.9", "tau:0.1")
+    jobs = plan.jobs(Path("runs"))
+    assert len(jobs) == 6
+    assert [job.seed for job in jobs] == [0, 0, 1, 1, 2, 2]
+    assert Job("sac", "mine:RPP/Hopper-v5", 3, 10, Path("r")).folder == Path("r/Hopper-v5/sac/seed3")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "algos: sac",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0-x\nn_timesteps: 10",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0",
+        "algos: [sac, sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10",
+        "algos: [sac]\nenvs: []\nseeds: 0\nn_timesteps: 10",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 0",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: 3",
+        "algo: [sac]",
+        "a: !!python/object/apply:os.system [id]",
+        "{",
+    ],
+)
+def test_what_is_no_plan(tmp_path, text):
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(RPPError):
+        plan_from(read_plan(tmp_path / "plan.yaml"))
+
+
+def test_bad_input(refused):
+    some = ("--envs", "InvertedPendulum-v5", "-n", 10, "--seeds", "0")
+    assert "did you mean 'rpp_sac'" in refused("sweep", *some, "--algos", "rpp_sca")
+    assert "did you mean" in refused("sweep", "--envs", "InvertedPendulm-v5", "-n", 10, "--algos", "sac")
+    assert "--jobs must be at least 1" in refused("sweep", *some, "--algos", "sac", "--jobs", 0)
+    assert "cannot be read" in refused("sweep", "--plan", "nowhere.yaml")
+    assert "a sweep needs algos" in refused("sweep", *some)
+    assert "there are no runs in nowhere" in refused("status", "nowhere")
+
+
+def test_durations():
+    assert [duration(s) for s in (None, 5, 65, 3600, 86_400)] == ["", "0m05s", "1m05s", "1h00m", "24h00m"]
