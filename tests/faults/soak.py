@@ -29,7 +29,7 @@ def resident_megabytes() -> float:
 
 
 class Gauges(BaseCallback):
-    """Memory, file handles, threads and time, twenty times along a run."""
+    """Memory, file handles, threads and processor time, twenty times along a run; other processes do not count."""
 
     def __init__(self, every: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Gauges(BaseCallback):
     def _on_step(self) -> bool:
         if self.num_timesteps % self.every == 0:
             handles = len(os.listdir("/proc/self/fd"))
-            self.readings.append((time.monotonic(), resident_megabytes(), handles, threading.active_count()))
+            self.readings.append((time.process_time(), resident_megabytes(), handles, threading.active_count()))
         return True
 
 
@@ -95,7 +95,7 @@ def soak(steps: int) -> list[Row]:
         Row(
             "soak",
             "the same",
-            "steps per second at the end as at the beginning (printed, not judged)",
+            "steps per second of processor time at the end as at the beginning (printed, not judged)",
             1,
             1,
             f"{first:.0f} then, {last:.0f} at the end",
