@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.runs import FAST, PENDULUM
 from stable_baselines3.common.monitor import load_results
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -64,6 +65,17 @@ class TestRunFolder:
         code, out, _ = main("evaluate", trained / algo / "seed0" / "model.zip", "-n", 3, "--seed", 1, "--json")
         assert len(json.loads(out)["rewards"]) == 3
         assert main("evaluate", trained / algo / "seed0" / "checkpoints" / f"{algo}_200_steps", "-n", 1)[0] == 0
+
+
+def test_somebody_else_can_repeat_a_run(trained):
+    config = json.loads((trained / "rpp_sac" / "seed0" / "config.json").read_text())
+    assert len(config["model"]["compiled_sha256"]) == 64
+    assert config["model"]["file"].endswith("inverted_pendulum.xml")
+    assert {"here", "rpp_rl"} == set(config["git"])
+    assert config["cpu"]
+    assert isinstance(config["gpu"], list)
+    assert config["command"][0] == "rpp-rl"
+    assert config["versions"]["torch"] == torch.__version__
 
 
 def test_an_exactly_equivariant_agent_is_logged_as_such(trained):
