@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from rpp_rl.errors import StatisticsError
 from rpp_rl.statistics import estimate, interquartile_mean
@@ -112,3 +113,11 @@ def test_more_confidence_is_wider():
 def test_what_has_no_statistic(scores, settings, message):
     with pytest.raises(StatisticsError, match=message):
         estimate(scores, rng=np.random.default_rng(0), **settings)
+
+
+@pytest.mark.parametrize("n", [5, 8])
+def test_the_interval_of_a_mean_is_as_wide_as_students(n):
+    scores = np.random.default_rng(2).normal(size=n)
+    found = estimate([scores], "mean", rng=np.random.default_rng(0), resamples=50_000)
+    student = stats.t.interval(0.95, n - 1, scores.mean(), stats.sem(scores))
+    assert (found.high - found.low) / (student[1] - student[0]) == pytest.approx(1, abs=0.12)
