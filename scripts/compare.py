@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from rpp_rl.scripts.comparing.comparison import Comparison
     from rpp_rl.statistics import Normalisation
 
-# Of TensorBoard's runs those with curves and intervals, neither single runs nor rows of the table.
-CURVES_ONLY = r"^compare/(?!hparams)"
+# TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those: the runs with curves
+# and intervals, neither single runs nor rows of the table. Smoothing would draw a curve that leaves its own interval.
+CHARTS = f"#custom_scalars&regexInput={quote('^compare/(?!hparams)')}&_smoothingWeight=0"
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,7 @@ def _say(comparison: Comparison, arguments: CompareArguments, out: Path) -> None
         inside = out.resolve().is_relative_to(root.resolve())
         where = f"--logdir {shlex.quote(str(root))}" if inside else f"--logdir_spec compare:{out},runs:{root}"
         print(f"curves                  tensorboard {where}")
-        # TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those.
-        print(f"  open                  http://localhost:6006/#custom_scalars&regexInput={quote(CURVES_ONLY)}")
+        print(f"  open                  http://localhost:6006/{CHARTS}")
 
 
 if __name__ == "__main__":

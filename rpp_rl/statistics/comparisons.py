@@ -26,6 +26,9 @@ from rpp_rl.statistics.estimates import (
     statistic_named,
 )
 
+# Beyond, the exact distribution is slow, and the normal one as good.
+_MOST_EXACT = 30
+
 
 def difference(
     first: ArrayLike,
@@ -107,7 +110,16 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, *, confidenc
     # The variance is zero at 0 and 1, so that the excess changes its sign between the estimate and either end.
     low = 0.0 if value == 0 else _root(excess, 0.0, value)
     high = 1.0 if value == 1 else _root(excess, value, 1.0)
+    if _alike(x, y, confidence):
+        low, high = min(low, 0.5), max(high, 0.5)
     return Estimate(value, low, high, min(m, n))
+
+
+def _alike(x: Floats, y: Floats, confidence: float) -> bool:
+    """Whether the test of Mann and Whitney does not tell two samples apart; exact where there are no ties."""
+    ties = len(np.unique(np.concatenate((x, y)))) < len(x) + len(y)
+    exact = not ties and max(len(x), len(y)) <= _MOST_EXACT
+    return bool(stats.mannwhitneyu(x, y, method="exact" if exact else "asymptotic").pvalue > 1 - confidence)
 
 
 def _root(f: Any, low: float, high: float) -> float:

@@ -47,7 +47,14 @@ def test_separated_samples_keep_an_interval():
     three = probability_of_improvement([4, 5, 6], [1, 2, 3])
     ten = probability_of_improvement(np.arange(10, 20), np.arange(10))
     assert three.value == ten.value == three.high == ten.high == 1
-    assert 0.4 < three.low < 0.6 < 0.8 < ten.low < 0.95
+    assert three.low <= 0.5 < 0.8 <= ten.low < 0.95
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 10])
+def test_without_a_difference_one_half_is_left_out_no_more_often_than_said(n):
+    draw = np.random.default_rng(n)
+    found = [probability_of_improvement(draw.normal(size=n), draw.normal(size=n)) for _ in range(1000)]
+    assert np.mean([not f.includes(0.5) for f in found]) <= 0.065
 
 
 @pytest.mark.parametrize(("n", "shift"), [(5, 0.0), (10, 0.0), (10, 1.0), (20, 1.5)])

@@ -61,6 +61,12 @@ def test_few_seeds(tmp_path):
     assert seed_warnings(result)[0].startswith("too few seeds: rpp_sac has 4 seeds, sac has 4 seeds")
 
 
+def test_three_seeds_above_three_others_are_chance_once_in_ten(tmp_path):
+    final(tmp_path, "sac", range(3))
+    final(tmp_path, "rpp_sac", range(100, 103))
+    assert "no difference can be told" in verdicts(analysed(tmp_path)[0])[0]
+
+
 def test_no_interval_under_three_seeds(tmp_path):
     final(tmp_path, "sac", range(9))
     final(tmp_path, "rpp_sac", [1000, 1001])
