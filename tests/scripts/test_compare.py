@@ -151,8 +151,9 @@ class TestTensorBoard:
         for seed in range(3):
             path = write_run(tmp_path / "runs", "Ant-v5", "sac", seed)
             config = (path / "config.json").read_text()
-            (path / "config.json").write_text(config.replace('"Ant-v5"', '"../../../Ant"').replace('"sac"', '".."'))
+            (path / "config.json").write_text(config.replace('"Ant-v5"', '"../escaped"').replace('"sac"', '".."'))
         assert main("compare", "runs", "--out", "out")[0] == 0
+        # Up to here only: what goes up is made a name of its own.
         assert {path.name for path in tmp_path.iterdir()} == {"runs", "out"}
         assert {p.name for p in (tmp_path / "runs").iterdir()} == {"Ant-v5"}
 

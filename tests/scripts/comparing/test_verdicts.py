@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 from helpers.run_folders import write_run, write_runs
 
-from rpp_rl.scripts.comparing.analysis import Draws, aggregate, analyse
+from rpp_rl.scripts.comparing.analysis import Draws, Pair, aggregate, analyse
 from rpp_rl.scripts.comparing.grouping import group_runs
 from rpp_rl.scripts.comparing.runs import find_runs, read_run
-from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, number, seed_warnings, verdicts
-from rpp_rl.statistics import Normalisation, difference, probability_of_improvement
+from rpp_rl.scripts.comparing.verdicts import (
+    aggregate_sentences,
+    direction,
+    number,
+    seed_warnings,
+    sentence,
+    verdicts,
+)
+from rpp_rl.statistics import Estimate, Normalisation, difference
 
 
 def analysed(root, **settings):
@@ -26,11 +33,11 @@ def test_a_difference_that_can_be_told(tmp_path):
     final(tmp_path, "sac", range(10))
     final(tmp_path, "rpp_sac", range(20, 30))
     (result,) = analysed(tmp_path)
-    (sentence,) = verdicts(result)
-    assert sentence.startswith("rpp_sac is better than sac: ")
-    assert "probability 1.00 [0.80, 1.00]" in sentence
-    assert "n = 10 seeds each; same seeds, drawn in pairs" in sentence
-    assert "Warning" not in sentence
+    (said,) = verdicts(result)
+    assert said.startswith("rpp_sac is better than sac: ")
+    assert "probability 1.00 [0.80, 1.00]" in said
+    assert "n = 10 seeds each; same seeds, drawn in pairs" in said
+    assert "Warning" not in said
     assert seed_warnings(result) == []
     (turned,) = verdicts(analysed(tmp_path, baseline="rpp_sac")[0])
     assert turned.startswith("sac is worse than rpp_sac: ")
@@ -43,14 +50,22 @@ def test_where_an_interval_includes_it_no_difference_can_be_told(tmp_path):
     assert verdicts(analysed(tmp_path)[0])[0].startswith("rpp_sac and sac: no difference can be told: ")
 
 
-def test_both_intervals_must_agree(tmp_path):
-    # The probability alone would tell these apart; a few high runs make the IQM's difference uncertain.
-    x, y = [10, 10, 10, 11, 11, 12, 0, 0], [9, 9, 9, 9, 8, 8, 30, 30]
-    final(tmp_path, "sac", y)
-    final(tmp_path, "rpp_sac", x)
-    (result,) = analysed(tmp_path)
-    assert result.pairs[0].probability.value == probability_of_improvement(x, y).value
-    assert "no difference can be told" in verdicts(result)[0]
+@pytest.mark.parametrize(
+    ("probability", "difference_of_iqms", "told"),
+    [
+        ((0.9, 0.7, 1.0), (5, 1, 9), 1),
+        ((0.1, 0.0, 0.3), (-5, -9, -1), -1),
+        ((0.9, 0.7, 1.0), (5, -1, 9), None),
+        ((0.6, 0.4, 0.8), (5, 1, 9), None),
+        # One of them says the contrary of the other.
+        ((0.9, 0.7, 1.0), (-5, -9, -1), None),
+        ((0.9, None, None), (5, None, None), None),
+    ],
+)
+def test_both_intervals_must_agree(probability, difference_of_iqms, told):
+    pair = Pair("a", "b", Estimate(*probability, 8), Estimate(*difference_of_iqms, 8), False)
+    assert direction(pair) == told
+    assert ("no difference can be told" in sentence(pair, (8, 8))) == (told is None)
 
 
 def test_few_seeds(tmp_path):
