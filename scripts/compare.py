@@ -17,6 +17,7 @@ from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
     from rpp_rl.scripts.comparing.comparison import Comparison
+    from rpp_rl.scripts.comparing.event_curves import EventCurves
     from rpp_rl.statistics import Normalisation
 
 # TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those: the runs with curves
@@ -54,17 +55,25 @@ class CompareArguments:
 
 def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     """Compare algorithms over seeds, with intervals, and write tables, figures, a report and TensorBoard's events."""
+    from rpp_rl.scripts.comparing.event_curves import CACHE, EventCurves
     from rpp_rl.scripts.comparing.writing import check_writable, render, write
 
     out = arguments.out or (arguments.runs[0] / "compare" if arguments.runs else Path("compare"))
     check_writable(out)
-    comparison = compared(arguments)
-    write(out, render(comparison, arguments.report, arguments.tensorboard))
+    events = EventCurves(out / CACHE)
+    comparison = compared(arguments, events)
+    files = render(comparison, arguments.report, arguments.tensorboard)
+    remembered = events.content()
+    write(out, files if remembered is None else {**files, CACHE: remembered})
     _say(comparison, arguments, out)
 
 
-def compared(arguments: CompareArguments) -> Comparison:
+def compared(arguments: CompareArguments, events: EventCurves) -> Comparison:
     """Read the runs and compare them; nothing is written.
+
+    Args:
+        arguments: of the command.
+        events: reads the curves of runs that have only event files.
 
     Raises:
         RPPError: if there is nothing to compare, or with `strict` something is not comparable.
@@ -72,7 +81,7 @@ def compared(arguments: CompareArguments) -> Comparison:
     from rpp_rl.scripts.comparing.analysis import Draws, aggregate, analyse
     from rpp_rl.scripts.comparing.comparison import Comparison, general_notes
     from rpp_rl.scripts.comparing.grouping import group_runs
-    from rpp_rl.scripts.comparing.runs import find_runs, read_run
+    from rpp_rl.scripts.comparing.runs import read_runs
 
     if not arguments.runs:
         raise RunError("name a folder with runs, such as: rpp-rl compare runs")
@@ -80,8 +89,8 @@ def compared(arguments: CompareArguments) -> Comparison:
         raise RunError(f"--seed must not be negative, got {arguments.seed}")
     thresholds = _thresholds(arguments.threshold)
     normalisation, source = _normalisation(arguments.normalisation)
-    whole, unevaluated = find_runs(arguments.runs, arguments.filter)
-    tasks = group_runs([read_run(folder) for folder in whole], arguments.at)
+    runs, unevaluated = read_runs(arguments.runs, arguments.filter, events)
+    tasks = group_runs(runs, arguments.at)
     _check_names(arguments, thresholds, {t.name for t in tasks}, {g.label for t in tasks for g in t.groups})
     draws = Draws(arguments.seed)
     results = tuple(analyse(task, draws, arguments.baseline, thresholds) for task in tasks)

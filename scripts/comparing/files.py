@@ -19,7 +19,7 @@ from rpp_rl.errors import RunError
 _LARGEST_EVALUATIONS = 1 << 28
 _LARGEST_MONITOR = 1 << 28
 _LARGEST_JSON = 1 << 24
-_LARGEST_RETURN = 1e100
+LARGEST_RETURN = 1e100
 
 
 def read_evaluations(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -42,7 +42,7 @@ def read_evaluations(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]
         raise _damaged(path, "its steps are no increasing whole numbers")
     numbers = returns.astype(np.float64)
     # Beyond that a square is no number any more.
-    if not (np.abs(numbers) < _LARGEST_RETURN).all():
+    if not (np.abs(numbers) < LARGEST_RETURN).all():
         raise _damaged(path, "a return is no finite number")
     return whole, numbers
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from rpp_rl.scripts.comparing.analysis import TaskResult
+if TYPE_CHECKING:
+    from rpp_rl.scripts.comparing.analysis import TaskResult
 
 STEPS = "environment steps"
 SCORE = "eval/mean_reward"

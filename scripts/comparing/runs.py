@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.comparing.event_curves import EventCurves
 from rpp_rl.scripts.comparing.files import read_evaluations, read_json, read_wall_time
 from rpp_rl.scripts.run_folder import CONFIG, EVALUATION_SEED, MONITOR, read_config
 
@@ -91,7 +92,7 @@ class Run:
     audit: tuple[AuditLine, ...]
 
 
-def find_runs(roots: Sequence[Path], patterns: Sequence[str] = ()) -> tuple[list[Path], list[Path]]:
+def find_runs(roots: Sequence[Path], patterns: Sequence[str] = ()) -> list[Path]:
     """The run folders below some folders.
 
     Args:
@@ -100,25 +101,49 @@ def find_runs(roots: Sequence[Path], patterns: Sequence[str] = ()) -> tuple[list
             one fits. Those that begin with ``!`` leave out what fits.
 
     Returns:
-        Folders with evaluations, and folders of runs that have none yet.
+        Folders with a configuration, each once.
 
     Raises:
-        RunError: if a root is no folder, or there is no run.
+        RunError: if a root is no folder.
     """
-    found: dict[Path, bool] = {}
+    found: dict[Path, None] = {}
     for root in roots:
         if not root.is_dir():
             raise RunError(f"there is no folder {root}; give one that rpp-rl train has filled with runs")
         for folder in _folders(root):
             below = "" if folder == root else folder.relative_to(root).as_posix()
             if _wanted(below or folder.name, patterns):
-                found[folder] = (folder / EVALUATIONS).is_file()
-    whole = [folder for folder, evaluated in found.items() if evaluated]
-    if not whole:
+                found[folder] = None
+    return list(found)
+
+
+def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventCurves) -> tuple[list[Run], list[Path]]:
+    """Find and read runs.
+
+    Args:
+        roots: as in `find_runs`.
+        patterns: as in `find_runs`.
+        events: reads the curves of runs that have only event files.
+
+    Returns:
+        The runs, and the folders of those that have no evaluation yet.
+
+    Raises:
+        RunError: if there is no run with an evaluation, or one cannot be read.
+    """
+    runs: list[Run] = []
+    waiting: list[Path] = []
+    for folder in find_runs(roots, patterns):
+        run = read_run(folder, events)
+        if run is None:
+            waiting.append(folder)
+        else:
+            runs.append(run)
+    if not runs:
         where = ", ".join(str(root) for root in roots)
         fitting = " that --filter lets through" if patterns else ""
         raise RunError(f"there is no run with evaluations in {where}{fitting}; rpp-rl train makes one")
-    return whole, [folder for folder, evaluated in found.items() if not evaluated]
+    return runs, waiting
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -140,8 +165,12 @@ def _wanted(name: str, patterns: Sequence[str]) -> bool:
     )
 
 
-def read_run(folder: Path) -> Run:
-    """Read a run folder.
+def read_run(folder: Path, events: EventCurves) -> Run | None:
+    """Read a run folder; None where there is no evaluation yet.
+
+    Args:
+        folder: it.
+        events: reads the curve from event files where there is no ``evaluations.npz``.
 
     Raises:
         RunError: if it does not say what it is a run of, or its evaluations cannot be read.
@@ -150,7 +179,14 @@ def read_run(folder: Path) -> Run:
     seed = config.get("seed")
     if not isinstance(config.get("env"), str) or not isinstance(config.get("algo"), str) or type(seed) is not int:
         raise RunError(f"{folder / CONFIG} does not say environment, algorithm and seed; leave it out with --filter")
-    steps, returns = read_evaluations(folder / EVALUATIONS)
+    if not (folder / EVALUATIONS).is_file():
+        curve = events.curve(folder)
+        if curve is None:
+            return None
+        (steps, scores), episodes = curve, _episodes(config)
+    else:
+        steps, returns = read_evaluations(folder / EVALUATIONS)
+        scores, episodes = returns.mean(axis=1), returns.shape[1]
     model = config.get("model")
     command = config.get("command")
     budget, gpus = config.get("n_timesteps"), config.get("gpu")
@@ -160,8 +196,8 @@ def read_run(folder: Path) -> Run:
         algo=_short(config["algo"]),
         seed=seed,
         steps=steps,
-        scores=returns.mean(axis=1),
-        episodes=returns.shape[1],
+        scores=scores,
+        episodes=episodes,
         evaluation_offset=config.get("evaluation_seed", seed + EVALUATION_SEED) - seed,
         budget=budget if type(budget) is int else None,
         settings=MappingProxyType(_settings(config)),
@@ -172,6 +208,12 @@ def read_run(folder: Path) -> Run:
         wall_time=read_wall_time(folder / MONITOR),
         audit=_audit(read_json(folder / "audit.json")),
     )
+
+
+def _episodes(config: Mapping[str, Any]) -> int:
+    """What the configuration says of evaluations; 0 where it says nothing."""
+    episodes = config.get("eval_episodes")
+    return episodes if type(episodes) is int else 0
 
 
 def _environment(config: Mapping[str, Any]) -> str:

@@ -3,14 +3,22 @@
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.run_folders import write_run, write_runs
 
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.comparing.event_curves import EventCurves
 from rpp_rl.scripts.comparing.files import read_evaluations, read_json, read_wall_time
-from rpp_rl.scripts.comparing.runs import find_runs, read_run
+from rpp_rl.scripts.comparing.runs import find_runs, read_run, read_runs
+
+NO_EVENTS = EventCurves(Path("none"))
+
+
+def read(folder):
+    return read_run(folder, NO_EVENTS)
 
 
 @pytest.fixture
@@ -37,7 +45,7 @@ def replace(folder, **members):
 
 
 def test_what_a_run_says(folder):
-    run = read_run(folder)
+    run = read(folder)
     assert (run.env, run.algo, run.seed, run.episodes, run.evaluation_offset) == ("Ant-v5", "rpp_sac", 3, 10, 10_000)
     data = np.load(folder / "evaluations.npz")
     np.testing.assert_array_equal(run.steps, data["timesteps"])
@@ -49,11 +57,11 @@ def test_what_a_run_says(folder):
 
 def test_arguments_of_the_environment_make_another_environment(tmp_path):
     path = write_run(tmp_path, "RPP/Ant-v5", "sac", 0, env_kwargs={"b": 1, "a": 0.5})
-    assert read_run(path).env == "Ant-v5 (a=0.5, b=1)"
+    assert read(path).env == "Ant-v5 (a=0.5, b=1)"
 
 
 def test_plain_algorithms_make_no_use_of_a_symmetry(tmp_path):
-    assert "symmetry" not in read_run(write_run(tmp_path, "Ant-v5", "sac", 0)).settings
+    assert "symmetry" not in read(write_run(tmp_path, "Ant-v5", "sac", 0)).settings
 
 
 class Boom:
@@ -114,7 +122,7 @@ def test_a_configuration_that_does_not_say(folder, key):
     del config[key]
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(RunError, match="does not say environment, algorithm and seed"):
-        read_run(folder)
+        read(folder)
 
 
 def test_strange_values_are_text_and_short(folder):
@@ -123,7 +131,7 @@ def test_strange_values_are_text_and_short(folder):
     config["hyperparameters"] = {"policy_kwargs": "__import__('os').abort()", "x": ["y" * 1000]}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "audit.json").write_text('{"generators": [3, {"dynamics_median": "x"}]}')
-    run = read_run(folder)
+    run = read(folder)
     assert run.settings["policy_kwargs.all"] == "__import__('os').abort()"
     assert max(len(value) for value in run.settings.values()) == 200
     assert (run.model, run.command, run.budget, len(run.audit)) == (None, "", None, 1)
@@ -147,14 +155,18 @@ def test_finding_and_filtering(tmp_path):
     (waiting / "config.json").write_text("{}")
     (tmp_path / "Ant-v5/sac/seed0/checkpoints").mkdir()
     (tmp_path / "Ant-v5/sac/seed0/checkpoints/config.json").write_text("{}")
-    whole, unevaluated = find_runs([tmp_path])
-    assert (len(whole), unevaluated) == (8, [waiting])
-    assert len(find_runs([tmp_path], ["Ant-v5/*"])[0]) == 4
-    assert len(find_runs([tmp_path], ["Ant-v5/*", "!*/sac/*"])[0]) == 2
-    assert len(find_runs([tmp_path], ["*/sac/seed[1-9]"])[0]) == 2
+    (waiting / "config.json").write_text('{"env": "Ant-v5", "algo": "sac", "seed": 7}')
+    (waiting / "events.out.tfevents.1.x").write_bytes(b"")
+    runs, unevaluated = read_runs([tmp_path], [], NO_EVENTS)
+    assert (len(runs), unevaluated) == (8, [waiting])
+    with pytest.raises(RunError, match="there is no run with evaluations"):
+        read_runs([waiting], [], NO_EVENTS)
+    assert len(find_runs([tmp_path], ["Ant-v5/*"])) == 5
+    assert len(find_runs([tmp_path], ["Ant-v5/*", "!*/sac/*"])) == 2
+    assert len(find_runs([tmp_path], ["*/sac/seed[1-9]"])) == 3
     # A run twice is one run.
-    assert len(find_runs([tmp_path / "Ant-v5", tmp_path / "Ant-v5/sac/seed0"])[0]) == 4
+    assert len(find_runs([tmp_path / "Ant-v5", tmp_path / "Ant-v5/sac/seed0"])) == 5
     with pytest.raises(RunError, match="that --filter lets through"):
-        find_runs([tmp_path], ["Nothing*"])
+        read_runs([tmp_path], ["Nothing*"], NO_EVENTS)
     with pytest.raises(RunError, match="there is no folder"):
         find_runs([tmp_path / "nowhere"])

@@ -5,8 +5,9 @@ import pytest
 from helpers.run_folders import write_run, write_runs
 
 from rpp_rl.scripts.comparing.analysis import Draws, Pair, aggregate, analyse
+from rpp_rl.scripts.comparing.event_curves import EventCurves
 from rpp_rl.scripts.comparing.grouping import group_runs
-from rpp_rl.scripts.comparing.runs import find_runs, read_run
+from rpp_rl.scripts.comparing.runs import read_runs
 from rpp_rl.scripts.comparing.verdicts import (
     aggregate_sentences,
     direction,
@@ -19,7 +20,7 @@ from rpp_rl.statistics import Estimate, Normalisation, difference
 
 
 def analysed(root, **settings):
-    runs = [read_run(folder) for folder in find_runs([root])[0]]
+    runs = read_runs([root], [], EventCurves(root / "none"))[0]
     return [analyse(task, Draws(resamples=500), **settings) for task in group_runs(runs)]
 
 
