@@ -144,7 +144,11 @@ def estimate(
     together, as in Agarwal et al. 2021. The percentile interval is what they use, and what IQM and median get here.
     That of a mean of n runs is too narrow by about √((n − 1) / n) and a normal instead of a t quantile; its tails are
     therefore taken at Φ(−√(n / (n − 1)) t) instead of α / 2, with t the 1 − α / 2 quantile of Student's distribution
-    of n − 1 degrees of freedom. Under ten runs the intervals of IQM and median cover a little less than they say.
+    of n − 1 degrees of freedom.
+
+    No bootstrap interval reaches beyond the scores that are there, so that few runs cover less than they say. Measured
+    for normal and exponential scores, an interval of the IQM that says 0.95 covers 0.77 of the time with 3 runs, 0.86
+    to 0.90 with 5, 0.93 to 0.96 with 10, and 0.95 with 20.
 
     Args:
         strata: scores of each environment, of shape (runs,).
