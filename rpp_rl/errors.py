@@ -50,6 +50,10 @@ class EnvironmentFailureError(RPPError):
     """An environment that raised, died, hangs, or returned something of another form than its spaces say."""
 
 
+class StatisticsError(RPPError):
+    """Scores or settings that a statistic is not defined for."""
+
+
 class RunError(RPPError):
     """A run folder, model file or setting with which a command cannot go on."""
 

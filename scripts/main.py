@@ -13,6 +13,7 @@ import tyro
 from rpp_rl.errors import RPPError
 from rpp_rl.scripts.audit import audit
 from rpp_rl.scripts.bench import bench
+from rpp_rl.scripts.compare import compare
 from rpp_rl.scripts.evaluate import evaluate
 from rpp_rl.scripts.export import export
 from rpp_rl.scripts.new_symmetry import new_symmetry
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweep,
     "status": status,
     "evaluate": evaluate,
+    "compare": compare,
     "export": export,
     "symmetries": symmetries,
     "audit": audit,

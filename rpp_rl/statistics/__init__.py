@@ -1,0 +1,43 @@
+"""Statistics of runs: the run with its seed is the unit, every interval says how many runs it rests on."""
+
+from rpp_rl.statistics.comparisons import average_probability, difference, probability_of_improvement
+from rpp_rl.statistics.curves import (
+    AlignedCurves,
+    align,
+    area_under_curve,
+    best_so_far,
+    curve_estimate,
+    mean_and_deviation,
+)
+from rpp_rl.statistics.estimates import (
+    FEWEST_FOR_INTERVAL,
+    FEWEST_WITHOUT_WARNING,
+    CurveEstimate,
+    Estimate,
+    estimate,
+    interquartile_mean,
+)
+from rpp_rl.statistics.normalised import Normalisation, performance_profile
+from rpp_rl.statistics.thresholds import StepsToThreshold, steps_to_threshold
+
+__all__ = [
+    "FEWEST_FOR_INTERVAL",
+    "FEWEST_WITHOUT_WARNING",
+    "AlignedCurves",
+    "CurveEstimate",
+    "Estimate",
+    "Normalisation",
+    "StepsToThreshold",
+    "align",
+    "area_under_curve",
+    "average_probability",
+    "best_so_far",
+    "curve_estimate",
+    "difference",
+    "estimate",
+    "interquartile_mean",
+    "mean_and_deviation",
+    "performance_profile",
+    "probability_of_improvement",
+    "steps_to_threshold",
+]

@@ -1,0 +1,261 @@
+"""Interquartile mean, mean and median of runs, with stratified bootstrap intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from rpp_rl.errors import StatisticsError
+
+Floats = NDArray[np.float64]
+StatisticName = Literal["iqm", "mean", "median"]
+
+FEWEST_FOR_INTERVAL = 3
+FEWEST_WITHOUT_WARNING = 5
+RESAMPLES = 2000
+# Numbers that are resampled at a time, so that memory stays below about 100 MB.
+_AT_A_TIME = 4_000_000
+
+
+class Statistic(Protocol):
+    """A statistic along an axis."""
+
+    def __call__(self, scores: Floats, *, axis: int) -> Any:
+        """Its value."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: the estimate.
+        low: lower end of the interval; None under three runs.
+        high: upper end.
+        n: runs of the smallest sample that it rests on.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    def includes(self, value: float) -> bool:
+        """Whether the interval includes a value; without an interval nothing is excluded."""
+        return self.low is None or self.high is None or self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class CurveEstimate:
+    """An estimate at every step.
+
+    Attributes:
+        steps: of shape (k,).
+        value: of shape (k,).
+        low: of shape (k,), NaN where fewer than three runs are.
+        high: of shape (k,), as `low`.
+        n: runs at every step, of shape (k,).
+    """
+
+    steps: NDArray[np.int64]
+    value: Floats
+    low: Floats
+    high: Floats
+    n: NDArray[np.int64]
+
+
+def interquartile_mean(scores: ArrayLike, *, axis: int = 0) -> Any:
+    r"""Mean of the middle half: the lowest and the highest ⌊n / 4⌋ of n scores are left out.
+
+    Args:
+        scores: of any shape, not empty along `axis`.
+        axis: that of the runs.
+
+    Raises:
+        StatisticsError: if there is no score, or one is no finite number.
+
+    Source: Agarwal, Schwarzer, Castro, Courville and Bellemare, *Deep Reinforcement Learning at the Edge of the
+    Statistical Precipice*, NeurIPS 2021, section 4.3.
+    """
+    return _iqm(finite(scores, "scores"), axis=axis)
+
+
+def _iqm(scores: Floats, *, axis: int) -> Any:
+    return stats.trim_mean(scores, 0.25, axis=axis)
+
+
+def _mean(scores: Floats, *, axis: int) -> Any:
+    return np.mean(scores, axis=axis)
+
+
+def _median(scores: Floats, *, axis: int) -> Any:
+    return np.median(scores, axis=axis)
+
+
+def statistic_named(name: str) -> Statistic:
+    """The statistic of a name: ``iqm``, ``mean`` or ``median``.
+
+    Raises:
+        StatisticsError: if there is none.
+    """
+    if name == "iqm":
+        return _iqm
+    if name == "mean":
+        return _mean
+    if name == "median":
+        return _median
+    raise StatisticsError(f"unknown statistic {name!r}; use iqm, mean or median")
+
+
+def finite(scores: ArrayLike, what: str) -> Floats:
+    """Scores as float64.
+
+    Raises:
+        StatisticsError: if there are none, they have no axis, or one is no finite number.
+    """
+    try:
+        found = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise StatisticsError(f"{what} must be numbers, one for each run: {error}") from error
+    if found.ndim < 1 or found.size == 0:
+        raise StatisticsError(f"{what} have shape {found.shape}; give at least one run along the first axis")
+    if not np.isfinite(found).all():
+        raise StatisticsError(f"{what} hold a number that is not finite; leave out what a run does not have")
+    return found
+
+
+def estimate(
+    strata: Sequence[ArrayLike],
+    statistic: StatisticName = "iqm",
+    *,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    r"""A statistic of all runs, with its stratified percentile bootstrap interval.
+
+    Runs are drawn with replacement within every stratum (environment), and the statistic is that of all of them
+    together, as in Agarwal et al. 2021. The percentile interval is what they use, and what IQM and median get here.
+    That of a mean of n runs is too narrow by about √((n − 1) / n) and a normal instead of a t quantile; its tails are
+    therefore taken at Φ(−√(n / (n − 1)) t) instead of α / 2, with t the 1 − α / 2 quantile of Student's distribution
+    of n − 1 degrees of freedom.
+
+    No bootstrap interval reaches beyond the scores that are there, so that few runs cover less than they say. Measured
+    for normal and exponential scores, an interval of the IQM that says 0.95 covers 0.77 of the time with 3 runs, 0.86
+    to 0.90 with 5, 0.93 to 0.96 with 10, and 0.95 with 20.
+
+    Args:
+        strata: scores of each environment, of shape (runs,).
+        statistic: ``iqm``, ``mean`` or ``median``.
+        rng: draws the runs. The order of the runs does not matter.
+        confidence: of the interval.
+        resamples: bootstrap samples.
+
+    Raises:
+        StatisticsError: for scores that are no finite numbers, or settings out of range.
+
+    Source: Agarwal et al. 2021, section 4; Hesterberg, *What Teachers Should Know About the Bootstrap*, The American
+    Statistician 69 (2015), section 3.3, for the mean.
+    """
+    samples = [finite(stratum, "scores")[:, None] for stratum in strata]
+    if not samples:
+        raise StatisticsError("there are no scores; give at least one stratum")
+    f = statistic_named(statistic)
+    tails = (
+        expanded_tails(min(len(s) for s in samples), confidence)
+        if statistic == "mean"
+        else (1 - checked_confidence(confidence)) / 2
+    )
+
+    def pooled(*parts: Floats, axis: int) -> Any:
+        return f(np.concatenate(parts, axis=axis), axis=axis)
+
+    value, low, high = bootstrap([canonical(s) for s in samples], pooled, rng, tails, resamples)
+    return one_estimate(value, low, high, min(len(s) for s in samples))
+
+
+def checked_confidence(confidence: float) -> float:
+    """The confidence of an interval.
+
+    Raises:
+        StatisticsError: if it is none.
+    """
+    if not 0 < confidence < 1:
+        raise StatisticsError(f"a confidence lies between 0 and 1, got {confidence}")
+    return confidence
+
+
+def expanded_tails(n: int, confidence: float) -> float:
+    """The share of bootstrap means to leave out on each side, so that the interval of a mean is a t interval's width.
+
+    Args:
+        n: runs.
+        confidence: of the interval.
+    """
+    alpha = 1 - checked_confidence(confidence)
+    if n < 2:
+        return alpha / 2
+    return float(stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf(1 - alpha / 2, n - 1)))
+
+
+def one_estimate(value: Floats, low: Floats | None, high: Floats | None, n: int) -> Estimate:
+    """The estimate of a single number from arrays of length one."""
+    if low is None or high is None:
+        return Estimate(float(value[0]), None, None, n)
+    return Estimate(float(value[0]), float(low[0]), float(high[0]), n)
+
+
+def canonical(scores: Floats) -> Floats:
+    """Runs in the order of their scores: what is drawn from them then does not depend on the order they came in."""
+    return scores[np.lexsort(scores.T[::-1])]
+
+
+def bootstrap(
+    samples: Sequence[Floats],
+    statistic: Any,
+    rng: np.random.Generator,
+    tails: float,
+    resamples: int,
+    paired: bool = False,
+) -> tuple[Floats, Floats | None, Floats | None]:
+    """A statistic of samples with the percentile bootstrap interval.
+
+    Args:
+        samples: of shape (runs, k); whole runs are drawn, so that the k numbers of a run stay together.
+        statistic: takes the samples and ``axis``, that of the runs.
+        rng: draws the runs.
+        tails: share of the bootstrap distribution that is left out on each side.
+        resamples: bootstrap samples.
+        paired: draw the same runs of every sample.
+
+    Returns:
+        Value, lower and upper end, of shape (k,); None for both ends under three runs in a sample.
+
+    Raises:
+        StatisticsError: for fewer than 100 resamples.
+    """
+    if resamples < 100:
+        raise StatisticsError(f"an interval needs at least 100 bootstrap samples, got {resamples}")
+    value = np.atleast_1d(np.asarray(statistic(*samples, axis=0), dtype=np.float64))
+    if min(len(sample) for sample in samples) < FEWEST_FOR_INTERVAL:
+        return value, None, None
+    found: Any = stats.bootstrap(
+        tuple(samples),
+        statistic,
+        axis=0,
+        n_resamples=resamples,
+        batch=max(1, _AT_A_TIME // sum(sample.size for sample in samples)),
+        confidence_level=1 - 2 * tails,
+        method="percentile",
+        vectorized=True,
+        paired=paired,
+        rng=rng,
+    )
+    interval = found.confidence_interval
+    return value, np.atleast_1d(interval.low), np.atleast_1d(interval.high)

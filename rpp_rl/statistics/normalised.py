@@ -1,0 +1,98 @@
+"""Several environments at once: normalised scores and performance profiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rpp_rl.errors import StatisticsError
+from rpp_rl.statistics.estimates import (
+    RESAMPLES,
+    Floats,
+    bootstrap,
+    canonical,
+    checked_confidence,
+    finite,
+)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Scores of an environment on a scale on which a random policy has 0 and a reference has 1.
+
+    Attributes:
+        random: return of a random policy.
+        reference: return of the reference.
+
+    Raises:
+        StatisticsError: if they are no two different numbers.
+    """
+
+    random: float
+    reference: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.random) and math.isfinite(self.reference)) or self.random == self.reference:
+            raise StatisticsError(
+                f"a normalisation needs two different numbers, got random {self.random}, reference {self.reference}"
+            )
+
+    def __call__(self, scores: ArrayLike) -> Floats:
+        """(score − random) / (reference − random)."""
+        return (np.asarray(scores, dtype=np.float64) - self.random) / (self.reference - self.random)
+
+
+@dataclass(frozen=True)
+class PerformanceProfile:
+    """Share of runs above every normalised score.
+
+    Attributes:
+        thresholds: τ, of shape (k,).
+        share: of shape (k,).
+        low: lower ends, of shape (k,); None under three runs in an environment.
+        high: upper ends.
+    """
+
+    thresholds: Floats
+    share: Floats
+    low: Floats | None
+    high: Floats | None
+
+
+def performance_profile(
+    strata: Sequence[ArrayLike],
+    thresholds: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> PerformanceProfile:
+    """The share of runs with a normalised score above τ, averaged over environments, with its pointwise interval.
+
+    Args:
+        strata: normalised scores of each environment, of shape (runs,).
+        thresholds: τ, of shape (k,).
+        rng: draws runs within each environment.
+        confidence: of the intervals.
+        resamples: bootstrap samples.
+
+    Raises:
+        StatisticsError: for scores that are no finite numbers.
+
+    Source: Agarwal et al. 2021, section 4.2 (score distributions).
+    """
+    taus = finite(thresholds, "thresholds")
+    samples = [canonical((finite(s, "scores")[:, None] > taus).astype(np.float64)) for s in strata]
+    if not samples:
+        raise StatisticsError("there is no environment to average over")
+
+    def share(*parts: Floats, axis: int) -> Any:
+        return sum(part.mean(axis=axis) for part in parts) / len(parts)
+
+    tails = (1 - checked_confidence(confidence)) / 2
+    return PerformanceProfile(taus, *bootstrap(samples, share, rng, tails, resamples))

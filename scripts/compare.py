@@ -1,0 +1,163 @@
+"""`rpp-rl compare`: runs of several algorithms over seeds, as tables, figures, a report and in TensorBoard."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+from tyro.conf import Positional, arg
+
+from rpp_rl.errors import RunError
+
+if TYPE_CHECKING:
+    from rpp_rl.scripts.comparing.comparison import Comparison
+    from rpp_rl.scripts.comparing.event_curves import EventCurves
+    from rpp_rl.statistics import Normalisation
+
+# TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those: the runs with curves
+# and intervals, neither single runs nor rows of the table. Smoothing would draw a curve that leaves its own interval.
+CHARTS = f"#custom_scalars&regexInput={quote('^compare/(?!hparams)')}&_smoothingWeight=0"
+
+
+@dataclass(frozen=True)
+class CompareArguments:
+    """Compare algorithms over seeds."""
+
+    runs: Positional[tuple[Path, ...]]
+    """Folders with runs below them, such as runs, or run folders."""
+    filter: tuple[str, ...] = ()
+    """Take the runs whose path below RUNS fits one of these, such as "Ant-v5/*"; "!*/sac/*" leaves out what fits."""
+    out: Path | None = None
+    """Where everything is written; the folder compare in the first of RUNS if left out."""
+    at: int | None = None
+    """The step at which to compare; the last one that every run of an environment has reached if left out."""
+    baseline: str | None = None
+    """The algorithm that the others are compared with; sac where there is one if left out."""
+    threshold: tuple[str, ...] = ()
+    """Score to count steps to, as ENV:SCORE; the baseline's final IQM if left out."""
+    normalisation: Path | None = None
+    """YAML or JSON with random and reference score of each environment; published scores of SAC if left out."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+    strict: bool = False
+    """Refuse where runs are not comparable, instead of saying so in the report."""
+    report: bool = True
+    """Write report.html and the figures."""
+    tensorboard: bool = True
+    """Write curves with intervals for TensorBoard."""
+
+
+def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
+    """Compare algorithms over seeds, with intervals, and write tables, figures, a report and TensorBoard's events."""
+    from rpp_rl.scripts.comparing.event_curves import CACHE, EventCurves
+    from rpp_rl.scripts.comparing.writing import check_writable, render, write
+
+    out = arguments.out or (arguments.runs[0] / "compare" if arguments.runs else Path("compare"))
+    check_writable(out)
+    events = EventCurves(out / CACHE)
+    comparison = compared(arguments, events)
+    files = render(comparison, arguments.report, arguments.tensorboard)
+    remembered = events.content()
+    write(out, files if remembered is None else {**files, CACHE: remembered})
+    _say(comparison, arguments, out)
+
+
+def compared(arguments: CompareArguments, events: EventCurves) -> Comparison:
+    """Read the runs and compare them; nothing is written.
+
+    Args:
+        arguments: of the command.
+        events: reads the curves of runs that have only event files.
+
+    Raises:
+        RPPError: if there is nothing to compare, or with `strict` something is not comparable.
+    """
+    from rpp_rl.scripts.comparing.analysis import Draws, aggregate, analyse
+    from rpp_rl.scripts.comparing.comparison import Comparison, general_notes
+    from rpp_rl.scripts.comparing.grouping import group_runs
+    from rpp_rl.scripts.comparing.runs import read_runs
+
+    if not arguments.runs:
+        raise RunError("name a folder with runs, such as: rpp-rl compare runs")
+    if arguments.seed < 0:
+        raise RunError(f"--seed must not be negative, got {arguments.seed}")
+    thresholds = _thresholds(arguments.threshold)
+    normalisation, source = _normalisation(arguments.normalisation)
+    runs, unevaluated = read_runs(arguments.runs, arguments.filter, events)
+    tasks = group_runs(runs, arguments.at)
+    _check_names(arguments, thresholds, {t.name for t in tasks}, {g.label for t in tasks for g in t.groups})
+    draws = Draws(arguments.seed)
+    results = tuple(analyse(task, draws, arguments.baseline, thresholds) for task in tasks)
+    notes = general_notes(results, unevaluated)
+    problems = [f"{task.name}: {note}" for task in tasks for note in task.notes]
+    if arguments.strict and problems:
+        raise RunError(f"--strict, and not everything is comparable: {problems[0]}; leave runs out with --filter")
+    found = aggregate(results, normalisation, draws, arguments.baseline)
+    command = shlex.join(["rpp-rl", *sys.argv[1:]]) if "compare" in sys.argv else "rpp-rl compare"
+    return Comparison(results, found, source, notes, command)
+
+
+def _thresholds(pairs: Sequence[str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for pair in pairs:
+        name, _, text = pair.rpartition(":")
+        try:
+            found[name] = float(text)
+        except ValueError:
+            found[name] = math.nan
+        if not name or not math.isfinite(found[name]):
+            raise RunError(f"--threshold takes ENV:SCORE such as Ant-v5:3000, got {pair!r}")
+    return found
+
+
+def _normalisation(path: Path | None) -> tuple[dict[str, Normalisation], str]:
+    """Scores of environments, and where they are from."""
+    import yaml
+
+    from rpp_rl.scripts.comparing.analysis import parse_normalisation
+
+    source = path or Path(__file__).parent / "comparing" / "reference_scores.yml"
+    try:
+        data = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise RunError(f"--normalisation {source} cannot be read: {' '.join(str(error).split())[:200]}") from error
+    where = "random actions and published agents of RL Zoo (reference_scores.yml)" if path is None else str(path)
+    return parse_normalisation(data, str(source)), where
+
+
+def _check_names(
+    arguments: CompareArguments, thresholds: dict[str, float], environments: set[str], labels: set[str]
+) -> None:
+    from rpp_rl.errors import UnknownNameError
+
+    for name in thresholds:
+        if name not in environments:
+            raise UnknownNameError("environment", name, environments, "--threshold")
+    if arguments.baseline is not None and arguments.baseline not in labels:
+        raise UnknownNameError("algorithm", arguments.baseline, labels, "--baseline")
+
+
+def _say(comparison: Comparison, arguments: CompareArguments, out: Path) -> None:
+    for line in comparison.lines():
+        print(line)
+    print(f"tables                  {out / 'summary.csv'}")
+    if arguments.report:
+        print(f"report                  {out / 'report.html'}")
+    if arguments.tensorboard:
+        root = arguments.runs[0]
+        inside = out.resolve().is_relative_to(root.resolve())
+        where = f"--logdir {shlex.quote(str(root))}" if inside else f"--logdir_spec compare:{out},runs:{root}"
+        print(f"curves                  tensorboard {where}")
+        print(f"  open                  http://localhost:6006/{CHARTS}")
+
+
+if __name__ == "__main__":
+    from rpp_rl.scripts.main import main
+
+    sys.exit(main(["compare", *sys.argv[1:]]))

@@ -1,0 +1,69 @@
+"""A whole comparison: all environments, what holds over them, and what a reader must know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rpp_rl.scripts.comparing.analysis import Aggregate, TaskResult
+from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, caution, seed_warnings, verdicts
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that is shown.
+
+    Attributes:
+        results: of every environment.
+        aggregate: over environments; None where fewer than two have a normalisation.
+        normalisation: where the normalisation is from.
+        notes: on the whole.
+        command: that made it.
+    """
+
+    results: tuple[TaskResult, ...]
+    aggregate: Aggregate | None
+    normalisation: str
+    notes: tuple[str, ...]
+    command: str
+
+    def lines(self) -> Iterator[str]:
+        """Verdicts and notes, as the command prints them."""
+        for result in self.results:
+            for line in verdicts(result):
+                yield f"{result.task.name} at step {result.task.step}: {line}"
+            for note in warnings_of(result):
+                yield f"  note: {note}"
+        for line in aggregate_sentences(self.aggregate) if self.aggregate is not None else ():
+            yield line
+        for note in self.notes:
+            yield f"note: {note}"
+
+
+def warnings_of(result: TaskResult) -> list[str]:
+    """What a reader must know before believing the comparison on an environment."""
+    return [*seed_warnings(result), *result.task.notes]
+
+
+def general_notes(results: Sequence[TaskResult], unevaluated: Sequence[Path]) -> tuple[str, ...]:
+    """What holds for all environments.
+
+    Args:
+        results: of every environment.
+        unevaluated: run folders without evaluations.
+    """
+    notes = [caution(list(results))]
+    names = [result.task.name for result in results]
+    bases: dict[str, list[str]] = {}
+    for name in names:
+        bases.setdefault(name.split(" ")[0].rpartition("-v")[0] or name, []).append(name)
+    notes += [
+        f"{' and '.join(same)} are different environments and are not compared with each other"
+        for same in bases.values()
+        if len(same) > 1
+    ]
+    if unevaluated:
+        shown = ", ".join(str(path) for path in unevaluated[:6])
+        notes.append(f"{len(unevaluated)} runs have no evaluation yet and are left out: {shown}")
+    return tuple(notes)

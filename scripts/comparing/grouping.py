@@ -1,0 +1,193 @@
+"""Which runs belong together, which are the same run twice, and what keeps runs from being compared."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rpp_rl.errors import RunError
+from rpp_rl.scripts.comparing.runs import SYMMETRY_DIGEST, Run
+from rpp_rl.statistics import AlignedCurves, align
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one algorithm with one set of settings on one environment, a seed each.
+
+    Attributes:
+        label: the algorithm, and how its settings differ from those of most of its runs.
+        runs: in the order of their seeds.
+        curves: of the runs, in that order.
+    """
+
+    label: str
+    runs: tuple[Run, ...]
+    curves: AlignedCurves
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, in order."""
+        return tuple(run.seed for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The groups of one environment.
+
+    Attributes:
+        name: the environment.
+        groups: in the order of their labels.
+        shared: steps at which every run was evaluated, up to the last at which they are compared.
+        notes: what a reader must know before believing the comparison.
+    """
+
+    name: str
+    groups: tuple[Group, ...]
+    shared: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def step(self) -> int:
+        """Where final scores are taken."""
+        return self.shared[-1]
+
+
+def group_runs(runs: Iterable[Run], at: int | None = None) -> tuple[Task, ...]:
+    """Put runs together by environment, algorithm and settings.
+
+    Args:
+        runs: all of them.
+        at: the step at which to compare; runs that were not evaluated there are left out, and named. If it is None, the
+            last one at which every run of an environment was evaluated.
+
+    Raises:
+        RunError: if the runs of an environment have no evaluation step in common.
+    """
+    by_env: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_env[run.env].append(run)
+    return tuple(_task(name, by_env[name], at) for name in sorted(by_env))
+
+
+def _task(name: str, runs: Sequence[Run], at: int | None) -> Task:
+    notes: list[str] = []
+    kept = _without_twins(runs, notes)
+    if at is not None:
+        short = [run for run in kept if at not in run.steps]
+        kept = [run for run in kept if at in run.steps]
+        if not kept:
+            raise RunError(f"no run of {name} was evaluated at step {at}; choose another --at")
+        if short:
+            notes.append(f"left out, since not evaluated at step {at}: {_named(short)}")
+    shared = np.array(sorted(set.intersection(*(set(run.steps.tolist()) for run in kept))), dtype=np.int64)
+    if at is not None:
+        shared = shared[shared <= at]
+    if not len(shared):
+        raise RunError(
+            f"the runs of {name} have no evaluation step in common, so that they cannot be compared; "
+            "choose runs with --filter, or train them with one --eval-freq"
+        )
+    notes += _unequal_lengths(kept, int(shared[-1]))
+    groups = _by_label(kept)
+    notes += incomparable(groups)
+    return Task(name, groups, tuple(int(step) for step in shared), tuple(notes))
+
+
+def _by_label(runs: Sequence[Run]) -> tuple[Group, ...]:
+    by_label: dict[str, list[Run]] = defaultdict(list)
+    for run, label in zip(runs, _labels(runs), strict=True):
+        by_label[label].append(run)
+    groups = []
+    for label in sorted(by_label):
+        members = sorted(by_label[label], key=lambda run: run.seed)
+        groups.append(Group(label, tuple(members), align([(run.steps, run.scores) for run in members])))
+    return tuple(groups)
+
+
+def _without_twins(runs: Sequence[Run], notes: list[str]) -> list[Run]:
+    """One run for every seed: the same seed gives the same run again, which is no second sample."""
+    kept: dict[tuple[object, ...], Run] = {}
+    twins: list[Run] = []
+    for run in sorted(runs, key=lambda run: (-len(run.steps), str(run.path))):
+        key = (run.algo, run.seed, tuple(sorted(run.settings.items())))
+        if key in kept:
+            twins.append(run)
+        else:
+            kept[key] = run
+    if twins:
+        notes.append(f"left out, since the same seed with the same settings is no second run: {_named(twins)}")
+    return sorted(kept.values(), key=lambda run: str(run.path))
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Algorithm, and in brackets the settings in which a run differs from the commonest of that algorithm."""
+    usual: dict[str, dict[str, str]] = {}
+    for algo in {run.algo for run in runs}:
+        same = [run.settings for run in runs if run.algo == algo]
+        keys = sorted({key for settings in same for key in settings})
+        usual[algo] = {key: Counter(s.get(key, "-") for s in same).most_common(1)[0][0] for key in keys}
+    labels = []
+    for run in runs:
+        differs = [key for key, value in usual[run.algo].items() if run.settings.get(key, "-") != value]
+        if "symmetry" in differs and SYMMETRY_DIGEST in differs:
+            differs.remove(SYMMETRY_DIGEST)
+        inside = ", ".join(f"{key}={run.settings.get(key, '-')}" for key in differs)
+        labels.append(f"{run.algo} [{inside}]" if inside else run.algo)
+    return labels
+
+
+def _unequal_lengths(runs: Sequence[Run], step: int) -> list[str]:
+    longest = max(int(run.steps[-1]) for run in runs)
+    if step == longest:
+        return []
+    shorter = [run for run in runs if run.steps[-1] < longest]
+    notes = [f"runs are of unequal length: everything is compared at step {step}, the longest run has {longest}"]
+    if shorter:
+        notes.append(
+            f"shorter than the longest: {_named(shorter)}; finish them with rpp-rl train --resume, or leave them out "
+            "with --at"
+        )
+    return notes
+
+
+def incomparable(groups: Sequence[Group]) -> list[str]:
+    """What differs between runs of one environment, beyond what an algorithm is, in sentences."""
+    runs = [run for group in groups for run in group.runs]
+    found = []
+    for what, values in (
+        ("evaluations have different numbers of episodes", [run.episodes for run in runs]),
+        ("evaluation seeds are chosen in different ways", [run.evaluation_offset for run in runs]),
+        ("the simulated model is not the same", [run.model for run in runs]),
+        ("runs were to take different numbers of steps", [run.budget for run in runs]),
+    ):
+        if len(set(values)) > 1:
+            counted = ", ".join(f"{str(value)[:12]} in {n} runs" for value, n in Counter(values).most_common(4))
+            found.append(f"{what}: {counted}")
+    for package in sorted({name for run in runs for name in run.versions}):
+        versions = Counter(run.versions.get(package, "unknown") for run in runs)
+        if len(versions) > 1:
+            found.append(f"{package} differs: {', '.join(f'{v} in {n} runs' for v, n in versions.most_common(4))}")
+    differing = differing_settings(groups)
+    if differing:
+        found.append(f"settings differ beyond the algorithm: {', '.join(differing)}")
+    return found
+
+
+def settings_table(groups: Sequence[Group]) -> dict[str, tuple[str, ...]]:
+    """For every setting that is not the same in all groups, its value in each; ``-`` where a group does not have it."""
+    keys = sorted({key for group in groups for key in group.runs[0].settings})
+    table = {key: tuple(group.runs[0].settings.get(key, "-") for group in groups) for key in keys}
+    return {key: values for key, values in table.items() if len(set(values)) > 1}
+
+
+def differing_settings(groups: Sequence[Group]) -> list[str]:
+    """Settings that several groups have and that differ among those; what only one algorithm knows is its own."""
+    return [key for key, values in settings_table(groups).items() if len(set(values) - {"-"}) > 1]
+
+
+def _named(runs: Sequence[Run], most: int = 6) -> str:
+    names = [str(run.path) for run in runs]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,97 @@
+"""Making the files of a comparison in memory, and writing them only when all are made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from rpp_rl.errors import RunError
+from rpp_rl.scripts.comparing import tables
+from rpp_rl.scripts.comparing.comparison import Comparison, warnings_of
+from rpp_rl.scripts.comparing.looks import EVENTS
+from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, verdicts
+
+
+def check_writable(out: Path) -> None:
+    """Check that a folder is or can be made there, before anything is read.
+
+    Raises:
+        RunError: if not.
+    """
+    for part in (out, *out.parents):
+        if part.exists():
+            if not part.is_dir() or not os.access(part, os.W_OK):
+                raise RunError(
+                    f"nothing can be written to {out}, since {part} is no folder or may not be written to; "
+                    "choose another with --out"
+                )
+            return
+
+
+def render(comparison: Comparison, report: bool, tensorboard: bool) -> dict[str, bytes]:
+    """The files of a comparison by their path in its folder.
+
+    Raises:
+        RunError: if a library that draws is not installed.
+    """
+    results = comparison.results
+    files = {
+        "summary.csv": tables.csv_text(tables.SUMMARY, tables.summary_rows(results)).encode(),
+        "curves.csv": tables.csv_text(tables.CURVES, tables.curve_rows(results)).encode(),
+        "pairs.csv": tables.csv_text(tables.PAIRS, tables.pair_rows(results)).encode(),
+        "summary.md": summary_markdown(comparison).encode(),
+    }
+    if report:
+        from rpp_rl.scripts.comparing.figures import figures, need_matplotlib
+        from rpp_rl.scripts.comparing.report import report_page
+
+        need_matplotlib()
+        files["report.html"] = report_page(comparison).encode()
+        files |= figures(results, comparison.aggregate)
+    if tensorboard:
+        from rpp_rl.scripts.comparing.events import event_files
+
+        files |= event_files(comparison)
+    return files
+
+
+def summary_markdown(comparison: Comparison) -> str:
+    """Verdicts, notes and tables in Markdown."""
+    parts = []
+    for result in comparison.results:
+        sentences = [*verdicts(result), *(f"Note: {note}." for note in warnings_of(result))]
+        parts.append(f"## {result.task.name}, at step {result.task.step}\n\n" + "".join(f"- {s}\n" for s in sentences))
+        parts.append(tables.markdown(tables.summary_cells(result)))
+        if result.pairs:
+            parts.append(tables.markdown(tables.pair_cells(result)))
+    found = comparison.aggregate
+    if found is not None:
+        lines = [*aggregate_sentences(found), f"Random = 0 and reference = 1, by {comparison.normalisation}."]
+        parts.append(f"## Over {', '.join(found.environments)}\n\n" + "".join(f"- {s}\n" for s in lines))
+        parts.append(tables.markdown(tables.aggregate_cells(found)))
+    parts.append("".join(f"- {note}\n" for note in comparison.notes) + INTERVALS)
+    return "\n".join(parts)
+
+
+INTERVALS = (
+    "\nNumbers in brackets are 95 % intervals: stratified bootstrap over seeds for IQM, mean, median, area and "
+    "difference, Newcombe's for P(X > Y), Kaplan and Meier's for steps.\n"
+)
+
+
+def write(out: Path, files: Mapping[str, bytes]) -> None:
+    """Write files, each aside and then in place of what was there; curves of an earlier comparison are removed."""
+    for name, content in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            aside.write_bytes(content)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    # TensorBoard would show algorithms that are not compared any more.
+    for old in out.rglob(EVENTS) if EVENTS in files else ():
+        if old.relative_to(out).as_posix() not in files:
+            old.unlink()

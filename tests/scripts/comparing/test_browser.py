@@ -1,0 +1,118 @@
+"""The report and TensorBoard in a real browser: they load, the charts have their data, the console has no error."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import closing, contextmanager
+
+import pytest
+from helpers.run_folders import write_runs
+
+from rpp_rl.scripts.compare import CHARTS
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+]
+PATIENCE = 90
+
+
+@pytest.fixture
+def page():
+    """A page, which fails the test if its console has an error."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    errors = []
+    # A browser's own sandbox does not work for root, as whom containers run tests.
+    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        opened = browser.new_page(viewport={"width": 1400, "height": 900})
+        opened.set_default_timeout(PATIENCE * 1000)
+        opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        opened.on("pageerror", lambda error: errors.append(str(error)))
+        yield opened
+        browser.close()
+    assert errors == []
+
+
+@pytest.fixture
+def folder(main, tmp_path):
+    # More than 40 of TensorBoard's runs, of which it ticks none by itself.
+    write_runs(tmp_path / "runs", seeds=range(10))
+    code, _, err = main("compare", "runs")
+    assert code == 0, err
+    return tmp_path / "runs"
+
+
+def shot(page, name, tmp_path):
+    """Keep a picture for whoever wants to look: the folder is pytest's, or that of RPP_RL_SCREENSHOTS."""
+    page.screenshot(path=os.path.join(os.environ.get("RPP_RL_SCREENSHOTS", tmp_path), f"{name}.png"))
+
+
+def test_the_report_works_offline(page, folder, tmp_path):
+    requests = []
+    page.context.set_offline(True)
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((folder / "compare" / "report.html").as_uri())
+    page.wait_for_selector("#plot0 .main-svg")
+    shot(page, "report", tmp_path)
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    # Two figures for each environment, and the profiles.
+    assert page.locator(".plot").count() == page.locator(".plot > .plot-container").count() == 5
+    bold = page.evaluate("document.getElementById('plot0').data.filter(t => t.name).map(t => [t.name, t.x.length])")
+    assert bold == [["rpp_sac (IQM, n = 10)", 10], ["sac (IQM, n = 10)", 10]]
+    # Seeds, two ends of a band and the bold line of each algorithm are drawn.
+    assert page.locator("#plot0 .scatterlayer .trace").count() == 8
+    # It is no picture: a click on an algorithm's name takes its curves away.
+    page.locator("#plot0 .legendtoggle").first.click()
+    page.locator("#plot0 .scatterlayer .trace").nth(4).wait_for(state="detached")
+
+
+@contextmanager
+def tensorboard(folder):
+    with closing(socket.socket()) as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://localhost:{port}"
+    try:
+        for _ in range(PATIENCE):
+            try:
+                with urllib.request.urlopen(f"{address}/data/runs", timeout=10) as answer:  # noqa: S310 - our own server
+                    if b"compare/Hopper-v5/sac" in answer.read():
+                        break
+            except OSError:
+                pass
+            time.sleep(1)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_tensorboard_is_the_comparison(page, folder, tmp_path):
+    with tensorboard(folder) as address:
+        page.goto(f"{address}/{CHARTS}")
+        chart = page.locator("tf-custom-scalar-margin-chart-card").first
+        chart.wait_for()
+        # Both algorithms are in the chart: their curves, and the area between lower and upper end.
+        page.get_by_text("Matches (2)").first.wait_for()
+        chart.locator("path.area").nth(1).wait_for(state="attached")
+        for shape, least in (("path.area", 2), ("path.line", 2)):
+            drawn = chart.locator(shape).evaluate_all("paths => paths.map(p => (p.getAttribute('d') || '').length)")
+            # Ten points each way; an empty chart has none.
+            assert sum(length > 100 for length in drawn) >= least, (shape, drawn)
+        assert page.locator("tf-smoothing-input, #smoothing-chooser").first.locator("input").first.input_value() == "0"
+        shot(page, "custom_scalars", tmp_path)
+        page.goto(f"{address}/#hparams")
+        page.reload()
+        page.get_by_text("Number of matching session groups: 40").wait_for()
+        page.get_by_text("actor_equiv_wd").first.wait_for()
+        shot(page, "hparams", tmp_path)

@@ -1,0 +1,89 @@
+"""Which runs belong together, and what is said of those that do not."""
+
+import numpy as np
+import pytest
+from helpers.run_folders import HYPERPARAMETERS, write_run, write_runs
+
+from rpp_rl.errors import RunError
+from rpp_rl.scripts.comparing.event_curves import EventCurves
+from rpp_rl.scripts.comparing.grouping import differing_settings, group_runs, settings_table
+from rpp_rl.scripts.comparing.runs import read_runs
+
+
+def tasks(root, at=None):
+    return group_runs(read_runs([root], [], EventCurves(root / "none"))[0], at)
+
+
+def test_runs_that_differ_in_nothing_but_the_algorithm(tmp_path):
+    found = tasks(write_runs(tmp_path))
+    assert [task.name for task in found] == ["Ant-v5", "Hopper-v5"]
+    for task in found:
+        assert [group.label for group in task.groups] == ["rpp_sac", "sac"]
+        assert task.groups[0].seeds == (0, 1, 2, 3, 4, 5)
+        assert (task.step, len(task.shared), task.notes) == (10_000, 10, ())
+        # The algorithm's own setting differs, and is no reason for a note.
+        assert settings_table(task.groups)["actor_equiv_wd"] == ("1e-06", "-")
+        assert differing_settings(task.groups) == []
+
+
+def test_runs_of_unequal_length_are_compared_where_all_have_been(tmp_path):
+    write_runs(tmp_path, ["Ant-v5"], seeds=range(3))
+    short = write_run(tmp_path, "Ant-v5", "sac", 8, np.arange(1, 5) * 1000)
+    (task,) = tasks(tmp_path)
+    assert task.step == 4000
+    assert "compared at step 4000, the longest run has 10000" in task.notes[0]
+    assert str(short) in task.notes[1]
+    (task,) = tasks(tmp_path, at=10_000)
+    assert (task.step, len(task.groups[1].runs)) == (10_000, 3)
+    assert "left out, since not evaluated at step 10000" in task.notes[0]
+    assert str(short) in task.notes[0]
+    with pytest.raises(RunError, match="choose another --at"):
+        tasks(tmp_path, at=123)
+
+
+def test_evaluations_at_other_steps_are_not_interpolated(tmp_path):
+    write_runs(tmp_path, ["Ant-v5"], seeds=range(3))
+    write_run(tmp_path, "Ant-v5", "sac", 8, np.arange(1, 6) * 2000)
+    assert tasks(tmp_path)[0].shared == (2000, 4000, 6000, 8000, 10_000)
+    write_run(tmp_path, "Ant-v5", "sac", 9, [55, 10_055])
+    with pytest.raises(RunError, match="no evaluation step in common"):
+        tasks(tmp_path)
+
+
+def test_the_same_seed_twice_is_one_run(tmp_path):
+    write_runs(tmp_path, ["Ant-v5"], {"sac": 1.0}, seeds=range(3))
+    twin = write_run(tmp_path, "Ant-v5", "sac", 1, np.arange(1, 4) * 1000, folder="seed1-2")
+    (task,) = tasks(tmp_path)
+    assert task.groups[0].seeds == (0, 1, 2)
+    assert task.step == 10_000
+    assert "no second run" in task.notes[0]
+    assert str(twin) in task.notes[0]
+
+
+def test_other_settings_are_another_group_and_no_more_seeds(tmp_path):
+    write_runs(tmp_path / "runs", ["Ant-v5"], seeds=range(3))
+    write_runs(tmp_path / "control", ["Ant-v5"], {"rpp_sac": 1.0}, range(2), symmetry={"name": "trivial"})
+    fast = {**HYPERPARAMETERS, "learning_rate": 6e-4}
+    write_runs(tmp_path / "fast", ["Ant-v5"], {"sac": 1.0}, range(2), hyperparameters=fast)
+    (task,) = tasks(tmp_path)
+    labels = {group.label: len(group.runs) for group in task.groups}
+    assert labels == {"rpp_sac": 3, "rpp_sac [symmetry=trivial]": 2, "sac": 3, "sac [learning_rate=0.0006]": 2}
+    differ = next(note for note in task.notes if note.startswith("settings differ beyond the algorithm"))
+    assert "learning_rate" in differ
+    assert "symmetry" in differ
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"versions": {"rpp-rl": "0.1.0", "torch": "2.8.0"}}, "torch differs: 2.13.0 in 2 runs, 2.8.0 in 1 runs"),
+        ({"model": {"compiled_sha256": "cd" * 32}}, "the simulated model is not the same"),
+        ({"evaluation_seed": 5}, "evaluation seeds are chosen in different ways"),
+        ({"n_timesteps": 99}, "different numbers of steps"),
+        ({"returns": np.ones((10, 3))}, "different numbers of episodes"),
+    ],
+)
+def test_what_keeps_runs_from_being_compared_is_said(tmp_path, config, message):
+    write_runs(tmp_path, ["Ant-v5"], {"sac": 1.0}, range(2))
+    write_run(tmp_path, "Ant-v5", "rpp_sac", 0, **config)
+    assert any(message in note for note in tasks(tmp_path)[0].notes)

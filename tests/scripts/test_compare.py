@@ -1,0 +1,287 @@
+"""`rpp-rl compare`: what it writes, and what it refuses."""
+
+import csv
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers.run_folders import write_run, write_runs
+from scipy import stats
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def compared(main, tmp_path):
+    write_runs(tmp_path / "runs")
+    code, out, err = main("compare", "runs")
+    assert code == 0, err
+    return tmp_path / "runs" / "compare", out
+
+
+class TestTables:
+    def test_summary_has_a_row_per_environment_and_algorithm(self, compared, tmp_path):
+        found = rows(compared[0] / "summary.csv")
+        assert [(r["environment"], r["algorithm"], r["n"]) for r in found] == [
+            (env, algo, "6") for env in ("Ant-v5", "Hopper-v5") for algo in ("rpp_sac", "sac")
+        ]
+        scores = [
+            np.load(path)["results"].mean(axis=1) for path in (tmp_path / "runs/Ant-v5/sac").glob("*/evaluations.npz")
+        ]
+        sac = found[1]
+        final = np.array(scores)[:, -1]
+        assert float(sac["final_iqm"]) == pytest.approx(stats.trim_mean(final, 0.25))
+        assert float(sac["mean"]) == pytest.approx(final.mean())
+        areas = np.trapezoid(scores, dx=1000, axis=1) / 9000
+        assert float(sac["area_under_curve"]) == pytest.approx(stats.trim_mean(areas, 0.25))
+        assert float(sac["low"]) < float(sac["final_iqm"]) < float(sac["high"])
+        assert (sac["step"], sac["wall_time_s"]) == ("10000", "3600.0")
+
+    def test_curves_have_a_row_per_environment_algorithm_and_step(self, compared):
+        found = rows(compared[0] / "curves.csv")
+        assert len(found) == 2 * 2 * 10
+        assert [r["step"] for r in found[:10]] == [str(k * 1000) for k in range(1, 11)]
+        assert all(float(r["low"]) <= float(r["iqm"]) <= float(r["high"]) for r in found)
+        best = [float(r["best_so_far_mean"]) for r in found[:10]]
+        assert best == sorted(best)
+
+    def test_pairs_and_markdown(self, compared):
+        (ant, _) = rows(compared[0] / "pairs.csv")
+        assert (ant["first"], ant["second"], ant["paired"]) == ("rpp_sac", "sac", "True")
+        text = (compared[0] / "summary.md").read_text()
+        assert "| algorithm | n | final IQM |" in text
+        assert f"{float(ant['probability_of_improvement']):.2f} [" in text
+        assert "random actions and published agents" in text
+
+    def test_what_it_prints(self, compared):
+        out = compared[1]
+        assert "Ant-v5 at step 10000: rpp_sac is better than sac" in out
+        assert "tensorboard --logdir runs" in out
+        assert "15 comparisons" not in out
+
+    def test_the_same_runs_give_the_same_files(self, compared, main):
+        names = ("summary.csv", "curves.csv", "pairs.csv", "summary.md", "curves.svg", "report.html")
+        before = {name: (compared[0] / name).read_bytes() for name in names}
+        assert main("compare", "runs")[0] == 0
+        for name in names:
+            assert (compared[0] / name).read_bytes() == before[name], name
+
+    def test_another_seed_draws_others(self, compared, main):
+        before = (compared[0] / "summary.csv").read_text()
+        assert main("compare", "runs", "--seed", 1, "--no-report", "--no-tensorboard")[0] == 0
+        assert (compared[0] / "summary.csv").read_text() != before
+
+
+def test_figures_are_pictures(compared):
+    for name in ("curves", "best_so_far", "profiles"):
+        assert (compared[0] / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        svg = (compared[0] / f"{name}.svg").read_text()
+        assert "<svg" in svg
+        assert "n = 6" in svg or "n at least 6" in svg
+
+
+class TestTensorBoard:
+    def test_curves_with_intervals(self, compared):
+        events = EventAccumulator(str(compared[0] / "Ant-v5" / "rpp_sac"))
+        events.Reload()
+        assert set(events.Tags()["scalars"]) == {f"Ant-v5/{t}" for t in ("iqm", "lower", "upper", "best_so_far_mean")}
+        table = [
+            r for r in rows(compared[0] / "curves.csv") if (r["environment"], r["algorithm"]) == ("Ant-v5", "rpp_sac")
+        ]
+        for tag, column in (("iqm", "iqm"), ("lower", "low"), ("upper", "high"), ("best_so_far_mean",) * 2):
+            scalars = events.Scalars(f"Ant-v5/{tag}")
+            assert [e.step for e in scalars] == [int(r["step"]) for r in table]
+            np.testing.assert_allclose([e.value for e in scalars], [float(r[column]) for r in table], rtol=1e-6)
+
+    def test_the_layout_has_a_chart_with_margins_for_every_environment(self, compared):
+        events = EventAccumulator(str(compared[0]))
+        events.Reload()
+        (event,) = events.Tensors(metadata.CONFIG_SUMMARY_TAG)
+        layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+        assert [category.title for category in layout.category] == ["Ant-v5", "Hopper-v5"]
+        series = layout.category[0].chart[0].margin.series[0]
+        assert (series.value, series.lower, series.upper) == ("Ant-v5/iqm", "Ant-v5/lower", "Ant-v5/upper")
+        (pattern,) = layout.category[0].chart[1].multiline.tag
+        assert re.match(pattern, "Ant-v5/best_so_far_mean")
+        assert not re.match(pattern, "Ant-v52/best_so_far_mean")
+
+    def test_a_table_of_all_runs(self, compared):
+        root = EventAccumulator(str(compared[0]))
+        root.Reload()
+        data = root.SummaryMetadata("_hparams_/experiment").plugin_data.content
+        names = [info.name for info in HParamsPluginData.FromString(data).experiment.hparam_infos]
+        assert names == ["environment", "algorithm", "seed", "actor_equiv_wd", "symmetry"]
+        sessions = sorted((compared[0] / "hparams").glob("*/*/*"))
+        assert len(sessions) == 24
+        run = EventAccumulator(str(sessions[0]))
+        run.Reload()
+        start = run.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        values = HParamsPluginData.FromString(start).session_start_info.hparams
+        assert values["algorithm"].string_value == "rpp_sac"
+        assert set(run.Tags()["scalars"]) == {"compare/final_return", "compare/area_under_curve"}
+
+    def test_what_is_compared_no_more_is_removed_and_nothing_else(self, compared, main):
+        (compared[0] / "Ant-v5" / "sac" / "mine.txt").write_text("mine")
+        single = compared[0].parent / "Ant-v5" / "sac" / "seed0" / "events.out.tfevents.1.vm"
+        single.write_text("")
+        assert main("compare", "runs", "--filter", "Hopper-v5/*", "--no-report")[0] == 0
+        assert not list((compared[0] / "Ant-v5").rglob("events*"))
+        assert not list((compared[0] / "hparams" / "Ant-v5").rglob("events*"))
+        assert len(list((compared[0] / "Hopper-v5").rglob("events*"))) == 2
+        assert (compared[0] / "Ant-v5" / "sac" / "mine.txt").exists()
+        assert single.exists()
+
+    def test_under_three_seeds_there_is_a_curve_and_no_interval(self, main, tmp_path):
+        write_runs(tmp_path / "runs", ["Ant-v5"], seeds=range(2))
+        assert main("compare", "runs", "--no-report")[0] == 0
+        events = EventAccumulator(str(tmp_path / "runs/compare/Ant-v5/sac"))
+        events.Reload()
+        assert set(events.Tags()["scalars"]) == {"Ant-v5/iqm_without_interval", "Ant-v5/best_so_far_mean"}
+        assert [r["low"] for r in rows(tmp_path / "runs/compare/summary.csv")] == ["", ""]
+
+    def test_names_of_strangers_stay_in_the_folder(self, main, tmp_path):
+        for seed in range(3):
+            path = write_run(tmp_path / "runs", "Ant-v5", "sac", seed)
+            config = (path / "config.json").read_text()
+            (path / "config.json").write_text(config.replace('"Ant-v5"', '"../escaped"').replace('"sac"', '".."'))
+        assert main("compare", "runs", "--out", "out")[0] == 0
+        # Up to here only: what goes up is made a name of its own.
+        assert {path.name for path in tmp_path.iterdir()} == {"runs", "out"}
+        assert {p.name for p in (tmp_path / "runs").iterdir()} == {"Ant-v5"}
+
+
+class TestReport:
+    def test_it_holds_what_it_shows(self, compared):
+        page = (compared[0] / "report.html").read_text()
+        assert "default-src 'none'" in page
+        assert not re.search(r"<(script|img|link)[^>]*\b(src|href)=", page)
+        body = page[page.index("<body>") :]
+        for part in (
+            "rpp_sac is better than sac",
+            "rpp_sac (IQM, n = 6)",
+            "actor_equiv_wd",
+            "rpp-rl train --env Ant-v5 --algo sac --seed 3",
+            "2.13.0",
+            "<td>exact</td><td>holds</td>",
+            "1.0 h",
+            "random = 0, reference = 1",
+        ):
+            assert part in body, part
+
+    def test_text_of_strangers_is_text(self, main, tmp_path):
+        evil = "</script><img src=x onerror=alert(1)>$\\frac$"
+        for seed in range(3):
+            versions = {evil: evil}
+            write_run(tmp_path / "runs", "Ant-v5", "sac", seed, command=[evil], cpu=evil, versions=versions)
+            path = write_run(tmp_path / "runs", "Ant-v5", "rpp_sac", seed)
+            config = (path / "config.json").read_text()
+            (path / "config.json").write_text(config.replace('"rpp_sac"', '"=' + evil.replace("\\", "\\\\") + '"', 1))
+        code, _, err = main("compare", "runs")
+        assert code == 0, err
+        page = (tmp_path / "runs/compare/report.html").read_text()
+        assert "<img" not in page[page.index("<body>") :]
+        assert page.count("</script>") == 2
+        assert rows(tmp_path / "runs/compare/summary.csv")[0]["algorithm"].startswith("'=<")
+
+
+def test_options(main, tmp_path):
+    write_runs(tmp_path / "runs", ["Ant-v5"])
+    write_run(tmp_path / "runs", "Ant-v5", "sac", 9, [1000])
+    (tmp_path / "scale.yml").write_text("Ant-v5: {random: 0, reference: 100}\nHopper-v5: {random: 0, reference: 1}\n")
+    write_runs(tmp_path / "more", ["Hopper-v5"])
+    code, out, err = main(
+        *("compare", "runs", "more", "--out", "out", "--at", 5000, "--baseline", "rpp_sac", "--threshold", "Ant-v5:10"),
+        *("--normalisation", "scale.yml", "--no-report"),
+    )
+    assert code == 0, err
+    assert "sac is worse than rpp_sac" in out
+    assert "left out, since not evaluated at step 5000" in out
+    assert "--logdir_spec" in out
+    assert "by scale.yml" in (tmp_path / "out/summary.md").read_text()
+    found = rows(tmp_path / "out/summary.csv")
+    assert {row["step"] for row in found} == {"5000"}
+    assert found[0]["threshold"] == "10.0"
+    assert not (tmp_path / "out/report.html").exists()
+    assert not (tmp_path / "runs/compare").exists()
+
+
+def test_versions_of_an_environment_are_not_mixed(main, tmp_path):
+    write_runs(tmp_path / "runs", ["Ant-v4", "Ant-v5"], seeds=range(3))
+    code, out, _ = main("compare", "runs", "--no-report", "--no-tensorboard")
+    assert code == 0
+    assert "Ant-v4 and Ant-v5 are different environments" in out
+    assert len(rows(tmp_path / "runs/compare/summary.csv")) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", "nowhere"), "there is no folder nowhere"),
+        (("compare", "empty"), "rpp-rl train makes one"),
+        (("compare", "runs", "--filter", "x*"), "that --filter lets through"),
+        (("compare", "runs", "--at", "77"), "choose another --at"),
+        (("compare", "runs", "--baseline", "sak"), "did you mean 'sac'"),
+        (("compare", "runs", "--threshold", "Ant-v5"), "--threshold takes ENV:SCORE"),
+        (("compare", "runs", "--threshold", "Ant-v5:nan"), "--threshold takes ENV:SCORE"),
+        (("compare", "runs", "--threshold", "Ant-v6:1"), "did you mean 'Ant-v5'"),
+        (("compare", "runs", "--normalisation", "none.yml"), "cannot be read"),
+        (("compare", "runs", "--normalisation", "bad.yml"), "cannot be read"),
+        (("compare", "runs", "--normalisation", "text.yml"), "no mapping from environments"),
+        (("compare", "runs", "--normalisation", "one.yml"), "needs two numbers"),
+        (("compare", "runs", "--normalisation", "same.yml"), "two different numbers"),
+        (("compare", "runs", "--seed", "-1"), "must not be negative"),
+        (("compare", "runs", "--out", "text.yml"), "choose another with --out"),
+        (("compare", "runs", "--strict"), "--strict, and not everything is comparable: Ant-v5: torch differs"),
+        (("compare", "broken"), "leave the run out with --filter"),
+    ],
+)
+def test_bad_input(refused, tmp_path, arguments, message):
+    write_runs(tmp_path / "runs", ["Ant-v5"], seeds=range(3))
+    write_run(tmp_path / "runs", "Ant-v5", "sac", 7, versions={"torch": "1", "rpp-rl": "0.1.0"})
+    (write_run(tmp_path / "broken", "Ant-v5", "sac", 7) / "evaluations.npz").write_bytes(b"no archive")
+    (tmp_path / "empty").mkdir()
+    for name, text in {
+        "bad.yml": "a: [",
+        "text.yml": "words",
+        "one.yml": "Ant-v5: {random: 1}",
+        "same.yml": "Ant-v5: {random: 1, reference: 1}",
+    }.items():
+        (tmp_path / name).write_text(text)
+    assert message in " ".join(refused(*arguments).split())
+
+
+@pytest.mark.parametrize(("library", "remedy"), [("plotly", "the report needs plotly"), ("matplotlib", "matplotlib")])
+def test_without_a_library_that_draws(refused, main, tmp_path, monkeypatch, library, remedy):
+    write_runs(tmp_path / "runs", ["Ant-v5"], seeds=range(3))
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setitem(sys.modules, "plotly.offline", None) if library == "plotly" else None
+    err = refused("compare", "runs")
+    assert remedy in err
+    assert "rpp-rl[compare]" in err
+    assert main("compare", "runs", "--no-report")[0] == 0
+
+
+def test_tables_alone_need_no_library_that_draws_and_no_learning():
+    code = "import sys, rpp_rl.scripts.compare, rpp_rl.scripts.comparing.writing; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"plotly", "matplotlib", "tensorboard", "stable_baselines3", "mujoco"} & set(done.stdout.split())
+
+
+def test_real_runs(trained, main, tmp_path):
+    code, out, err = main("compare", trained.parent, "--out", "out")
+    assert code == 0, err
+    assert "under 3 seeds there is no interval" in out
+    found = {row["algorithm"]: row for row in rows(tmp_path / "out/summary.csv")}
+    assert set(found) == {"rpp_sac", "equivariant_sac", "sac"}
+    data = np.load(trained / "sac" / "seed0" / "evaluations.npz")
+    assert float(found["sac"]["final_iqm"]) == data["results"][-1].mean()
+    assert "settings differ beyond" not in out
+    assert "near-exact" in (tmp_path / "out/report.html").read_text()
