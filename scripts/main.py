@@ -16,6 +16,7 @@ from rpp_rl.scripts.bench import bench
 from rpp_rl.scripts.evaluate import evaluate
 from rpp_rl.scripts.export import export
 from rpp_rl.scripts.new_symmetry import new_symmetry
+from rpp_rl.scripts.reproduce import reproduce
 from rpp_rl.scripts.symmetries import symmetries
 from rpp_rl.scripts.train import train
 
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "audit": audit,
     "new-symmetry": new_symmetry,
     "bench": bench,
+    "reproduce": reproduce,
 }
 
 
