@@ -101,23 +101,25 @@ def draw_density(panel: Any, values: np.ndarray[Any, Any], label: str, colour: A
     panel.fill_between(x, gaussian_kde(values)(x), label=label, color=colour, alpha=0.35)
 
 
-def heat_map(errors: Mapping[tuple[float, float], float], path: Path, title: str = "median test MSE") -> None:
-    """The test error over the strengths of the two priors.
+def heat_maps(errors: Mapping[str, Mapping[tuple[float, float], float]], path: Path) -> None:
+    """The test error over the strengths of the two priors: a map per condition.
 
     Args:
-        errors: by (equiv_wd, basic_wd).
+        errors: by condition, then by (equiv_wd, basic_wd).
         path: the picture.
-        title: what is shown.
     """
-    rows, columns = (sorted({key[i] for key in errors}) for i in (0, 1))
-    grid = np.array([[errors.get((a, b), math.nan) for b in columns] for a in rows])
-    figure = new_figure(1.2 * len(columns) + 2, 0.7 * len(rows) + 1.6)
-    panel: Any = figure.subplots()
-    image = panel.imshow(np.log10(grid), cmap="viridis_r", origin="lower", aspect="auto")
-    for (i, j), value in np.ndenumerate(grid):
-        panel.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize="small", backgroundcolor="#ffffff90")
-    panel.set_xticks(range(len(columns)), [f"{b:g}" for b in columns])
-    panel.set_yticks(range(len(rows)), [f"{a:g}" for a in rows])
-    panel.set(xlabel="weight decay of the residual pathway", ylabel="of the equivariant pathway", title=title)
-    figure.colorbar(image, label="log10")
+    rows, columns = (sorted({key[i] for grid in errors.values() for key in grid}) for i in (0, 1))
+    figure = new_figure((1.1 * len(columns) + 1) * len(errors) + 1, 0.7 * len(rows) + 1.6)
+    panels = np.atleast_1d(np.array(figure.subplots(1, len(errors), sharey=True)))
+    for (condition, cells), panel in zip(errors.items(), panels, strict=True):
+        grid = np.array([[cells.get((a, b), math.nan) for b in columns] for a in rows])
+        image = panel.imshow(np.log10(grid), cmap="viridis_r", origin="lower", aspect="auto")
+        for (i, j), value in np.ndenumerate(grid):
+            box = {"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 1.5}
+            panel.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize="small", bbox=box)
+        panel.set_xticks(range(len(columns)), [f"{b:g}" for b in columns])
+        panel.set(xlabel="weight decay of the residual pathway", title=TITLES[condition])
+        figure.colorbar(image, label="log10 of the test MSE")
+    panels[0].set_yticks(range(len(rows)), [f"{a:g}" for a in rows])
+    panels[0].set_ylabel("of the equivariant pathway")
     save(figure, path)

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,6 +25,13 @@ ELEMENTS, EXAMPLES, MEASUREMENTS = 10, 100, 20
 Predict = Callable[[Tensor], Tensor]
 
 
+class Prior(Protocol):
+    """What stands beside the mean squared error."""
+
+    def penalty(self, module: nn.Module) -> dict[str, Tensor]:
+        """Terms of the loss, by name."""
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """How to train.
@@ -38,7 +46,7 @@ class TrainingSettings:
     epochs: int
     learning_rate: float
     batch: int = 500
-    prior: PathwayPrior = field(default_factory=PathwayPrior)
+    prior: Prior = field(default_factory=PathwayPrior)
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ def fit(
     settings: TrainingSettings,
     measure: Callable[[int], Measurement],
     generator: torch.Generator,
-    on_epoch: Callable[[], object] = lambda: None,
+    on_epoch: Callable[[int], object] = lambda _: None,
 ) -> list[Measurement]:
     """Train a network; returns what was measured, at the end of training too.
 
@@ -92,14 +100,14 @@ def fit(
         settings: how to train.
         measure: what to measure after an epoch.
         generator: of the order of the examples.
-        on_epoch: called after each epoch.
+        on_epoch: called after each epoch with its number.
     """
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate)
     every = max(1, settings.epochs // MEASUREMENTS)
     found: list[Measurement] = []
     for epoch in range(1, settings.epochs + 1):
         loss = train_epoch(predict, data.train, settings, optimizer, generator, network)
-        on_epoch()
+        on_epoch(epoch)
         if epoch % every == 0 or epoch == settings.epochs or not math.isfinite(loss):
             found.append(measure(epoch))
         if not math.isfinite(loss):

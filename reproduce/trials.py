@@ -22,6 +22,7 @@ from rpp_rl.representations import Representation
 from rpp_rl.reproduce import inertia
 from rpp_rl.reproduce.conditions import WIDTHS, NetworkName, ProblemName, condition
 from rpp_rl.reproduce.inertia import Data
+from rpp_rl.reproduce.learned_prior import LearnedPrior
 from rpp_rl.reproduce.training import Measurement, Predict, TrainingSettings, build, fit, measurement
 
 
@@ -74,11 +75,13 @@ class Result:
         trial: which.
         seconds: wall time of its training.
         measurements: in the order of epochs; the last is the result.
+        priors: what was learnt of the priors, see `LearnedPrior.history`.
     """
 
     trial: Trial
     seconds: float
     measurements: tuple[Measurement, ...]
+    priors: tuple[dict[str, Any], ...] = ()
 
     @property
     def final(self) -> Measurement:
@@ -120,13 +123,20 @@ def run(trial: Trial, device: str = "cpu", on_epoch: Callable[[], object] = lamb
         prior = PathwayPrior(trial.equiv_wd, trial.basic_wd)
         rate = condition(trial.problem, trial.condition).learning_rate
         started = time.perf_counter()
-        settings = TrainingSettings(trial.epochs, rate, prior=prior)
+        learned = LearnedPrior(p.network, prior, p.data.train, trial.epochs) if trial.prior == "learned" else None
+        settings = TrainingSettings(trial.epochs, rate, prior=learned or prior)
+
+        def after_epoch(epoch: int) -> None:
+            if learned is not None:
+                learned.after_epoch(p.network, epoch, generator)
+            on_epoch()
 
         def measure(epoch: int) -> Measurement:
             return measurement(epoch, p.predict, p.network, p.data, p.reps)
 
-        found = fit(p.network, p.predict, p.data, settings, measure, generator, on_epoch)
-    return Result(trial, time.perf_counter() - started, tuple(found))
+        found = fit(p.network, p.predict, p.data, settings, measure, generator, after_epoch)
+    history = () if learned is None else tuple(learned.history)
+    return Result(trial, time.perf_counter() - started, tuple(found), history)
 
 
 def run_all(
@@ -175,7 +185,9 @@ def read(path: Path) -> Result:
             Measurement(**{**m, "equivariance_errors": tuple(m["equivariance_errors"])})
             for m in content["measurements"]
         )
-        return Result(Trial(**content["trial"]), float(content["seconds"]), measurements)
+        return Result(
+            Trial(**content["trial"]), float(content["seconds"]), measurements, tuple(content.get("priors", ()))
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is no result of a trial ({error}); delete it to run the trial again") from error
 
@@ -222,6 +234,11 @@ def error_rows(results: Iterable[Result]) -> list[dict[str, Any]]:
         for m in r.measurements
         for i, error in enumerate(m.equivariance_errors)
     ]
+
+
+def prior_rows(results: Iterable[Result]) -> list[dict[str, Any]]:
+    """One row for each standard deviation that was learnt: trial, epoch, layer, pathway."""
+    return [{"condition": r.trial.condition, "seed": r.trial.seed, **row} for r in results for row in r.priors]
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -25,6 +25,9 @@ DEFAULTS: dict[str, tuple[tuple[ConditionName, ...], tuple[NetworkName, ...]]] =
     "equivariance": (("perfect", "approximate"), ("rpp",)),
     "prior-sweep": (("perfect",), ("rpp",)),
 }
+
+# A learnt prior starts without knowing whether the symmetry holds: both pathways alike.
+LEARNING_STARTS_AT = {"equiv_wd": 1e-3, "basic_wd": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class ReproduceArguments:
     """Strength of RPP's prior on the equivariant pathway; the condition's if left out."""
     basic_wd: float | None = None
     """Strength of RPP's prior on the residual pathway; the condition's if left out."""
+    prior: Literal["fixed", "learned"] = "fixed"
+    """Keep the strengths of RPP's priors, or learn them by empirical Bayes, from the same weak ones everywhere."""
     equiv_grid: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2)
     """Strengths of the prior on the equivariant pathway that prior-sweep tries."""
     basic_grid: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -75,7 +80,7 @@ def run_experiment(arguments: ReproduceArguments) -> str:
     Raises:
         RPPError: for arguments that cannot be met, or results that cannot be read.
     """
-    from rpp_rl.reproduce.trials import error_rows, result_rows, write_atomically, write_csv
+    from rpp_rl.reproduce.trials import error_rows, prior_rows, result_rows, write_atomically, write_csv
     from rpp_rl.scripts.provenance import provenance
 
     check(arguments)
@@ -85,6 +90,8 @@ def run_experiment(arguments: ReproduceArguments) -> str:
     write_csv(out / f"{name}.csv", result_rows(results))
     if name == "equivariance":
         write_csv(out / f"{name}_errors.csv", error_rows(results))
+    if learned := prior_rows(results):
+        write_csv(out / f"{name}_priors.csv", learned)
     text = summary(arguments, results)
     write_atomically(out / f"{name}.md", text + "\n")
     record = {**provenance(), "trials": [asdict(t) for t in trials]}
@@ -136,6 +143,8 @@ def planned(arguments: ReproduceArguments) -> list[Trial]:
             for network in arguments.networks or networks:
                 trial = Trial.published(problem, condition, network, seed)
                 trial = with_settings(trial, epochs=arguments.epochs, width=arguments.width)
+                if arguments.prior == "learned" and network == "rpp":
+                    trial = with_settings(trial, prior="learned", **LEARNING_STARTS_AT)
                 for equiv, basic in priors if network == "rpp" else [(None, None)]:
                     trials.append(with_settings(trial, equiv_wd=equiv, basic_wd=basic))
     return trials
@@ -169,14 +178,20 @@ def errors_by_seed(results: Sequence[Result]) -> dict[tuple[str, str], dict[int,
     return dict(errors)
 
 
-def cells(results: Sequence[Result]) -> dict[tuple[float, float], float]:
-    """The median test error by (equiv_wd, basic_wd)."""
+def cells(results: Sequence[Result]) -> dict[str, dict[tuple[float, float], tuple[float, float]]]:
+    """The median validation and test errors by condition, then by (equiv_wd, basic_wd)."""
     from rpp_rl.reproduce.verdicts import median
 
-    found: dict[tuple[float, float], list[float]] = defaultdict(list)
+    found: dict[str, dict[tuple[float, float], list[Result]]] = defaultdict(lambda: defaultdict(list))
     for r in results:
-        found[r.trial.equiv_wd, r.trial.basic_wd].append(r.final.test_mse)
-    return {cell: median(values) for cell, values in found.items()}
+        found[r.trial.condition][r.trial.equiv_wd, r.trial.basic_wd].append(r)
+    return {
+        condition: {
+            cell: (median([r.final.validation_mse for r in rs]), median([r.final.test_mse for r in rs]))
+            for cell, rs in by_cell.items()
+        }
+        for condition, by_cell in found.items()
+    }
 
 
 def by_epoch(results: Sequence[Result]) -> dict[str, dict[int, list[float]]]:
@@ -193,8 +208,10 @@ def summary(arguments: ReproduceArguments, results: Sequence[Result]) -> str:
     from rpp_rl.reproduce.verdicts import median, table
 
     if arguments.experiment == "prior-sweep":
-        lines = ["| equiv | basic | median test MSE |", "|---|---|---|"]
-        return "\n".join(lines + [f"| {e:g} | {b:g} | {mse:.3g} |" for (e, b), mse in cells(results).items()])
+        lines = ["| condition | equiv | basic | median validation MSE | median test MSE |", "|---|---|---|---|---|"]
+        for condition, grid in cells(results).items():
+            lines += [f"| {condition} | {e:g} | {b:g} | {v:.3g} | {t:.3g} |" for (e, b), (v, t) in grid.items()]
+        return "\n".join(lines)
     if arguments.experiment == "equivariance":
         lines = ["| condition | epoch | median equivariance error |", "|---|---|---|"]
         for condition, epochs in by_epoch(results).items():
@@ -207,11 +224,12 @@ def picture(name: str, results: Sequence[Result], path: Path) -> None:
     """Draw the figure of an experiment."""
     from rpp_rl.reproduce import figures
 
-    draw: dict[str, Any] = {
-        "equivariance": lambda: figures.densities(by_epoch(results), path),
-        "prior-sweep": lambda: figures.heat_map(cells(results), path),
-    }
-    draw.get(name, lambda: figures.box_plots(errors_by_seed(results), path))()
+    if name == "equivariance":
+        figures.densities(by_epoch(results), path)
+    elif name == "prior-sweep":
+        figures.heat_maps({c: {k: test for k, (_, test) in grid.items()} for c, grid in cells(results).items()}, path)
+    else:
+        figures.box_plots(errors_by_seed(results), path)
 
 
 if __name__ == "__main__":

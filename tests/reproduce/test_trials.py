@@ -8,9 +8,11 @@ import torch
 
 from rpp_rl import PathwayPrior, equivariance_error
 from rpp_rl.errors import RunError
+from rpp_rl.priors import layer_parameters
 from rpp_rl.reproduce import figures
 from rpp_rl.reproduce.conditions import NETWORKS, condition
 from rpp_rl.reproduce.inertia import draw
+from rpp_rl.reproduce.learned_prior import LearnedPrior
 from rpp_rl.reproduce.training import TrainingSettings, build, fit, mean_squared_error, measurement, train_epoch
 from rpp_rl.reproduce.trials import Trial, missing, read, read_csv, run, run_all, with_settings, write_csv
 from rpp_rl.reproduce.verdicts import Claim, table, verdicts
@@ -205,10 +207,47 @@ def test_a_claim_of_better_needs_less_and_one_of_as_good_allows_half_more():
 def test_figures_are_drawn(tmp_path):
     figures.box_plots(ERRORS, tmp_path / "box.png")
     figures.densities({"perfect": {1: [1e-3, 1e-2], 2: [1e-3, 1e-3], 9: [1e-5, 0.0, 2e-5]}}, tmp_path / "density.png")
-    figures.heat_map({(1e-3, 1.0): 0.1, (1e-3, 10.0): 0.2, (1e-2, 1.0): 3.0}, tmp_path / "heat.png")
+    grid = {(1e-3, 1.0): 0.1, (1e-3, 10.0): 0.2, (1e-2, 1.0): 3.0}
+    figures.heat_maps({"perfect": grid, "approximate": grid}, tmp_path / "heat.png")
     assert all((tmp_path / f"{name}.png").stat().st_size > 3000 for name in ("box", "density", "heat"))
     with pytest.raises(RunError, match="cannot be written"):
-        figures.heat_map({(1e-3, 1.0): 0.1}, tmp_path / "nowhere" / "heat.png")
+        figures.heat_maps({"perfect": {(1e-3, 1.0): 0.1}}, tmp_path / "nowhere" / "heat.png")
+
+
+def test_a_prior_is_learnt_while_a_network_is_trained(tmp_path):
+    trial = small(epochs=12, prior="learned", equiv_wd=1e-3, basic_wd=1e-3)
+    (result,) = run_all([trial], tmp_path)
+    assert {row["epoch"] for row in result.priors} == {2, 4, 6, 8, 10}
+    assert {row["pathway"] for row in result.priors} == {"equiv", "basic"}
+    assert {"blocks.0.linear", "blocks.2.nonlinearity", "head"} <= {row["layer"] for row in result.priors}
+    assert read(tmp_path / f"{trial.name}.json") == result
+
+
+def test_a_learnt_prior_starts_from_the_strengths_given():
+    c = condition("inertia", "perfect")
+    torch.manual_seed(0)
+    network = build("rpp", *c.representations(), 12)
+    data = draw(torch.Generator().manual_seed(0), count=200)
+    start = PathwayPrior(0.3, 2.0)
+    prior = LearnedPrior(network, start, data.train, epochs=12)
+    expected = start.penalty(network)
+    assert prior.penalty(network).keys() == expected.keys()
+    for pathway, value in prior.penalty(network).items():
+        torch.testing.assert_close(value, expected[pathway])
+    prior.after_epoch(network, 1, torch.Generator())
+    assert not prior.history
+    prior.after_epoch(network, 2, torch.Generator())
+    # wd_k = sigma^2 / (N d s_k^2), term by term.
+    strengths = {k: prior.noise**2 / (200 * 9 * std**2) for k, std in prior.prior.stds.items() if k[1] != "plain"}
+    by_hand = {
+        pathway: sum(
+            wd * float(sum(p.square().sum() for p in layer_parameters(network)[k]).detach())
+            for k, wd in strengths.items()
+            if k[1] == pathway
+        )
+        for pathway in ("equiv", "basic")
+    }
+    assert {k: float(v.detach()) for k, v in prior.penalty(network).items()} == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_results_are_plain_json(tmp_path):

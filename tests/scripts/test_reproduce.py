@@ -66,7 +66,7 @@ def test_prior_sweep(main, tmp_path):
     assert code == 0, err
     found = [(float(r["equiv_wd"]), float(r["basic_wd"])) for r in rows(tmp_path, "prior-sweep")]
     assert found == [(e, b) for e in (1e-4, 1e-2) for b in (1e-3, 1.0, 100.0)]
-    assert "| 0.01 | 100 |" in out
+    assert "| perfect | 0.01 | 100 |" in out
     assert (tmp_path / "out" / "prior-sweep.png").stat().st_size > 3000
 
 
@@ -75,6 +75,15 @@ def test_strengths_may_be_given(main, tmp_path):
     assert main("reproduce", "inertia", *TINY, *flags)[0] == 0
     for r in rows(tmp_path, "inertia"):
         assert (r["equiv_wd"], r["basic_wd"]) == (("0.5", "2.0") if r["network"] == "rpp" else ("0.0", "0.0"))
+
+
+def test_priors_may_be_learnt(main, tmp_path):
+    flags = ("--conditions", "approximate", "--networks", "rpp", "mlp", "--prior", "learned", "--no-plot")
+    assert main("reproduce", "inertia", *TINY, *flags)[0] == 0
+    assert [r["prior"] for r in rows(tmp_path, "inertia")] == ["learned", "fixed"]
+    learned = rows(tmp_path, "inertia_priors")
+    assert {r["pathway"] for r in learned} == {"equiv", "basic"}
+    assert all(float(r["std"]) > 0 for r in learned)
 
 
 @pytest.mark.parametrize(
