@@ -19,7 +19,7 @@ from torch import nn
 from rpp_rl.errors import RunError
 from rpp_rl.priors import PathwayPrior
 from rpp_rl.representations import Representation
-from rpp_rl.reproduce import inertia
+from rpp_rl.reproduce import inertia, pendulum
 from rpp_rl.reproduce.conditions import WIDTHS, NetworkName, ProblemName, condition
 from rpp_rl.reproduce.inertia import Data
 from rpp_rl.reproduce.learned_prior import LearnedPrior
@@ -103,9 +103,11 @@ def prepare(trial: Trial, generator: torch.Generator, device: torch.device) -> P
     """Draw the data and build the network of a trial; the network from torch's global generator."""
     c = condition(trial.problem, trial.condition)
     reps = c.representations()
-    data = inertia.draw(generator, c.modified)
     network = build(trial.network, *reps, trial.width).to(device)
-    return Prepared(network, network, data.to(device), reps)
+    if trial.problem == "pendulum":
+        data = pendulum.draw(generator, c.modified)
+        return Prepared(network, pendulum.HamiltonianNetwork(network), data.to(device), reps)
+    return Prepared(network, network, inertia.draw(generator, c.modified).to(device), reps)
 
 
 def run(trial: Trial, device: str = "cpu", on_epoch: Callable[[], object] = lambda: None) -> Result:

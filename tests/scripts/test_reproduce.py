@@ -1,7 +1,9 @@
+import functools
 import json
 
 import pytest
 
+from rpp_rl.reproduce import pendulum
 from rpp_rl.reproduce.trials import read_csv
 
 TINY = ("--trials", "1", "--epochs", "2", "--width", "12", "--no-progress", "--out", "out")
@@ -45,6 +47,15 @@ def test_a_second_run_goes_on(main, tmp_path):
     assert main("reproduce", "equivariance", *TINY, "--conditions", "perfect", "--no-plot")[0] == 0
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "trials").iterdir()} == now
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_pendulum(main, tmp_path, monkeypatch):
+    monkeypatch.setattr(pendulum, "draw", functools.partial(pendulum.draw, count=20))
+    code, out, err = main("reproduce", "pendulum", *TINY, "--conditions", "approximate", "misspecified")
+    assert code == 0, err
+    assert "| misspecified | RPP is better than EMLP |" in out
+    assert len(rows(tmp_path, "pendulum")) == 6
+    assert (tmp_path / "out" / "pendulum.png").stat().st_size > 3000
 
 
 def test_equivariance(main, tmp_path):
