@@ -52,8 +52,9 @@ class Condition:
 
 
 STRONG = PathwayPrior(equiv_wd=1e-3, basic_wd=100.0)
-# What was published names the priors of perfect symmetry only. Among the strengths of the published sweep, this one
-# did best on validation examples where the symmetry is mis-specified, and STRONG where it is approximate.
+# The published facts name the priors of perfect symmetry only. Among a few strengths of the published sweep, this one
+# did best on validation examples where the symmetry is mis-specified, and STRONG where it is approximate; docs/paper.md
+# has the figures.
 WEAK = PathwayPrior(equiv_wd=1e-3, basic_wd=1e-3)
 
 INERTIA = (

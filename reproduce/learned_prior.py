@@ -14,10 +14,13 @@ from rpp_rl.reproduce.inertia import Examples
 
 # Examples that the evidence is computed on, and how often it is maximised in the course of training.
 EXAMPLES, UPDATES = 128, 5
+# No more than this factor in one update: a strength that leaps is followed by weights, and these by the next evidence.
+# With variances of each layer and without this bound, training collapsed to the mean of the outputs.
+MOST = 10.0
 
 
 class LearnedPrior:
-    """Priors of each layer and pathway, found anew by the evidence a few times during training.
+    """Priors of each pathway, found anew by the evidence a few times during training.
 
     The loss stays mean (y - f)^2 + the sum of wd_k |theta_k|^2, with wd_k = sigma^2 / (N d s_k^2).
 
@@ -57,10 +60,15 @@ class LearnedPrior:
             return
         rows = torch.randperm(len(self.train), generator=generator)[:EXAMPLES].to(self.train.x.device)
         line = linearise(network, self.train.x[rows], self.train.y[rows], generator)
-        learned = learn(self.prior, line, self.noise)
-        self.prior, self.noise = learned.prior, learned.noise
+        learned = learn(self.prior, line, self.noise, pooled=True)
+        stds = {k: _bounded(std, self.prior.stds[k]) for k, std in learned.prior.stds.items()}
+        self.prior, self.noise = GaussianPrior(stds), _bounded(learned.noise, self.noise)
         for (layer, pathway), std in self.prior.stds.items():
             if pathway != "plain":
                 self.history.append(
                     {"epoch": epoch, "layer": layer, "pathway": pathway, "std": std, "noise": self.noise}
                 )
+
+
+def _bounded(new: float, old: float) -> float:
+    return min(max(new, old / MOST), old * MOST)

@@ -96,7 +96,9 @@ def log_evidence(linearisation: Linearisation, log_stds: Tensor, log_noise: Tens
     return density - 0.5 * len(z) * math.log(2 * math.pi)
 
 
-def learn(prior: GaussianPrior, linearisation: Linearisation, noise: float, steps: int = 300) -> Learned:
+def learn(
+    prior: GaussianPrior, linearisation: Linearisation, noise: float, steps: int = 300, pooled: bool = False
+) -> Learned:
     """Maximise the evidence over the variances and the noise, from a prior and a noise to start from.
 
     Args:
@@ -104,6 +106,8 @@ def learn(prior: GaussianPrior, linearisation: Linearisation, noise: float, step
         linearisation: of the network.
         noise: sigma to start from.
         steps: of Adam on the logarithms.
+        pooled: scale all standard deviations of a pathway by one factor, instead of finding each layer's. A few
+            hundred outputs tell the pathways apart, but hardly the layers of one.
 
     Raises:
         NetworkError: if the prior is of another network or flat, or the linearisation is not finite.
@@ -114,17 +118,20 @@ def learn(prior: GaussianPrior, linearisation: Linearisation, noise: float, step
         raise NetworkError("a prior is learnt from one of the same network with finite standard deviations")
     if not all(bool(t.isfinite().all()) for t in (linearisation.targets, *linearisation.kernels.values())):
         raise NetworkError("the network's outputs or gradients are not finite; train it with a lower learning rate")
-    start = torch.tensor([*stds, noise], dtype=torch.float64).log().clamp(LOWEST, HIGHEST)
-    logs = start.to(linearisation.targets.device).requires_grad_()
-    optimizer = torch.optim.Adam([logs], lr=0.1)
+    device = linearisation.targets.device
+    start = torch.tensor([*stds, noise], dtype=torch.float64).log().clamp(LOWEST, HIGHEST).to(device)
+    kinds = [*((pathway if pooled else (layer, pathway)) for layer, pathway in keys), "noise"]
+    which = torch.tensor([list(dict.fromkeys(kinds)).index(kind) for kind in kinds], device=device)
+    factors = torch.zeros(int(which.max()) + 1, dtype=torch.float64, device=device, requires_grad=True)
+    optimizer = torch.optim.Adam([factors], lr=0.1)
     for _ in range(steps):
         optimizer.zero_grad()
+        logs = (start + factors[which]).clamp(LOWEST, HIGHEST)
         loss = -log_evidence(linearisation, logs[:-1], logs[-1])
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        with torch.no_grad():
-            logs.clamp_(LOWEST, HIGHEST)
     with torch.no_grad():
+        logs = (start + factors[which]).clamp(LOWEST, HIGHEST)
         value = float(log_evidence(linearisation, logs[:-1], logs[-1])) / len(linearisation.targets)
-    found = dict(zip(keys, logs.detach()[:-1].exp().tolist(), strict=True))
-    return Learned(GaussianPrior({**prior.stds, **found}), math.exp(float(logs.detach()[-1])), value)
+    found = dict(zip(keys, logs[:-1].exp().tolist(), strict=True))
+    return Learned(GaussianPrior({**prior.stds, **found}), math.exp(float(logs[-1])), value)

@@ -59,6 +59,19 @@ def test_it_finds_the_variances_that_drew_the_function(s_eq, s_res):
     assert (stds["basic"] < 0.03) if s_res == 0.01 else (stds["basic"] == pytest.approx(s_res, rel=0.6))
 
 
+def test_pooled_variances_keep_their_ratios_within_a_pathway():
+    group = orthogonal_group(3)
+    V = defining_representation(group)
+    network = EMLP(2 * V, V * V, 12, layers=2, rpp=True)
+    prior = GaussianPrior({key: 0.1 * (i + 1) for i, key in enumerate(GaussianPrior.uniform(network, 1, 1).stds)})
+    line = linearise(network, torch.randn(20, 6), torch.randn(20, 9), torch.Generator().manual_seed(0))
+    found = learn(prior, line, 1.0, pooled=True).prior
+    for pathway in ("equiv", "basic"):
+        ratios = [found.stds[k] / prior.stds[k] for k in line.kernels if k[1] == pathway]
+        assert max(ratios) == pytest.approx(min(ratios))
+        assert ratios[0] != pytest.approx(1.0, rel=1e-2)
+
+
 def test_it_climbs_and_leaves_the_network_alone():
     group = orthogonal_group(3)
     V = defining_representation(group)
