@@ -26,7 +26,7 @@ from rpp_rl.lie_groups import (
 )
 from rpp_rl.measures import equivariance_error, residual_share, residual_shares
 from rpp_rl.networks import MLP, RPPMLP, EquivariantMLP
-from rpp_rl.priors import PathwayPrior
+from rpp_rl.priors import GaussianPrior, PathwayPrior
 from rpp_rl.representations import (
     Representation,
     defining_representation,
@@ -51,6 +51,7 @@ __all__ = [
     "RPPMLP",
     "EquivariantLinear",
     "EquivariantMLP",
+    "GaussianPrior",
     "Group",
     "PathwayPrior",
     "RPPError",

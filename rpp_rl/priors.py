@@ -1,15 +1,18 @@
-"""Gaussian priors on the two pathways, as the sums of squares that MAP training adds to a loss.
+"""Gaussian priors on the two pathways, and the sums of squares that MAP training adds to a loss.
 
 beta ~ N(0, s_eq^2 I) and B ~ N(0, s_res^2 I) add wd_equiv |beta|^2 + wd_basic |B|^2 to the loss, with
-wd = 1 / (2 s^2) per datum (Finzi, Benton and Wilson 2021, section 4).
+wd = 1 / (2 s^2) per datum (Finzi, Benton and Wilson 2021, section 4). `PathwayPrior` is the two strengths;
+`GaussianPrior` has the standard deviations of each layer, the density, and samples of functions. How strong a prior
+should be is learnt in `rpp_rl.evidence`.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +75,106 @@ class PathwayPrior:
             for pathway, named in pathway_parameters(module).items()
             if named
         ]
+
+
+@dataclass(frozen=True)
+class GaussianPrior:
+    """Independent normal priors: beta ~ N(0, s_eq^2 I) and B ~ N(0, s_res^2 I) in each layer, with its own variances.
+
+    The merged weight W = A + B of a layer, with vec(A) = Q beta, is then normal with covariance
+    (s_eq^2 + s_res^2) Q Q^T + s_res^2 P, where P = 1 - Q Q^T projects on what is not equivariant.
+
+    Attributes:
+        stds: the standard deviation of each group of parameters, by (name of the layer, pathway), the pathway being
+            ``"equiv"``, ``"basic"`` or, for what is in neither, ``"plain"``. Infinity is a flat prior.
+
+    Raises:
+        NetworkError: if a standard deviation is not positive.
+    """
+
+    stds: Mapping[tuple[str, str], float]
+
+    def __post_init__(self) -> None:
+        for (layer, pathway), std in self.stds.items():
+            if not std > 0:
+                raise NetworkError(f"the standard deviation of a prior must be > 0, got {std} for {pathway} of {layer}")
+
+    @classmethod
+    def uniform(cls, module: nn.Module, equiv: float, basic: float, plain: float = 1.0) -> GaussianPrior:
+        """The same variances in all layers of a network.
+
+        Args:
+            module: the network.
+            equiv: s_eq.
+            basic: s_res.
+            plain: for parameters that are in neither pathway, such as a bilinear layer's, which are N(0, 1) as
+                published.
+        """
+        given = {"equiv": equiv, "basic": basic, "plain": plain}
+        return cls({key: given[key[1]] for key in layer_parameters(module)})
+
+    def penalty(self, module: nn.Module) -> dict[str, Tensor]:
+        """-log p of the parameters without its constant, by pathway: the sum of |theta|^2 / (2 s^2) over the layers.
+
+        For a mean squared error over N examples and d outputs with noise sigma, multiply by 2 sigma^2 / (N d).
+        """
+        terms: dict[str, list[Tensor]] = {}
+        for key, parameters in self._of(module).items():
+            strength = 1 / (2 * self.stds[key] ** 2)
+            terms.setdefault(key[1], []).append(strength * squared_norm(parameters))
+        return {pathway: torch.stack(found).sum() for pathway, found in terms.items()}
+
+    def log_density(self, module: nn.Module) -> Tensor:
+        """Log p of the parameters; a flat prior adds nothing."""
+        total = -torch.stack(list(self.penalty(module).values())).sum()
+        for key, parameters in self._of(module).items():
+            if math.isfinite(self.stds[key]):
+                count = sum(p.numel() for p in parameters)
+                total = total - count * math.log(self.stds[key] * math.sqrt(2 * math.pi))
+        return total
+
+    def _of(self, module: nn.Module) -> dict[tuple[str, str], list[nn.Parameter]]:
+        groups = layer_parameters(module)
+        if groups.keys() != self.stds.keys():
+            layer, pathway = sorted(groups.keys() ^ self.stds.keys())[0]
+            raise NetworkError(f"this prior is of another network: only one of them has {pathway} of layer {layer!r}")
+        return groups
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@torch.no_grad()
+def sample(prior: GaussianPrior, network: Network, generator: torch.Generator | None = None) -> Network:
+    """A function drawn from a prior: a copy of a network with all parameters drawn anew.
+
+    Args:
+        prior: of this network.
+        network: only its form matters.
+        generator: source of randomness; torch's global one unless given.
+
+    Raises:
+        NetworkError: if the prior is of another network, or is flat somewhere, for then there is nothing to draw from.
+    """
+    drawn = copy.deepcopy(network)
+    for (layer, pathway), parameters in prior._of(drawn).items():
+        std = prior.stds[layer, pathway]
+        if not math.isfinite(std):
+            raise NetworkError(f"no function can be drawn from a flat prior; give {pathway} of layer {layer!r} a std")
+        for p in parameters:
+            # Drawn on the generator's device, so that a seed means the same function everywhere.
+            device = generator.device if generator is not None else p.device
+            p.copy_(std * torch.randn(p.shape, generator=generator, dtype=p.dtype, device=device))
+    return drawn
+
+
+def layer_parameters(module: nn.Module) -> dict[tuple[str, str], list[nn.Parameter]]:
+    """The parameters of a network by (name of the layer, pathway); every parameter is in exactly one group."""
+    groups: dict[tuple[str, str], list[nn.Parameter]] = {}
+    for pathway, named in pathway_parameters(module).items():
+        for name, parameter in named.items():
+            groups.setdefault((name.rpartition(".")[0], pathway), []).append(parameter)
+    return groups
 
 
 def pathway_parameters(module: nn.Module) -> Mapping[str, dict[str, nn.Parameter]]:

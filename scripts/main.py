@@ -17,6 +17,7 @@ from rpp_rl.scripts.compare import compare
 from rpp_rl.scripts.evaluate import evaluate
 from rpp_rl.scripts.export import export
 from rpp_rl.scripts.new_symmetry import new_symmetry
+from rpp_rl.scripts.reproduce import reproduce
 from rpp_rl.scripts.status import status
 from rpp_rl.scripts.sweep import sweep
 from rpp_rl.scripts.symmetries import symmetries
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "audit": audit,
     "new-symmetry": new_symmetry,
     "bench": bench,
+    "reproduce": reproduce,
 }
 
 

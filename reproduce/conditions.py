@@ -1,0 +1,84 @@
+"""The conditions of the paper's experiments: which data, which symmetry is declared, which hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rpp_rl.errors import UnknownNameError
+from rpp_rl.groups import Group
+from rpp_rl.lie_groups import (
+    orthogonal_group,
+    rotations_and_reflections_about_axis,
+    special_linear_group,
+    special_orthogonal_group,
+)
+from rpp_rl.priors import PathwayPrior
+from rpp_rl.representations import Representation, defining_representation, trivial_representation
+
+ProblemName = Literal["inertia", "pendulum"]
+NetworkName = Literal["emlp", "rpp", "mlp"]
+NETWORKS: tuple[NetworkName, ...] = ("emlp", "rpp", "mlp")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One panel of a figure.
+
+    Attributes:
+        name: ``"perfect"``, ``"approximate"`` or ``"misspecified"``.
+        problem: where the data come from.
+        declare: makes the group that networks are told of.
+        modified: whether the data break the symmetry: the modified tensor of inertia, or wind.
+        epochs: passes over the training examples.
+        learning_rate: Adam's.
+        prior: the strengths of RPP's priors.
+    """
+
+    name: str
+    problem: ProblemName
+    declare: Callable[[], Group] = field(compare=False)
+    modified: bool
+    epochs: int
+    learning_rate: float
+    prior: PathwayPrior
+
+    def representations(self) -> tuple[Representation, Representation]:
+        """Representations on inputs and outputs; V V for inertia, a scalar for the pendulum's Hamiltonian."""
+        group = self.declare()
+        one, V = trivial_representation(group), defining_representation(group)
+        return (5 * one + 5 * V, V * V) if self.problem == "inertia" else (4 * V, one)
+
+
+STRONG = PathwayPrior(equiv_wd=1e-3, basic_wd=100.0)
+# The published facts name the priors of perfect symmetry only. Among a few strengths of the published sweep, this one
+# did best on validation examples where the symmetry is mis-specified, and STRONG where it is approximate; docs/paper.md
+# has the figures.
+WEAK = PathwayPrior(equiv_wd=1e-3, basic_wd=1e-3)
+
+INERTIA = (
+    Condition("perfect", "inertia", lambda: orthogonal_group(3), False, 300, 3e-3, STRONG),
+    Condition("approximate", "inertia", lambda: orthogonal_group(3), True, 500, 3e-3, STRONG),
+    Condition("misspecified", "inertia", lambda: special_linear_group(3), False, 300, 3e-3, WEAK),
+)
+PENDULUM = (
+    Condition("perfect", "pendulum", rotations_and_reflections_about_axis, False, 1000, 3e-3, STRONG),
+    Condition("approximate", "pendulum", rotations_and_reflections_about_axis, True, 1000, 3e-3, STRONG),
+    Condition("misspecified", "pendulum", lambda: special_orthogonal_group(3), False, 1000, 2e-3, WEAK),
+)
+CONDITIONS: dict[ProblemName, tuple[Condition, ...]] = {"inertia": INERTIA, "pendulum": PENDULUM}
+WIDTHS: dict[ProblemName, int] = {"inertia": 384, "pendulum": 128}
+LAYERS = 3
+
+
+def condition(problem: ProblemName, name: str) -> Condition:
+    """A condition by its name.
+
+    Raises:
+        UnknownNameError: if there is none of that name.
+    """
+    found = {c.name: c for c in CONDITIONS[problem]}
+    if name not in found:
+        raise UnknownNameError("condition", name, found)
+    return found[name]

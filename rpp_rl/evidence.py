@@ -1,0 +1,137 @@
+"""Learning how strong the priors of a network should be: empirical Bayes by the evidence of its linearisation.
+
+Around trained parameters theta, f(x) + J (theta' - theta) is linear in theta', so under theta'_k ~ N(0, s_k^2 I) and
+noise N(0, sigma^2) the pseudo-targets z = y - f + J theta are normal with covariance
+
+    C = sigma^2 1 + sum over k of s_k^2 J_k J_k^T,
+
+k running over the layers and pathways. The evidence log N(z; 0, C) is Laplace's approximation of the marginal
+likelihood with the Gauss-Newton curvature (MacKay 1992; Immer et al. 2021), maximised over the s_k and sigma. It is
+computed in the space of outputs, where it is exact for a subset of them; a subset's evidence is a lower bound in
+expectation (Immer et al. 2023). A diagonal curvature would be cheaper and wrong here: a residual has far more
+parameters than there are data, and the diagonal counts each of them as if data determined it alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rpp_rl.errors import NetworkError
+from rpp_rl.priors import GaussianPrior, layer_parameters
+
+Key = tuple[str, str]
+# Between these bounds of log s and log sigma a maximum is looked for; a pathway without use ends near the lower one.
+LOWEST, HIGHEST = math.log(1e-5), math.log(1e2)
+
+
+@dataclass(frozen=True, eq=False)
+class Linearisation:
+    """A network about its parameters, at some outputs of some examples.
+
+    Attributes:
+        kernels: J_k J_k^T for each group of parameters, shape (m, m), float64.
+        targets: z = y - f + J theta, shape (m,), over the groups in `kernels`.
+    """
+
+    kernels: dict[Key, Tensor]
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The maximum of the evidence.
+
+    Attributes:
+        prior: standard deviations s_k of the groups; those of parameters in neither pathway are as they were.
+        noise: sigma.
+        log_evidence: log N(z; 0, C), per output.
+    """
+
+    prior: GaussianPrior
+    noise: float
+    log_evidence: float
+
+
+def linearise(network: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Linearisation:
+    """Linearise in the parameters of both pathways; parameters in neither are taken as known.
+
+    Args:
+        network: computes one row per example.
+        x: examples, shape (m, n_in); memory is for m times the number of parameters.
+        y: their targets, shape (m, n_out); of each example one output, drawn at random, is used.
+        generator: of that draw.
+    """
+    groups = {key: found for key, found in layer_parameters(network).items() if key[1] != "plain"}
+    flat = [p for found in groups.values() for p in found]
+    rows: dict[Key, list[Tensor]] = {key: [] for key in groups}
+    targets = []
+    chosen = torch.randint(y.shape[1], (len(x),), generator=generator).tolist()
+    for example, target, output in zip(x, y, chosen, strict=True):
+        value = network(example[None])[0, output]
+        gradients = iter(torch.autograd.grad(value, flat, allow_unused=True, materialize_grads=True))
+        linear = target[output] - value.detach()
+        for key, found in groups.items():
+            row = torch.cat([next(gradients).flatten() for _ in found])
+            rows[key].append(row)
+            linear = linear + row @ torch.cat([p.detach().flatten() for p in found])
+        targets.append(linear)
+    stacked = {key: torch.stack(found) for key, found in rows.items()}
+    return Linearisation({k: (J @ J.T).double() for k, J in stacked.items()}, torch.stack(targets).double())
+
+
+def log_evidence(linearisation: Linearisation, log_stds: Tensor, log_noise: Tensor) -> Tensor:
+    """Log N(z; 0, C) for log s_k, in the order of the kernels, and log sigma; a differentiable scalar."""
+    kernels = torch.stack(list(linearisation.kernels.values()))
+    z = linearisation.targets
+    one = torch.eye(len(z), dtype=z.dtype, device=z.device)
+    C = torch.einsum("k,kij->ij", (2 * log_stds).exp().to(z), kernels) + (2 * log_noise).exp().to(z) * one
+    # Rounding alone can make C indefinite where kernels are large and noise is small.
+    factor = torch.linalg.cholesky(C + 1e-9 * C.diagonal().mean() * one)
+    whitened = torch.linalg.solve_triangular(factor, z[:, None], upper=False)
+    density: Tensor = -0.5 * whitened.square().sum() - factor.diagonal().log().sum()
+    return density - 0.5 * len(z) * math.log(2 * math.pi)
+
+
+def learn(
+    prior: GaussianPrior, linearisation: Linearisation, noise: float, steps: int = 300, pooled: bool = False
+) -> Learned:
+    """Maximise the evidence over the variances and the noise, from a prior and a noise to start from.
+
+    Args:
+        prior: standard deviations to start from; none may be infinite in a pathway.
+        linearisation: of the network.
+        noise: sigma to start from.
+        steps: of Adam on the logarithms.
+        pooled: scale all standard deviations of a pathway by one factor, instead of finding each layer's. A few
+            hundred outputs tell the pathways apart, but hardly the layers of one.
+
+    Raises:
+        NetworkError: if the prior is of another network or flat, or the linearisation is not finite.
+    """
+    keys = list(linearisation.kernels)
+    stds = [prior.stds.get(key, math.nan) for key in keys]
+    if not all(math.isfinite(s) for s in stds):
+        raise NetworkError("a prior is learnt from one of the same network with finite standard deviations")
+    if not all(bool(t.isfinite().all()) for t in (linearisation.targets, *linearisation.kernels.values())):
+        raise NetworkError("the network's outputs or gradients are not finite; train it with a lower learning rate")
+    device = linearisation.targets.device
+    start = torch.tensor([*stds, noise], dtype=torch.float64).log().clamp(LOWEST, HIGHEST).to(device)
+    kinds = [*((pathway if pooled else (layer, pathway)) for layer, pathway in keys), "noise"]
+    which = torch.tensor([list(dict.fromkeys(kinds)).index(kind) for kind in kinds], device=device)
+    factors = torch.zeros(int(which.max()) + 1, dtype=torch.float64, device=device, requires_grad=True)
+    optimizer = torch.optim.Adam([factors], lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        logs = (start + factors[which]).clamp(LOWEST, HIGHEST)
+        loss = -log_evidence(linearisation, logs[:-1], logs[-1])
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.no_grad():
+        logs = (start + factors[which]).clamp(LOWEST, HIGHEST)
+        value = float(log_evidence(linearisation, logs[:-1], logs[-1])) / len(linearisation.targets)
+    found = dict(zip(keys, logs[:-1].exp().tolist(), strict=True))
+    return Learned(GaussianPrior({**prior.stds, **found}), math.exp(float(logs[-1])), value)
