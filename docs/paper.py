@@ -9,9 +9,9 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from rpp_rl.reproduce import figures
-from rpp_rl.reproduce.trials import read_csv
-from rpp_rl.reproduce.verdicts import table
+from rpp_rl.scripts.reproducing import figures
+from rpp_rl.scripts.reproducing.trials import read_csv
+from rpp_rl.scripts.reproducing.verdicts import table
 
 TEXT = """# The paper's supervised experiments, repeated
 

@@ -72,9 +72,9 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
 
     from rpp_rl.agents import FiniteVecEnv
     from rpp_rl.envs.wrapper import make_plain
-    from rpp_rl.scripts.normalization import with_statistics
     from rpp_rl.scripts.run_folder import find_model, read_config
     from rpp_rl.scripts.tasks import make_checked, vec_env
+    from rpp_rl.scripts.training.normalization import with_statistics
 
     if arguments.episodes < 1:
         raise RunError(f"--episodes must be at least 1, got {arguments.episodes}")
@@ -122,8 +122,8 @@ def task_of(path: Path, env: str | None, given: Mapping[str, Any], trust: bool) 
     Raises:
         RunError: if neither the run nor the caller names an environment, or the run's is in a module of somebody's own.
     """
-    from rpp_rl.scripts.begun import refuse_modules
     from rpp_rl.scripts.run_folder import read_config
+    from rpp_rl.scripts.training.begun import refuse_modules
 
     config = read_config(path)
     env_id = env or config.get("env")

@@ -62,9 +62,9 @@ def export_run(arguments: ExportArguments) -> dict[str, Any]:
     """
     from rpp_rl.agents.exporting import PlainActor, export_actor, greatest_difference
     from rpp_rl.scripts.evaluate import load_agent, task_of
-    from rpp_rl.scripts.normalization import with_statistics
     from rpp_rl.scripts.run_folder import find_model
     from rpp_rl.scripts.tasks import vec_env
+    from rpp_rl.scripts.training.normalization import with_statistics
 
     path = find_model(arguments.run)
     given = key_values(arguments.env_kwargs, "--env-kwargs")

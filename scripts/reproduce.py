@@ -15,8 +15,8 @@ from tyro.conf import Positional, arg
 from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
-    from rpp_rl.reproduce.conditions import NetworkName
-    from rpp_rl.reproduce.trials import Result, Trial
+    from rpp_rl.scripts.reproducing.conditions import NetworkName
+    from rpp_rl.scripts.reproducing.trials import Result, Trial
 
 ConditionName = Literal["perfect", "approximate", "misspecified"]
 DEFAULTS: dict[str, tuple[tuple[ConditionName, ...], tuple[NetworkName, ...]]] = {
@@ -80,8 +80,8 @@ def run_experiment(arguments: ReproduceArguments) -> str:
     Raises:
         RPPError: for arguments that cannot be met, or results that cannot be read.
     """
-    from rpp_rl.reproduce.trials import error_rows, prior_rows, result_rows, write_atomically, write_csv
     from rpp_rl.scripts.provenance import provenance
+    from rpp_rl.scripts.reproducing.trials import error_rows, prior_rows, result_rows, write_atomically, write_csv
 
     check(arguments)
     trials = planned(arguments)
@@ -108,8 +108,8 @@ def check(arguments: ReproduceArguments) -> None:
         RunError: if an argument cannot be met.
     """
     from rpp_rl.priors import PathwayPrior
-    from rpp_rl.reproduce.figures import new_figure
     from rpp_rl.scripts.evaluate import check_device
+    from rpp_rl.scripts.reproducing.figures import new_figure
 
     for flag in ("trials", "epochs", "width"):
         value = getattr(arguments, flag)
@@ -130,7 +130,7 @@ def check(arguments: ReproduceArguments) -> None:
 
 def planned(arguments: ReproduceArguments) -> list[Trial]:
     """The trials of an experiment; seed by seed, so that an interrupted one has whole seeds."""
-    from rpp_rl.reproduce.trials import Trial, with_settings
+    from rpp_rl.scripts.reproducing.trials import Trial, with_settings
 
     conditions, networks = DEFAULTS[arguments.experiment]
     problem: Literal["inertia", "pendulum"] = "pendulum" if arguments.experiment == "pendulum" else "inertia"
@@ -155,7 +155,7 @@ def run_missing(arguments: ReproduceArguments, trials: Sequence[Trial]) -> list[
     import torch
     from tqdm import tqdm
 
-    from rpp_rl.reproduce.trials import missing, run_all
+    from rpp_rl.scripts.reproducing.trials import missing, run_all
 
     folder = arguments.out / "trials"
     cuda = arguments.device == "auto" and torch.cuda.is_available()
@@ -180,7 +180,7 @@ def errors_by_seed(results: Sequence[Result]) -> dict[tuple[str, str], dict[int,
 
 def cells(results: Sequence[Result]) -> dict[str, dict[tuple[float, float], tuple[float, float]]]:
     """The median validation and test errors by condition, then by (equiv_wd, basic_wd)."""
-    from rpp_rl.reproduce.verdicts import median
+    from rpp_rl.scripts.reproducing.verdicts import median
 
     found: dict[str, dict[tuple[float, float], list[Result]]] = defaultdict(lambda: defaultdict(list))
     for r in results:
@@ -205,7 +205,7 @@ def by_epoch(results: Sequence[Result]) -> dict[str, dict[int, list[float]]]:
 
 def summary(arguments: ReproduceArguments, results: Sequence[Result]) -> str:
     """The table of an experiment, in Markdown."""
-    from rpp_rl.reproduce.verdicts import median, table
+    from rpp_rl.scripts.reproducing.verdicts import median, table
 
     if arguments.experiment == "prior-sweep":
         lines = ["| condition | equiv | basic | median validation MSE | median test MSE |", "|---|---|---|---|---|"]
@@ -222,7 +222,7 @@ def summary(arguments: ReproduceArguments, results: Sequence[Result]) -> str:
 
 def picture(name: str, results: Sequence[Result], path: Path) -> None:
     """Draw the figure of an experiment."""
-    from rpp_rl.reproduce import figures
+    from rpp_rl.scripts.reproducing import figures
 
     if name == "equivariance":
         figures.densities(by_epoch(results), path)

@@ -73,7 +73,7 @@ class TrainArguments:
 def train(arguments: Annotated[TrainArguments, arg(name="")]) -> None:
     """Train an agent on an environment, evaluate it, and keep the run in a folder of its own."""
     if arguments.resume:
-        from rpp_rl.scripts.resuming import resume
+        from rpp_rl.scripts.training.resuming import resume
 
         resume(arguments.resume, arguments)
     elif arguments.seeds is None:
@@ -90,10 +90,10 @@ def run_training(arguments: TrainArguments) -> Path:
             that is none, and when asked to stop (then a checkpoint is written first).
     """
     # Learning libraries take seconds to import, so only a command that learns imports them.
-    from rpp_rl.scripts.learning import learn
-    from rpp_rl.scripts.prepared_run import audited, complete, say_if_nothing_is_learnt
-    from rpp_rl.scripts.settled import build, settle
-    from rpp_rl.scripts.stopping import stop_when_asked
+    from rpp_rl.scripts.training.learning import learn
+    from rpp_rl.scripts.training.prepared_run import audited, complete, say_if_nothing_is_learnt
+    from rpp_rl.scripts.training.settled import build, settle
+    from rpp_rl.scripts.training.stopping import stop_when_asked
 
     check(arguments)
     settled = settle(arguments)
@@ -113,10 +113,10 @@ def run_many(arguments: TrainArguments) -> list[Path]:
         RPPError: as `run_training`; where only some of the runs were stopped, after the others are done.
     """
     from rpp_rl.agents.many_seeds import ManySeeds
-    from rpp_rl.scripts.learning import learn_together
-    from rpp_rl.scripts.prepared_run import audited, complete, say_if_nothing_is_learnt
-    from rpp_rl.scripts.settled import build, settle
-    from rpp_rl.scripts.stopping import stop_when_asked
+    from rpp_rl.scripts.training.learning import learn_together
+    from rpp_rl.scripts.training.prepared_run import audited, complete, say_if_nothing_is_learnt
+    from rpp_rl.scripts.training.settled import build, settle
+    from rpp_rl.scripts.training.stopping import stop_when_asked
 
     seeds = number_list(arguments.seeds or "", "--seeds")
     _check_together(arguments, seeds)

@@ -23,12 +23,12 @@ from rpp_rl.agents.model_files.safe_files import read_agent
 from rpp_rl.envs.files import read_symmetry
 from rpp_rl.errors import RPPError
 from rpp_rl.plain_data import from_plain
-from rpp_rl.scripts.begun import as_begun
 from rpp_rl.scripts.main import main
-from rpp_rl.scripts.normalization import normalization
 from rpp_rl.scripts.run_folder import read_config
 from rpp_rl.scripts.settings import key_values, number_list
 from rpp_rl.scripts.train import TrainArguments
+from rpp_rl.scripts.training.begun import as_begun
+from rpp_rl.scripts.training.normalization import normalization
 
 words = st.sampled_from(
     [

@@ -16,8 +16,8 @@ from rpp_rl.emlp import EMLP
 from rpp_rl.measures import equivariance_error
 from rpp_rl.priors import PathwayPrior
 from rpp_rl.representations import Representation
-from rpp_rl.reproduce.conditions import LAYERS, NetworkName
-from rpp_rl.reproduce.inertia import Data, Examples
+from rpp_rl.scripts.reproducing.conditions import LAYERS, NetworkName
+from rpp_rl.scripts.reproducing.inertia import Data, Examples
 
 # The equivariance error is taken over this many elements and test examples, at about this many epochs of a run.
 ELEMENTS, EXAMPLES, MEASUREMENTS = 10, 100, 20

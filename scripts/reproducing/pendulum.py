@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rpp_rl.errors import RunError
-from rpp_rl.reproduce.inertia import Data, Examples
+from rpp_rl.scripts.reproducing.inertia import Data, Examples
 
 WIND = (0.08, 0.05, 0.0)
 STEP, CHUNK = 0.2, 5

@@ -19,11 +19,11 @@ from torch import nn
 from rpp_rl.errors import RunError
 from rpp_rl.priors import PathwayPrior
 from rpp_rl.representations import Representation
-from rpp_rl.reproduce import inertia, pendulum
-from rpp_rl.reproduce.conditions import WIDTHS, NetworkName, ProblemName, condition
-from rpp_rl.reproduce.inertia import Data
-from rpp_rl.reproduce.learned_prior import LearnedPrior
-from rpp_rl.reproduce.training import Measurement, Predict, TrainingSettings, build, fit, measurement
+from rpp_rl.scripts.reproducing import inertia, pendulum
+from rpp_rl.scripts.reproducing.conditions import WIDTHS, NetworkName, ProblemName, condition
+from rpp_rl.scripts.reproducing.inertia import Data
+from rpp_rl.scripts.reproducing.learned_prior import LearnedPrior
+from rpp_rl.scripts.reproducing.training import Measurement, Predict, TrainingSettings, build, fit, measurement
 
 
 @dataclass(frozen=True)

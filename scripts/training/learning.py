@@ -12,9 +12,9 @@ from rpp_rl.agents.checkpoints import StopRequested
 from rpp_rl.agents.environment_failures import environment_failure
 from rpp_rl.agents.many_seeds import ManySeeds
 from rpp_rl.errors import RPPError, RunError
-from rpp_rl.scripts.begun import modules_named
 from rpp_rl.scripts.evaluate import EvaluateArguments, evaluate_run
-from rpp_rl.scripts.prepared_run import PreparedRun
+from rpp_rl.scripts.training.begun import modules_named
+from rpp_rl.scripts.training.prepared_run import PreparedRun
 
 
 def learn(prepared: PreparedRun, steps: int, fresh: bool) -> Path:

@@ -15,12 +15,12 @@ from stable_baselines3.common.vec_env import VecMonitor
 from torch.utils.tensorboard import SummaryWriter
 
 from rpp_rl.agents.checkpoints import go_back, newest_checkpoint, restore_run
-from rpp_rl.scripts.normalization import monitored
-from rpp_rl.scripts.prepared_run import PreparedRun, accompanied, events_folder, logger_of
 from rpp_rl.scripts.provenance import provenance
 from rpp_rl.scripts.run_folder import CONFIG, MONITOR, RunFolder, read_config
-from rpp_rl.scripts.settled import Settled
 from rpp_rl.scripts.tasks import simulated_model
+from rpp_rl.scripts.training.normalization import monitored
+from rpp_rl.scripts.training.prepared_run import PreparedRun, accompanied, events_folder, logger_of
+from rpp_rl.scripts.training.settled import Settled
 
 if TYPE_CHECKING:
     from rpp_rl.scripts.train import TrainArguments

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rpp_rl.evidence import learn, linearise
 from rpp_rl.priors import GaussianPrior, PathwayPrior
-from rpp_rl.reproduce.inertia import Examples
+from rpp_rl.scripts.reproducing.inertia import Examples
 
 # Examples that the evidence is computed on, and how often it is maximised in the course of training.
 EXAMPLES, UPDATES = 128, 5

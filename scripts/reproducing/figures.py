@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import gaussian_kde
 
 from rpp_rl.errors import RunError
-from rpp_rl.reproduce.verdicts import Errors
+from rpp_rl.scripts.reproducing.verdicts import Errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from rpp_rl import orthogonal_group, rotations_and_reflections_about_axis
-from rpp_rl.reproduce.conditions import condition
-from rpp_rl.reproduce.pendulum import HamiltonianNetwork, draw, flow, hamiltonian, rollout
-from rpp_rl.reproduce.training import build
-from rpp_rl.reproduce.trials import Trial, run, with_settings
+from rpp_rl.scripts.reproducing.conditions import condition
+from rpp_rl.scripts.reproducing.pendulum import HamiltonianNetwork, draw, flow, hamiltonian, rollout
+from rpp_rl.scripts.reproducing.training import build
+from rpp_rl.scripts.reproducing.trials import Trial, run, with_settings
 
 
 def states(count=20, seed=0):

@@ -11,14 +11,14 @@ from typing import cast
 from rpp_rl.agents import RPPSAC
 from rpp_rl.agents.many_seeds import ManySeeds
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.begun import as_begun
-from rpp_rl.scripts.going_on import go_on
-from rpp_rl.scripts.learning import learn, learn_together
-from rpp_rl.scripts.prepared_run import PreparedRun
 from rpp_rl.scripts.run_folder import CONFIG, RunFolder, read_config
-from rpp_rl.scripts.settled import build, settle
-from rpp_rl.scripts.stopping import stop_when_asked
 from rpp_rl.scripts.train import TrainArguments, check
+from rpp_rl.scripts.training.begun import as_begun
+from rpp_rl.scripts.training.going_on import go_on
+from rpp_rl.scripts.training.learning import learn, learn_together
+from rpp_rl.scripts.training.prepared_run import PreparedRun
+from rpp_rl.scripts.training.settled import build, settle
+from rpp_rl.scripts.training.stopping import stop_when_asked
 
 
 def resume(folders: Sequence[Path], given: TrainArguments) -> list[Path]:

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpp_rl import orthogonal_group, rotations_and_reflections_about_axis, special_linear_group
-from rpp_rl.reproduce.conditions import CONDITIONS, condition
-from rpp_rl.reproduce.inertia import draw, inertia, modified_inertia
+from rpp_rl.scripts.reproducing.conditions import CONDITIONS, condition
+from rpp_rl.scripts.reproducing.inertia import draw, inertia, modified_inertia
 
 seeds = st.integers(0, 2**16)
 

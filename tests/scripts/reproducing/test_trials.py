@@ -9,13 +9,20 @@ import torch
 from rpp_rl import PathwayPrior, equivariance_error
 from rpp_rl.errors import RunError
 from rpp_rl.priors import layer_parameters
-from rpp_rl.reproduce import figures
-from rpp_rl.reproduce.conditions import NETWORKS, condition
-from rpp_rl.reproduce.inertia import draw
-from rpp_rl.reproduce.learned_prior import LearnedPrior
-from rpp_rl.reproduce.training import TrainingSettings, build, fit, mean_squared_error, measurement, train_epoch
-from rpp_rl.reproduce.trials import Trial, missing, read, read_csv, run, run_all, with_settings, write_csv
-from rpp_rl.reproduce.verdicts import Claim, table, verdicts
+from rpp_rl.scripts.reproducing import figures
+from rpp_rl.scripts.reproducing.conditions import NETWORKS, condition
+from rpp_rl.scripts.reproducing.inertia import draw
+from rpp_rl.scripts.reproducing.learned_prior import LearnedPrior
+from rpp_rl.scripts.reproducing.training import (
+    TrainingSettings,
+    build,
+    fit,
+    mean_squared_error,
+    measurement,
+    train_epoch,
+)
+from rpp_rl.scripts.reproducing.trials import Trial, missing, read, read_csv, run, run_all, with_settings, write_csv
+from rpp_rl.scripts.reproducing.verdicts import Claim, table, verdicts
 
 
 def small(network="rpp", condition_name="perfect", **settings):

@@ -14,10 +14,10 @@ from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.scripts.evaluate import load_agent
-from rpp_rl.scripts.normalization import normalization, normalized, settings_of, statistics_of
 from rpp_rl.scripts.run_folder import find_model, read_config
 from rpp_rl.scripts.settings import key_values
 from rpp_rl.scripts.tasks import resolve_symmetry, vec_env
+from rpp_rl.scripts.training.normalization import normalization, normalized, settings_of, statistics_of
 
 if TYPE_CHECKING:
     from rpp_rl.scripts.train import TrainArguments

@@ -17,11 +17,6 @@ from rpp_rl.agents.algorithms import plain_arguments
 from rpp_rl.agents.checkpoints import RunCheckpoint
 from rpp_rl.envs.registry import base_id
 from rpp_rl.scripts.audit import quick_audit
-from rpp_rl.scripts.normalization import (
-    evaluated,
-    monitored,
-    save_normalizer,
-)
 from rpp_rl.scripts.provenance import provenance
 from rpp_rl.scripts.run_folder import (
     CONFIG,
@@ -29,8 +24,13 @@ from rpp_rl.scripts.run_folder import (
     MONITOR,
     RunFolder,
 )
-from rpp_rl.scripts.settled import Settled
 from rpp_rl.scripts.tasks import simulated_model, vec_env
+from rpp_rl.scripts.training.normalization import (
+    evaluated,
+    monitored,
+    save_normalizer,
+)
+from rpp_rl.scripts.training.settled import Settled
 
 if TYPE_CHECKING:
     from rpp_rl.envs.auditing.reports import SymmetryAudit
