@@ -119,6 +119,9 @@ def test_it_saves_and_loads_as_stable_baselines3s(tmp_path):
     assert again.clip_obs == 3.0
     x = np.ones((1, 4))
     np.testing.assert_array_equal(again.normalize_obs(x), env.normalize_obs(x))
+    rewards = np.array([2.0])
+    assert env.ret_rms.count > 10
+    np.testing.assert_array_equal(again.normalize_reward(rewards), env.normalize_reward(rewards))
     copied = again.obs_rms.copy()
     copied.update(x)
     np.testing.assert_array_equal(again.normalize_obs(x), env.normalize_obs(x))
