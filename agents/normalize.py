@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from rpp_rl.agents.model_files.archives import Archive
 from rpp_rl.agents.model_files.documents import read_document, write_document
 from rpp_rl.agents.policies import as_symmetry
+from rpp_rl.archives import Archive
 from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.representations import as_matrix
 from rpp_rl.symmetry import Symmetry

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from rpp_rl.agents.actor_critic import SymmetricActor, SymmetricCritic
 from rpp_rl.agents.families import family
-from rpp_rl.agents.model_files.archives import Archive
 from rpp_rl.agents.model_files.descriptions import (
     describe_policy_kwargs,
     describe_space,
@@ -26,6 +25,7 @@ from rpp_rl.agents.model_files.descriptions import (
     space_from,
 )
 from rpp_rl.agents.model_files.documents import read_document, write_document
+from rpp_rl.archives import Archive
 from rpp_rl.errors import NetworkError, RunError, SymmetryError
 from rpp_rl.networks import network_class
 from rpp_rl.priors import PathwayPrior

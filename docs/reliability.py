@@ -51,7 +51,7 @@ def table(rows: list[dict]) -> str:
     for row in rows:
         shown = row["section"] if row["section"] != section else ""
         section = row["section"]
-        kept = f"{row['kept']} of {row['tried']}"
+        kept = f"{row['kept']} of {row['tried']}" if row["tried"] else "measured"
         lines.append(f"| {shown} | {row['fault']} | {row['promise']} | {kept} | {row['note']} |")
     return "\n".join(lines)
 

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from rpp_rl.agents.model_files.archives import Archive
+from rpp_rl.archives import Archive
 from rpp_rl.errors import PlainDataError, RunError
 from rpp_rl.plain_data import from_plain, to_plain
 
@@ -77,7 +77,7 @@ def read_document(archive: Archive, kind: str) -> Any:
     """The plain data of a file, checked.
 
     Raises:
-        RunError: if it is damaged, of another kind or version, or holds a NaN or an infinity in its arrays.
+        RunError: if it is damaged, of another kind or version, or holds a NaN in its arrays.
     """
     document = read_json(archive.read(DOCUMENT), archive.name)
     if not isinstance(document, dict) or document.get("kind") != kind:
@@ -93,7 +93,8 @@ def read_document(archive: Archive, kind: str) -> Any:
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{archive.name} is damaged: {error}; train or copy it again") from error
     for array in arrays.values():
-        if array.dtype.kind == "f" and not np.isfinite(array).all() and not _may_be_infinite(array):
+        # Bounds of spaces may be infinite; parameters are checked where they are read.
+        if array.dtype.kind == "f" and np.isnan(array).any():
             raise RunError(f"{archive.name} holds a NaN, which no agent that can be used has; train it again")
     try:
         return from_plain(document.get("value"), arrays)
@@ -118,8 +119,3 @@ def read_json(content: bytes, name: str) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number")
-
-
-def _may_be_infinite(array: Any) -> bool:
-    """Bounds of spaces are infinite; parameters are checked where they are read."""
-    return not np.isnan(array).any()

@@ -12,12 +12,12 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.save_util import open_path
 from stable_baselines3.common.utils import get_system_info
 
-from rpp_rl.agents.model_files.archives import Archive, name_of
 from rpp_rl.agents.model_files.documents import is_document, read_document, write_document
 from rpp_rl.agents.model_files.rebuilding import RISK, rebuild
 from rpp_rl.agents.model_files.saved_agent import KINDS, PLACES, SavedAgent, describe_agent, saved_agent
 from rpp_rl.agents.model_files.stable_baselines import is_stable_baselines, read_stable_baselines
 from rpp_rl.agents.model_files.transitions import read_transitions, write_transitions
+from rpp_rl.archives import Archive, name_of
 from rpp_rl.errors import RunError
 
 AGENT = "agent"

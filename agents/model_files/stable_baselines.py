@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from rpp_rl.agents.model_files.archives import Archive
 from rpp_rl.agents.model_files.descriptions import (
     CLASS_OPTIONS,
     class_option,
@@ -24,6 +23,7 @@ from rpp_rl.agents.model_files.descriptions import (
 )
 from rpp_rl.agents.model_files.documents import read_json
 from rpp_rl.agents.model_files.saved_agent import BUFFERS, KINDS, POLICIES, SavedAgent, checked_values, need_finite
+from rpp_rl.archives import Archive
 from rpp_rl.errors import RunError
 
 _PICKLED = ":serialized:"

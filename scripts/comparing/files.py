@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rpp_rl.archives import Archive
 from rpp_rl.errors import RunError
 
 # A million evaluations of ten episodes each; no run has more.
@@ -29,11 +28,10 @@ def read_evaluations(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]
         RunError: if the file is none, only a part of one, or larger than one can be.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            steps, returns = (_array(archive, name, path) for name in ("timesteps", "results"))
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:
-        if isinstance(error, RunError):
-            raise
+        with path.open("rb") as file:
+            archive = Archive(file, path.name)
+            steps, returns = (_array(archive, name) for name in ("timesteps", "results"))
+    except (OSError, ValueError) as error:
         raise _damaged(path, " ".join(str(error).split())[:200]) from error
     if steps.ndim != 1 or returns.ndim != 2 or len(steps) != len(returns) or not returns.size:
         raise _damaged(path, f"it has steps of shape {steps.shape} and results of shape {returns.shape}")
@@ -47,23 +45,21 @@ def read_evaluations(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]
     return whole, numbers
 
 
-def _array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
-    """An array of numbers; its header is checked against its size before there is memory for it."""
-    try:
-        member = archive.getinfo(f"{name}.npy")
-    except KeyError:
-        raise _damaged(path, f"it has no {name}") from None
-    if member.file_size > _LARGEST_EVALUATIONS:
-        raise _damaged(path, f"its {name} claim to have {member.file_size} bytes")
-    content = archive.read(member)
+def _array(archive: Archive, name: str) -> NDArray[Any]:
+    """An array of numbers; its header is checked against its size before there is memory for it.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    content = archive.read(f"{name}.npy", _LARGEST_EVALUATIONS)
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
-        raise _damaged(path, f"its {name} are of an unknown format")
+        raise ValueError(f"its {name} are of an unknown format")
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = header(file)
     if dtype.kind not in "iuf" or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
-        raise _damaged(path, f"its {name} are no whole array of numbers")
+        raise ValueError(f"its {name} are no whole array of numbers")
     flat = np.frombuffer(content, dtype, offset=file.tell())
     return flat.reshape(shape, order="F" if fortran else "C")
 

@@ -76,7 +76,7 @@ def progress_of(folder: Path, total: int | None = None) -> Progress:
         done = _steps_taken(folder, int(config.get("n_timesteps") or 0))
         step = max(step, done)
         state = State.DONE if done >= planned else State.INTERRUPTED
-        return Progress(folder, state, step, planned, last, None)
+        return Progress(folder, state, step, max(step, planned), last, None)
     rate = step / seconds if running and seconds > 0 else None
     return Progress(folder, State.RUNNING if running else State.INTERRUPTED, step, planned, last, rate)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import tempfile
-import time
 from pathlib import Path
 
-from faults.runs import TINY, called, in_one_sentence, started
+from faults.runs import TINY, called, in_one_sentence, left_behind, started
 from faults.table import Row
 from rpp_rl.agents import RPPSAC
 
@@ -48,7 +46,6 @@ def in_workers(faults=tuple(IN_WORKERS)) -> Row:
     for fault in faults:
         word = "died (what it raised" if fault in ENDS_THE_WORKER else IN_WORKERS[fault]
         kept += _trained("rpp_sac", fault, word, "--n-envs", 2, "--vec-env", "subproc", "--env-timeout", 2)
-        kept -= bool(_children_left())
     return Row(
         "environment", "the same in workers; a worker dies or hangs", PROMISE + ", no process left", len(faults), kept
     )
@@ -64,7 +61,7 @@ def _trained(algo, fault, word, *more) -> bool:
             printed, _ = process.communicate(timeout=120)
             code, lines = process.returncode, [line for line in printed.splitlines() if line.startswith("rpp-rl: ")]
             # The worker's own traceback comes from the worker.
-            sentence = in_one_sentence(code, "".join(lines)) and len(lines) == 1
+            sentence = in_one_sentence(code, "".join(lines)) and len(lines) == 1 and not left_behind(process)
         else:
             code, printed = called(command, scratch)
             sentence = in_one_sentence(code, printed)
@@ -74,11 +71,6 @@ def _trained(algo, fault, word, *more) -> bool:
         if not good:
             print(f"{algo} {fault}: exit code {code}, {steps} steps saved: {printed}")
         return good
-
-
-def _children_left() -> list:
-    time.sleep(0.1)
-    return multiprocessing.active_children()
 
 
 def changed_symmetry() -> Row:

@@ -14,7 +14,7 @@ class Row:
         section: of the table.
         fault: what was done to the run.
         promise: what was checked each time.
-        tried: how often.
+        tried: how often; 0 where a figure is only measured.
         kept: how often the promise was kept.
         note: figures beside it.
     """
@@ -32,5 +32,6 @@ def as_text(rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         mark = "" if row.kept == row.tried else "   <-- LOST"
-        lines.append(f"{row.section:<14} {row.fault:<52} {row.kept:>6} of {row.tried:<6} {row.note}{mark}")
+        kept = f"{row.kept:>6} of {row.tried:<6}" if row.tried else f"{'measured':^16}"
+        lines.append(f"{row.section:<14} {row.fault:<52} {kept} {row.note}{mark}")
     return "\n".join(lines)

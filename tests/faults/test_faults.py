@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from faults import cost, disk, environments, fuzzing, kills, locks, refusals, soak
+from faults import cost, disk, environments, fuzzing, kills, locks, refusals, runs, soak
 
 
 def kept(*rows):
@@ -36,6 +39,15 @@ def test_real_disk_that_is_too_small():
 
 def test_environments_that_fail():
     kept(environments.in_this_process(("rpp_sac",)), environments.changed_symmetry())
+
+
+def test_what_a_command_leaves_behind_is_seen():
+    for script, left in (("sleep 30 & exit 0", True), ("exit 0", False)):
+        process = subprocess.Popen(["/bin/sh", "-c", script], start_new_session=True)
+        process.wait()
+        assert runs.left_behind(process) is left
+        if left:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

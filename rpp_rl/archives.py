@@ -39,21 +39,29 @@ class Archive:
         expanded = sum(member.file_size for member in members)
         if len(members) > _MOST_MEMBERS or expanded > _MOST_EXPANSION * size or expanded > _LARGEST_MEMBER:
             raise RunError(
-                f"{name} claims to expand from {size} bytes to {expanded} in {len(members)} parts, as no saved agent "
-                "does; get it again from where it was made"
+                f"{name} claims to expand from {size} bytes to {expanded} in {len(members)} parts, as no file of a "
+                "run does; get it again from where it was made"
             )
         self.names = frozenset(member.filename for member in members)
 
-    def read(self, member: str) -> bytes:
+    def read(self, member: str, largest: int = _LARGEST_MEMBER) -> bytes:
         """The content of a member, checked against its CRC.
 
+        Args:
+            member: its name.
+            largest: bytes that it may have.
+
         Raises:
-            RunError: if it is missing or damaged.
+            RunError: if it is missing, damaged or larger.
         """
         try:
+            if self._archive.getinfo(member).file_size > largest:
+                raise RunError(f"{self.name} has a {member} larger than it can be; get it again from where it was made")
             return self._archive.read(member)
         except KeyError:
-            raise RunError(f"{self.name} has no {member}: it is only a part of a saved agent; copy it again") from None
+            raise RunError(f"{self.name} has no {member}: it is only a part of a file; copy it again") from None
+        except RunError:
+            raise
         except _DAMAGE as error:
             raise self._no_file(error) from error
 
