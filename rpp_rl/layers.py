@@ -8,6 +8,8 @@ weight space, so an input meets one dense matrix, and either layer collapses int
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -54,6 +56,7 @@ class EquivariantLinear(nn.Module):
             self.bias_equiv = nn.Parameter(torch.empty(self._bias_basis.rank))
         else:
             self.register_parameter("bias_equiv", None)
+        self._held: tuple[Tensor, Tensor | None] | None = None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -104,7 +107,7 @@ class EquivariantLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs of shape (..., n_out)."""
-        return functional.linear(x, *self.merged())
+        return functional.linear(x, *(self._held or self.merged()))
 
     def to_linear(self) -> nn.Linear:
         """A new plain layer that computes the same."""
@@ -173,6 +176,24 @@ class RPPLinear(EquivariantLinear):
         if bias is not None and self.bias_basic is not None:
             bias = bias + self.bias_basic
         return weight + self.weight_basic, bias
+
+
+@contextmanager
+def merged_once(module: nn.Module) -> Iterator[None]:
+    """Within this context each equivariant layer of a module is merged once, however often it is called.
+
+    For a network that is called many times between two changes of its parameters, such as a vector field under an
+    integrator. Gradients flow to the parameters as before; a change to parameters within the context has no effect on
+    outputs before it is left. Not for several threads at once.
+    """
+    layers = [m for m in module.modules() if isinstance(m, EquivariantLinear) and m._held is None]
+    try:
+        for layer in layers:
+            layer._held = layer.merged()
+        yield
+    finally:
+        for layer in layers:
+            layer._held = None
 
 
 def _uniform_coefficients(coefficients: Tensor, basis: EquivariantBasis, fan_in: int) -> None:

@@ -56,6 +56,19 @@ class PathwayPrior:
         """The strength for ``"equiv"`` or ``"basic"``; zero for ``"plain"``."""
         return {"equiv": self.equiv_wd, "basic": self.basic_wd}.get(pathway, 0.0)
 
+    @property
+    def step_ratio(self) -> float:
+        """Adam's step for the residual beside that for the equivariant pathway: s_res / s_eq, and no more than 1.
+
+        Adam moves every parameter by about its learning rate, however narrow the prior. A residual that moves as fast
+        as the rest by steps of several of its standard deviations never settles: it is noise that the equivariant
+        pathway has to learn under. In units of the standard deviations both move alike. A flat prior on either has no
+        such unit, and the ratio is 1.
+        """
+        if not (self.equiv_wd > 0 and self.basic_wd > 0):
+            return 1.0
+        return min(1.0, math.sqrt(self.equiv_wd / self.basic_wd))
+
     def penalty(self, module: nn.Module) -> dict[str, Tensor]:
         """The term of each pathway, wd * (sum of squares of its parameters), as differentiable scalars."""
         groups = pathway_parameters(module)

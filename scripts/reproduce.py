@@ -52,6 +52,8 @@ class ReproduceArguments:
     """Strength of RPP's prior on the residual pathway; the condition's if left out."""
     prior: Literal["fixed", "learned"] = "fixed"
     """Keep the strengths of RPP's priors, or learn them by empirical Bayes, from the same weak ones everywhere."""
+    residual_step: Literal["prior", "same"] = "prior"
+    """Adam's step of RPP's residual: in proportion to the width of its prior, or that of all other parameters."""
     equiv_grid: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2)
     """Strengths of the prior on the equivariant pathway that prior-sweep tries."""
     basic_grid: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -143,6 +145,8 @@ def planned(arguments: ReproduceArguments) -> list[Trial]:
             for network in arguments.networks or networks:
                 trial = Trial.published(problem, condition, network, seed)
                 trial = with_settings(trial, epochs=arguments.epochs, width=arguments.width)
+                if network == "rpp":
+                    trial = with_settings(trial, residual_step=arguments.residual_step)
                 if arguments.prior == "learned" and network == "rpp":
                     trial = with_settings(trial, prior="learned", **LEARNING_STARTS_AT)
                 for equiv, basic in priors if network == "rpp" else [(None, None)]:

@@ -49,6 +49,13 @@ class LearnedPrior:
     def _std(self, wd: float) -> float:
         return math.sqrt(self.scale / wd) * self.noise if wd > 0 else math.inf
 
+    @property
+    def step_ratio(self) -> float:
+        """See `PathwayPrior.step_ratio`; the variances of a pathway are one, whatever the layer."""
+        std = {pathway: std for (_, pathway), std in self.prior.stds.items()}
+        finite = math.isfinite(std["equiv"]) and math.isfinite(std["basic"])
+        return min(1.0, std["basic"] / std["equiv"]) if finite else 1.0
+
     def penalty(self, module: nn.Module) -> dict[str, Tensor]:
         """The terms of the two pathways; the bilinear layers' weights have none, as published."""
         factor = 2 * self.noise**2 * self.scale

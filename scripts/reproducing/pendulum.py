@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rpp_rl.errors import RunError
+from rpp_rl.layers import merged_once
 from rpp_rl.scripts.reproducing.inertia import Data, Examples
 
 WIND = (0.08, 0.05, 0.0)
@@ -120,4 +121,5 @@ class HamiltonianNetwork(nn.Module):
 
     def forward(self, start: Tensor) -> Tensor:
         """The states that follow."""
-        return rollout(lambda z: self.energy(z).squeeze(-1), start, CHUNK - 1)
+        with merged_once(self.energy):
+            return rollout(lambda z: self.energy(z).squeeze(-1), start, CHUNK - 1)

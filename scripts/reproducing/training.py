@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rpp_rl.emlp import EMLP
 from rpp_rl.measures import equivariance_error
-from rpp_rl.priors import PathwayPrior
+from rpp_rl.priors import PathwayPrior, pathway_parameters
 from rpp_rl.representations import Representation
 from rpp_rl.scripts.reproducing.conditions import LAYERS, NetworkName
 from rpp_rl.scripts.reproducing.inertia import Data, Examples
@@ -23,10 +23,15 @@ from rpp_rl.scripts.reproducing.inertia import Data, Examples
 ELEMENTS, EXAMPLES, MEASUREMENTS = 10, 100, 20
 
 Predict = Callable[[Tensor], Tensor]
+ResidualStep = Literal["prior", "same"]
 
 
 class Prior(Protocol):
     """What stands beside the mean squared error."""
+
+    @property
+    def step_ratio(self) -> float:
+        """The learning rate of the residual pathway beside that of the rest."""
 
     def penalty(self, module: nn.Module) -> dict[str, Tensor]:
         """Terms of the loss, by name."""
@@ -41,12 +46,19 @@ class TrainingSettings:
         learning_rate: Adam's.
         batch: examples of a gradient step.
         prior: strengths of the priors, as sums of squares beside the mean squared error.
+        residual_step: whether the residual's learning rate is `Prior.step_ratio` times the other's, or the same.
     """
 
     epochs: int
     learning_rate: float
     batch: int = 500
     prior: Prior = field(default_factory=PathwayPrior)
+    residual_step: ResidualStep = "prior"
+
+    def learning_rates(self) -> dict[str, float]:
+        """The learning rate of each pathway at present."""
+        ratio = self.prior.step_ratio if self.residual_step == "prior" else 1.0
+        return {p: self.learning_rate * (ratio if p == "basic" else 1.0) for p in ("equiv", "basic", "plain")}
 
 
 @dataclass(frozen=True)
@@ -102,10 +114,16 @@ def fit(
         generator: of the order of the examples.
         on_epoch: called after each epoch with its number.
     """
-    optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate)
+    groups = [
+        {"params": list(named.values()), "pathway": p} for p, named in pathway_parameters(network).items() if named
+    ]
+    optimizer = torch.optim.Adam(groups)
     every = max(1, settings.epochs // MEASUREMENTS)
     found: list[Measurement] = []
     for epoch in range(1, settings.epochs + 1):
+        # A prior that is learnt is another one after some epochs.
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rates()[group["pathway"]]
         loss = train_epoch(predict, data.train, settings, optimizer, generator, network)
         on_epoch(epoch)
         if epoch % every == 0 or epoch == settings.epochs or not math.isfinite(loss):

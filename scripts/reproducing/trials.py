@@ -23,7 +23,15 @@ from rpp_rl.scripts.reproducing import inertia, pendulum
 from rpp_rl.scripts.reproducing.conditions import WIDTHS, NetworkName, ProblemName, condition
 from rpp_rl.scripts.reproducing.inertia import Data
 from rpp_rl.scripts.reproducing.learned_prior import LearnedPrior
-from rpp_rl.scripts.reproducing.training import Measurement, Predict, TrainingSettings, build, fit, measurement
+from rpp_rl.scripts.reproducing.training import (
+    Measurement,
+    Predict,
+    ResidualStep,
+    TrainingSettings,
+    build,
+    fit,
+    measurement,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Trial:
         equiv_wd: strength of the prior on the equivariant pathway; without effect if the network is no RPP.
         basic_wd: the same for the residual pathway.
         prior: whether these strengths are kept, or are what learning them starts from.
+        residual_step: see `TrainingSettings`; without effect if the network is no RPP.
     """
 
     problem: ProblemName
@@ -51,6 +60,7 @@ class Trial:
     equiv_wd: float
     basic_wd: float
     prior: Literal["fixed", "learned"] = "fixed"
+    residual_step: ResidualStep = "prior"
 
     @classmethod
     def published(cls, problem: ProblemName, condition_name: str, network: NetworkName, seed: int) -> Trial:
@@ -126,7 +136,7 @@ def run(trial: Trial, device: str = "cpu", on_epoch: Callable[[], object] = lamb
         rate = condition(trial.problem, trial.condition).learning_rate
         started = time.perf_counter()
         learned = LearnedPrior(p.network, prior, p.data.train, trial.epochs) if trial.prior == "learned" else None
-        settings = TrainingSettings(trial.epochs, rate, prior=learned or prior)
+        settings = TrainingSettings(trial.epochs, rate, prior=learned or prior, residual_step=trial.residual_step)
 
         def after_epoch(epoch: int) -> None:
             if learned is not None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from rpp_rl import EquivariantLinear, EquivariantMLP, Representation, RPPLinear, equivariance_error, trivial_group
 from rpp_rl.errors import NetworkError
+from rpp_rl.layers import merged_once
 from rpp_rl.representations import regular_representation, trivial_representation
 
 some = settings(max_examples=30)
@@ -134,3 +135,34 @@ def test_width_must_hold_the_regular_representation():
     V = regular_representation(SMALL_GROUPS["D4"])
     with pytest.raises(NetworkError, match=r"hidden layer 2: .*next width that works is 104"):
         EquivariantMLP(V, V, (64, 100))
+
+
+def test_a_module_that_is_merged_once_computes_the_same(monkeypatch):
+    group = next(iter(SMALL_GROUPS.values()))
+    rep = 2 * regular_representation(group)
+    net = torch.nn.Sequential(RPPLinear(rep, rep, residual_init_scale=1.0), EquivariantLinear(rep, rep, bias=False))
+    x = torch.randn(5, rep.size, generator=torch.Generator().manual_seed(0))
+    merges = []
+    original = EquivariantLinear.equivariant_weight
+    monkeypatch.setattr(EquivariantLinear, "equivariant_weight", lambda self: merges.append(self) or original(self))
+    expected = net(net(x))
+    gradients = torch.autograd.grad(expected.square().sum(), list(net.parameters()))
+    merges.clear()
+    with merged_once(net):
+        found = net(net(x))
+    assert merges == [net[0], net[1]]
+    torch.testing.assert_close(found, expected)
+    for a, b in zip(torch.autograd.grad(found.square().sum(), list(net.parameters())), gradients, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_weights_are_merged_anew_after_merged_once():
+    rep = 2 * regular_representation(trivial_group())
+    layer = RPPLinear(rep, rep)
+    x = torch.ones(1, rep.size)
+    with pytest.raises(RuntimeError, match="on purpose"), merged_once(layer):
+        before = layer(x)
+        raise RuntimeError("on purpose")
+    with torch.no_grad():
+        layer.weight_basic.add_(1.0)
+    torch.testing.assert_close(layer(x), before + rep.size)

@@ -124,3 +124,13 @@ def test_bad_input():
         GaussianPrior.uniform(network(), 1.0, math.nan)
     with pytest.raises(NetworkError, match="of another network"):
         GaussianPrior.uniform(network(rpp=False), 1.0, 1.0).penalty(network())
+
+
+@pytest.mark.parametrize(
+    ("equiv", "basic", "ratio"),
+    [(1e-3, 100.0, 10**-2.5), (1e-3, 1e-3, 1.0), (1.0, 1e-3, 1.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0)],
+)
+def test_steps_are_in_proportion_to_the_widths_of_priors(equiv, basic, ratio):
+    assert PathwayPrior(equiv, basic).step_ratio == pytest.approx(ratio)
+    if equiv and basic:
+        assert PathwayPrior.from_std(2.0, 0.5).step_ratio == pytest.approx(0.25)

@@ -85,6 +85,23 @@ def test_the_loss_is_mean_squared_error_and_sums_of_squares():
     torch.testing.assert_close(layer.weight_basic.detach(), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(("residual_step", "ratio"), [("prior", 0.1), ("same", 1.0)])
+def test_adam_steps_of_the_residual_are_in_proportion_to_its_prior(residual_step, ratio):
+    """Adam's first step moves every entry by its learning rate, whatever the gradient."""
+    reps = condition("inertia", "perfect").representations()
+    torch.manual_seed(0)
+    network = build("rpp", *reps, 12)
+    data = draw(torch.Generator().manual_seed(0), count=30)
+    before = {k: v.detach().clone() for k, v in network.named_parameters()}
+    settings = TrainingSettings(1, 1e-4, batch=30, prior=PathwayPrior(1e-2, 1.0), residual_step=residual_step)
+    fit(network, network, data, settings, lambda _: None, torch.Generator())
+    moved = {k: float((v.detach() - before[k]).abs().max()) for k, v in network.named_parameters()}
+    assert moved["head.weight_basic"] == pytest.approx(1e-4 * ratio, rel=1e-2)
+    assert moved["blocks.0.nonlinearity.weight_basic"] == pytest.approx(1e-4 * ratio, rel=1e-2)
+    assert moved["head.weight_equiv"] == pytest.approx(1e-4, rel=1e-2)
+    assert moved["blocks.0.bilinear.weight"] == pytest.approx(1e-4, rel=1e-2)
+
+
 def test_every_example_is_seen_once_in_an_epoch():
     data = draw(torch.Generator().manual_seed(0), count=11)
     seen = []
@@ -244,6 +261,8 @@ def test_a_learnt_prior_starts_from_the_strengths_given():
     prior.after_epoch(network, 1, torch.Generator())
     assert not prior.history
     prior.after_epoch(network, 2, torch.Generator())
+    stds = {pathway: std for (_, pathway), std in prior.prior.stds.items()}
+    assert prior.step_ratio == pytest.approx(min(1.0, stds["basic"] / stds["equiv"]))
     # wd_k = sigma^2 / (N d s_k^2), term by term.
     strengths = {k: prior.noise**2 / (200 * 9 * std**2) for k, std in prior.prior.stds.items() if k[1] != "plain"}
     by_hand = {
