@@ -115,8 +115,9 @@ def prepare(trial: Trial, generator: torch.Generator, device: torch.device) -> P
     reps = c.representations()
     network = build(trial.network, *reps, trial.width).to(device)
     if trial.problem == "pendulum":
-        data = pendulum.draw(generator, c.modified)
-        return Prepared(network, pendulum.HamiltonianNetwork(network), data.to(device), reps)
+        data = pendulum.draw(generator, c.modified).to(device)
+        energy = pendulum.Rescaled(network, data.train.x)
+        return Prepared(energy, pendulum.HamiltonianNetwork(energy), data, reps)
     return Prepared(network, network, inertia.draw(generator, c.modified).to(device), reps)
 
 

@@ -4,7 +4,7 @@ import torch
 
 from rpp_rl import orthogonal_group, rotations_and_reflections_about_axis
 from rpp_rl.scripts.reproducing.conditions import condition
-from rpp_rl.scripts.reproducing.pendulum import HamiltonianNetwork, draw, flow, hamiltonian, rollout
+from rpp_rl.scripts.reproducing.pendulum import HamiltonianNetwork, Rescaled, draw, flow, hamiltonian, rollout
 from rpp_rl.scripts.reproducing.training import build
 from rpp_rl.scripts.reproducing.trials import Trial, run, with_settings
 
@@ -122,3 +122,21 @@ def test_the_published_hyperparameters():
     assert {c.epochs for c in found} == {1000}
     assert [c.declare().name for c in found] == ["O(2) about z", "O(2) about z", "SO(3)"]
     assert Trial.published("pendulum", "perfect", "emlp", 0).width == 128
+
+
+@pytest.mark.parametrize("name", ["perfect", "misspecified"])
+def test_rescaled_energies_are_as_invariant_as_the_network_and_finite_on_trajectories(name):
+    """Without the scale one of these seeds, of the network as well, is no number after four steps."""
+    reps = condition("pendulum", name).representations()
+    for seed in range(4):
+        data = draw(torch.Generator().manual_seed(seed), count=100)
+        torch.manual_seed(seed)
+        energy = Rescaled(build("emlp", *reps, 128), data.train.x)
+        z = data.test.x
+        scaled = torch.cat([z[:, :6] / energy.scale[0], z[:, 6:] / energy.scale[-1]], dim=1)
+        torch.testing.assert_close(energy(z), energy.network(scaled))
+        (g,) = reps[0].group.sample(np.random.default_rng(seed), 1)
+        torch.testing.assert_close(energy(turned(z, g.astype(np.float32))), energy(z), atol=1e-4, rtol=1e-3)
+        assert bool(HamiltonianNetwork(energy)(z).isfinite().all())
+    assert float(energy(10 * z).detach().std()) > 0
+    assert float((data.train.x[:, :6] / energy.scale[0]).square().mean()) == pytest.approx(1.0, rel=1e-4)
