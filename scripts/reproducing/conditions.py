@@ -51,20 +51,20 @@ class Condition:
         return (5 * one + 5 * V, V * V) if self.problem == "inertia" else (4 * V, one)
 
 
+# The published facts name the strengths of perfect symmetry only. The other two are, of 1e-3 to 100, those that did best
+# on validation examples of one seed that no result is taken from; docs/paper.md has the figures.
 STRONG = PathwayPrior(equiv_wd=1e-3, basic_wd=100.0)
-# The published facts name the priors of perfect symmetry only. Among a few strengths of the published sweep, this one
-# did best on validation examples where the symmetry is mis-specified, and STRONG where it is approximate; docs/paper.md
-# has the figures.
-WEAK = PathwayPrior(equiv_wd=1e-3, basic_wd=1e-3)
+MIDDLE = PathwayPrior(equiv_wd=1e-3, basic_wd=10.0)
+WEAK = PathwayPrior(equiv_wd=1e-3, basic_wd=0.1)
 
 INERTIA = (
     Condition("perfect", "inertia", lambda: orthogonal_group(3), False, 300, 3e-3, STRONG),
-    Condition("approximate", "inertia", lambda: orthogonal_group(3), True, 500, 3e-3, STRONG),
+    Condition("approximate", "inertia", lambda: orthogonal_group(3), True, 500, 3e-3, MIDDLE),
     Condition("misspecified", "inertia", lambda: special_linear_group(3), False, 300, 3e-3, WEAK),
 )
 PENDULUM = (
     Condition("perfect", "pendulum", rotations_and_reflections_about_axis, False, 1000, 3e-3, STRONG),
-    Condition("approximate", "pendulum", rotations_and_reflections_about_axis, True, 1000, 3e-3, STRONG),
+    Condition("approximate", "pendulum", rotations_and_reflections_about_axis, True, 1000, 3e-3, MIDDLE),
     Condition("misspecified", "pendulum", lambda: special_orthogonal_group(3), False, 1000, 2e-3, WEAK),
 )
 CONDITIONS: dict[ProblemName, tuple[Condition, ...]] = {"inertia": INERTIA, "pendulum": PENDULUM}
