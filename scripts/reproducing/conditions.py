@@ -51,8 +51,8 @@ class Condition:
         return (5 * one + 5 * V, V * V) if self.problem == "inertia" else (4 * V, one)
 
 
-# The published facts name the strengths of perfect symmetry only. The other two are, of 1e-3 to 100, those that did best
-# on validation examples of one seed that no result is taken from; docs/paper.md has the figures.
+# Published facts name the strengths of perfect symmetry only. The others are, of 1e-3 to 100, those that did best on
+# validation examples of one seed that no result is taken from; docs/paper.md has the figures.
 STRONG = PathwayPrior(equiv_wd=1e-3, basic_wd=100.0)
 MIDDLE = PathwayPrior(equiv_wd=1e-3, basic_wd=10.0)
 WEAK = PathwayPrior(equiv_wd=1e-3, basic_wd=0.1)
