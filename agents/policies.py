@@ -63,6 +63,8 @@ class RPPPolicy(SACPolicy):
         residual_init_scale: the residual starts at this multiple of a plain initialisation.
         network: ``"mlp"`` for perceptrons, or ``"emlp"`` for the paper's EMLP with bilinear layers, which is slower and
             learns by stable-baselines3's own gradient step.
+        zero_mean: whether the mean action is zero everywhere at the start, as a residual over a base policy should be,
+            see `rpp_rl.envs.ResidualPolicy`.
         **kwargs: as for `SACPolicy`.
 
     Raises:
@@ -87,10 +89,11 @@ class RPPPolicy(SACPolicy):
         critic_basic_wd: float | None = None,
         residual_init_scale: float = 1e-3,
         network: str = "mlp",
+        zero_mean: bool = False,
         **kwargs: Any,
     ) -> None:
         family(network)
-        self.network = network
+        self.network, self.zero_mean = network, zero_mean
         # SACPolicy builds the networks at the end of its constructor, so what they need comes first.
         self.kinds = {"actor": actor or self.default_kind, "critic": critic or self.default_kind}
         for kind in self.kinds.values():
@@ -152,6 +155,10 @@ class RPPPolicy(SACPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
+        if self.zero_mean:
+            with torch.no_grad():
+                for parameter in self.actor.mu.parameters():
+                    parameter.zero_()
         for name in ("actor", "critic"):
             network: Any = getattr(self, name)
             network.optimizer = self._with_prior(name, network, network.optimizer, lr_schedule(1))
@@ -189,6 +196,7 @@ class RPPPolicy(SACPolicy):
             critic=self.kinds["critic"],
             residual_init_scale=self.residual_init_scale,
             network=self.network,
+            zero_mean=self.zero_mean,
             normalize_images=self.normalize_images,
             share_features_extractor=self.share_features_extractor,
         )

@@ -63,6 +63,7 @@ class RPPSAC(SafeFiles):
         critic_basic_wd: prior on the critics' residual pathway.
         residual_init_scale: size of the residual at the start.
         network: ``"mlp"`` or ``"emlp"``, see `RPPPolicy`.
+        zero_mean: whether the mean action starts at zero.
         fast_update: False takes stable-baselines3's own gradient step instead of the fast one.
         precision: ``"float32"``, or ``"bf16"`` to multiply matrices in bfloat16 in the fast gradient step; parameters,
             optimisers and losses stay float32.
@@ -93,6 +94,7 @@ class RPPSAC(SafeFiles):
         critic_basic_wd: float | None = None,
         residual_init_scale: float | None = None,
         network: str | None = None,
+        zero_mean: bool | None = None,
         fast_update: bool = True,
         precision: str = "float32",
         **kwargs: Any,
@@ -122,6 +124,7 @@ class RPPSAC(SafeFiles):
             "critic_basic_wd": critic_basic_wd,
             "residual_init_scale": residual_init_scale,
             "network": network,
+            "zero_mean": zero_mean,
         }
         arguments["policy_kwargs"] = merged_options(arguments.get("policy_kwargs") or {}, options)
         super().__init__(**arguments)

@@ -9,6 +9,7 @@ from rpp_rl.envs.files import read_symmetry
 from rpp_rl.envs.plugins import load_plugins
 from rpp_rl.envs.reflections import reflection
 from rpp_rl.envs.registry import REGISTRY, SymmetryRegistry, register_symmetry, register_wrapped
+from rpp_rl.envs.residual_policy import ResidualPolicy
 from rpp_rl.envs.wrapper import ResumableWrapper, SymmetryWrapper, make
 
 load_plugins()
@@ -17,6 +18,7 @@ for _env_id in REGISTRY.environments():
 
 __all__ = [
     "REGISTRY",
+    "ResidualPolicy",
     "ResumableWrapper",
     "SymmetryRegistry",
     "SymmetryWrapper",

@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import wrappers
 
+from rpp_rl.envs.residual_policy import ResidualPolicy
 from rpp_rl.envs.simulator import Floats, wrappers_of
 from rpp_rl.errors import SymmetryError
 from rpp_rl.extending import stacked, with_invariants
@@ -59,7 +60,7 @@ def carried(symmetry: Symmetry, through: Sequence[_Wrapper]) -> Symmetry:
 
 def _changes(wrapper: _Wrapper) -> bool:
     return (
-        isinstance(wrapper, gym.ObservationWrapper | gym.ActionWrapper)
+        isinstance(wrapper, gym.ObservationWrapper | gym.ActionWrapper | ResidualPolicy)
         or type(wrapper).__module__ == _STATEFUL
         or wrapper.observation_space != wrapper.env.observation_space
         or wrapper.action_space != wrapper.env.action_space
@@ -126,6 +127,7 @@ LAWS: MappingProxyType[type[Any], Callable[[Any, Symmetry], Symmetry]] = Mapping
         wrappers.ClipAction: _unchanged,
         wrappers.StickyAction: _unchanged,
         wrappers.RepeatAction: _unchanged,
+        ResidualPolicy: _unchanged,
     }
 )
-"""How each of gymnasium's wrappers carries a symmetry."""
+"""How each wrapper carries a symmetry; `ResidualPolicy` as far as its base policy is equivariant."""

@@ -19,7 +19,8 @@ from rpp_rl.object_state import object_state, restore_object
 from rpp_rl.symmetry import Symmetry
 
 _SPACES = ("observation_space", "action_space")
-_SKIPPED = ("env", *(f"_{name}" for name in _SPACES), *_SPACES, "model", "data", "mujoco_renderer")
+# What a wrapper was made with is no state: it is made in the same way again.
+_SKIPPED = ("env", "_saved_kwargs", *(f"_{name}" for name in _SPACES), *_SPACES, "model", "data", "mujoco_renderer")
 _STATELESS = (EnvSpec, gym.Space, Symmetry, mujoco.MjModel, mujoco.MjData)
 _INTEGRATION = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 

@@ -79,7 +79,7 @@ def rollout(energy: Hamiltonian, start: Tensor, steps: int, accurate: bool = Fal
     except ImportError as error:
         raise RunError("the pendulum needs torchdiffeq: pip install 'rpp-rl[reproduce]'") from error
     times = STEP * torch.arange(steps + 1, dtype=start.dtype, device=start.device)
-    options = {"method": "dopri5", "rtol": _RTOL, "atol": _RTOL} if accurate else {"method": "rk4"}
+    options = {"method": "dopri5", "rtol": _RTOL, "atol": _RTOL} if accurate else {"method": "heun3"}
     states: Tensor = odeint(flow(energy), start, times, **options)
     return states[1:].transpose(0, 1)
 

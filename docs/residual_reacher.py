@@ -1,0 +1,37 @@
+"""Reacher with a controller that is there already, and an agent that learns what to add to it.
+
+PYTHONPATH=docs rpp-rl train --env residual_reacher:ResidualReacher-v5 --algo rpp_sac -params zero_mean:true
+
+The controller pulls the fingertip to its target like a damped spring: torques -k J^T d - c w, with J the Jacobian of
+the fingertip, d from target to fingertip, and w the joints' rates. It knows nothing of inertia or of the reward.
+"""
+
+import gymnasium as gym
+import numpy as np
+
+from rpp_rl.envs import REGISTRY, ResidualPolicy, register_symmetry
+
+# Lengths of the two links in metres, and gains chosen by hand: actions per metre, and per radian a second.
+LINKS = (0.1, 0.11)
+STIFFNESS, DAMPING = 3.0, 0.02
+
+
+def spring_to_target(observation: np.ndarray) -> np.ndarray:
+    """Torques in [-1, 1] for an observation of Reacher-v5."""
+    cos, sin, rates, to_tip = observation[0:2], observation[2:4], observation[6:8], observation[8:10]
+    both = np.array([cos[0] * cos[1] - sin[0] * sin[1], sin[0] * cos[1] + cos[0] * sin[1]])
+    elbow = LINKS[0] * np.array([cos[0], sin[0]])
+    forearm = LINKS[1] * both
+    turned = np.array([[0.0, -1.0], [1.0, 0.0]])
+    jacobian = np.stack([turned @ (elbow + forearm), turned @ forearm], axis=1)
+    return np.clip(-STIFFNESS * jacobian.T @ to_tip - DAMPING * rates, -1.0, 1.0)
+
+
+def make(**kwargs: object) -> gym.Env:
+    """Reacher-v5 under the controller, for gymnasium."""
+    return ResidualPolicy(gym.make("Reacher-v5", **kwargs).env, spring_to_target)
+
+
+gym.register("ResidualReacher-v5", entry_point=make, max_episode_steps=50)
+for _name in REGISTRY.names("Reacher-v5"):
+    register_symmetry("ResidualReacher-v5", REGISTRY.get("Reacher-v5", _name))
