@@ -15,7 +15,7 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rpp_rl.agents.families import family
+from rpp_rl.agents.families import build_network
 from rpp_rl.errors import NetworkError
 from rpp_rl.layers import EquivariantLinear
 from rpp_rl.networks import network_class, standard_inputs
@@ -37,7 +37,7 @@ class SymmetricActor(Actor):
     Args:
         symmetry: of the task.
         kind: ``"rpp"`` or ``"equivariant"``.
-        network: ``"mlp"`` or ``"emlp"``, see `family`.
+        network: ``"mlp"`` or ``"emlp"``, see `build_network`.
         residual_init_scale: see `rpp_rl.RPPLinear`.
         **kwargs: as for stable-baselines3's `Actor`.
 
@@ -53,8 +53,15 @@ class SymmetricActor(Actor):
             raise NetworkError("gSDE noise has no symmetry; leave use_sde=False, or use MlpPolicy")
         _need_flat_features(self.features_extractor)
         linear = network_class(kind).linear
-        trunk = family(network)(
-            kind, symmetry.observation, None, self.net_arch, self.activation_fn, residual_init_scale, symmetry.center
+        trunk = build_network(
+            network,
+            kind,
+            symmetry.observation,
+            None,
+            self.net_arch,
+            self.activation_fn,
+            residual_init_scale,
+            symmetry.center,
         )
         self.latent_pi: Any = trunk
         self.mu = linear(trunk.rep_out, symmetry.action, residual_init_scale)
@@ -111,7 +118,7 @@ class SymmetricCritic(ContinuousCritic):
     Args:
         symmetry: of the task.
         kind: ``"rpp"`` or ``"equivariant"``.
-        network: ``"mlp"`` or ``"emlp"``, see `family`.
+        network: ``"mlp"`` or ``"emlp"``, see `build_network`.
         residual_init_scale: see `rpp_rl.RPPLinear`.
         **kwargs: as for stable-baselines3's `ContinuousCritic`.
 
@@ -136,7 +143,7 @@ class SymmetricCritic(ContinuousCritic):
         center = (*symmetry.center, *[0.0] * symmetry.action.size) if symmetry.center else ()
         scalar = trivial_representation(symmetry.group)
         self.q_networks = [
-            family(network)(kind, rep_in, scalar, net_arch, activation_fn, residual_init_scale, center)
+            build_network(network, kind, rep_in, scalar, net_arch, activation_fn, residual_init_scale, center)
             for _ in range(self.n_critics)
         ]
         for i, q_network in enumerate(self.q_networks):

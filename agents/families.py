@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import nn
@@ -12,8 +12,21 @@ from rpp_rl.errors import NetworkError, UnknownNameError
 from rpp_rl.networks import Shift, network_class
 from rpp_rl.representations import Representation, trivial_representation
 
+FAMILIES = ("mlp", "emlp")
 
-def perceptron(
+
+def need_family(network: str) -> None:
+    """Check that a family of networks is known.
+
+    Raises:
+        UnknownNameError: if it is not.
+    """
+    if network not in FAMILIES:
+        raise UnknownNameError("network", network, FAMILIES)
+
+
+def build_network(
+    network: str,
     kind: str,
     rep_in: Representation,
     rep_out: Representation | None,
@@ -22,28 +35,28 @@ def perceptron(
     residual_init_scale: float,
     center: Sequence[float],
 ) -> Any:
-    """A perceptron of copies of the regular representation, see `rpp_rl.networks`."""
+    """A network between two representations.
+
+    Args:
+        network: ``"mlp"`` for a perceptron of copies of the regular representation, see `rpp_rl.networks`, or
+            ``"emlp"`` for a `GeneralNetwork`, which has nonlinearities of its own.
+        kind: ``"rpp"`` or ``"equivariant"``.
+        rep_in: representation on inputs.
+        rep_out: representation on outputs; None stops after the last hidden layer.
+        net_arch: channels of the hidden layers.
+        activation_fn: of the perceptron.
+        residual_init_scale: see `rpp_rl.RPPLinear`.
+        center: a point that the group fixes instead of the origin; empty for the origin.
+    """
+    if network == "emlp":
+        return GeneralNetwork(rep_in, rep_out, net_arch, kind == "rpp", residual_init_scale, center)
     return network_class(kind)(rep_in, rep_out, net_arch, activation_fn, residual_init_scale, center)
 
 
-def general_network(
-    kind: str,
-    rep_in: Representation,
-    rep_out: Representation | None,
-    net_arch: Sequence[int],
-    activation_fn: type[nn.Module],
-    residual_init_scale: float,
-    center: Sequence[float],
-) -> Any:
-    """The paper's EMLP: so many channels as `net_arch` says, gated nonlinearities, bilinear layers of weight 0.03.
+class GeneralNetwork(nn.Sequential):
+    """The paper's EMLP with bilinear layers of weight 0.03: blocks, and a linear layer unless `rep_out` is None.
 
     Source: Finzi, Benton and Wilson 2021, section 5.4 and their implementation, which takes that weight.
-    """
-    return GeneralNetwork(rep_in, rep_out, net_arch, kind == "rpp", residual_init_scale, center)
-
-
-class GeneralNetwork(nn.Sequential):
-    """Blocks of an `EMLP`, and a last linear layer unless `rep_out` is None.
 
     Args:
         rep_in: representation on inputs.
@@ -75,17 +88,3 @@ class GeneralNetwork(nn.Sequential):
         last = [] if rep_out is None else [network.head]
         super().__init__(*([Shift(center)] if any(center) else []), *network.blocks, *last)
         self.rep_out = network.hidden[-1] if rep_out is None else rep_out
-
-
-FAMILIES: dict[str, Callable[..., Any]] = {"mlp": perceptron, "emlp": general_network}
-
-
-def family(network: str) -> Callable[..., Any]:
-    """What builds the networks called ``"mlp"`` or ``"emlp"``.
-
-    Raises:
-        UnknownNameError: for any other word.
-    """
-    if network not in FAMILIES:
-        raise UnknownNameError("network", network, FAMILIES)
-    return FAMILIES[network]

@@ -16,7 +16,7 @@ from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 
 from rpp_rl.agents.actor_critic import SymmetricActor, SymmetricCritic
-from rpp_rl.agents.families import family
+from rpp_rl.agents.families import need_family
 from rpp_rl.agents.model_files.descriptions import (
     describe_policy_kwargs,
     describe_space,
@@ -92,7 +92,7 @@ class RPPPolicy(SACPolicy):
         zero_mean: bool = False,
         **kwargs: Any,
     ) -> None:
-        family(network)
+        need_family(network)
         self.network, self.zero_mean = network, zero_mean
         # SACPolicy builds the networks at the end of its constructor, so what they need comes first.
         self.kinds = {"actor": actor or self.default_kind, "critic": critic or self.default_kind}

@@ -11,7 +11,8 @@ from typing import Any
 from rpp_rl.bases import equivariant_basis
 from rpp_rl.emlp import EMLP
 from rpp_rl.errors import RPPError
-from rpp_rl.groups import Group, cyclic_group, dihedral_group, matrix_group, symmetric_group, trivial_group
+from rpp_rl.finite_groups import cyclic_group, dihedral_group, matrix_group, symmetric_group, trivial_group
+from rpp_rl.groups import Group
 from rpp_rl.layers import EquivariantLinear, RPPLinear
 from rpp_rl.lie_groups import (
     lie_group,

@@ -8,8 +8,7 @@ Continuous groups by name are in `rpp_rl.lie_groups`.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -17,14 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpp_rl import lie_algebra, sampling
+from rpp_rl.closure import SAME, close
 from rpp_rl.errors import GroupError
 
 Matrix = NDArray[np.float64]
 
-MAX_ORDER = 10_000
-# Generators may come in single precision; elements of a finite group of moderate order lie far apart.
-_SAME = 1e-5
-_TOO_LARGE = 1e6
 # Discrete generators of a continuous group: how far their products are followed to tell its components.
 _LONGEST_WORD, _MOST_COMPONENTS = 12, 256
 
@@ -80,7 +76,7 @@ class Group:
             self._check_shape(f"generator {name!r}", g)
             if not np.isfinite(g).all() or abs(np.linalg.det(g)) < 1e-6:
                 raise GroupError(f"generator {name!r} of {self.name} is not an invertible matrix of finite numbers")
-            if 0 < np.abs(g - np.eye(self.dimension)).max() < _SAME:
+            if 0 < np.abs(g - np.eye(self.dimension)).max() < SAME:
                 raise GroupError(f"generator {name!r} of {self.name} is too close to the identity to be told from it")
         for i, A in enumerate(self.lie_generators):
             self._check_shape(f"Lie generator {i}", A)
@@ -120,8 +116,8 @@ class Group:
     @cached_property
     def is_orthogonal(self) -> bool:
         """Whether every element is an orthogonal matrix (to 1e-5), so that the group's closure is compact."""
-        return all(np.abs(g @ g.T - np.eye(self.dimension)).max() < _SAME for g in self.generators) and all(
-            np.abs(A + A.T).max() < _SAME * np.abs(A).max() for A in self.lie_generators
+        return all(np.abs(g @ g.T - np.eye(self.dimension)).max() < SAME for g in self.generators) and all(
+            np.abs(A + A.T).max() < SAME * np.abs(A).max() for A in self.lie_generators
         )
 
     @cached_property
@@ -136,45 +132,7 @@ class Group:
             raise GroupError(
                 f"{self.name} is continuous and has no list of elements; draw some of them with sample(rng, count)"
             )
-        elements = [np.eye(self.dimension)]
-        words: list[tuple[int, ...]] = [()]
-        rng = np.random.default_rng(0)
-        # Elements are looked up by a random projection, so that a group of order n costs n look-ups.
-        direction = rng.standard_normal((self.dimension, self.dimension))
-        buckets: dict[int, list[int]] = {}
-
-        def bucket(matrix: Matrix) -> int:
-            return int(np.floor(np.vdot(direction, matrix) / 1e-2))
-
-        def find(matrix: Matrix) -> int | None:
-            near = itertools.chain.from_iterable(buckets.get(bucket(matrix) + k, ()) for k in (-1, 0, 1))
-            return next((i for i in near if np.abs(elements[i] - matrix).max() < _SAME), None)
-
-        buckets[bucket(elements[0])] = [0]
-        table: list[list[int]] = []
-        for i in itertools.count():
-            if i == len(elements):
-                break
-            row = []
-            for k, g in enumerate(self.generators):
-                product = g @ elements[i]
-                if not np.abs(product).max() < _TOO_LARGE:
-                    raise GroupError(f"{self.name} is infinite: products of its generators grow without bound")
-                index = find(product)
-                if index is None:
-                    index = len(elements)
-                    if index == MAX_ORDER:
-                        raise GroupError(
-                            f"{self.name} has more than {MAX_ORDER} elements: its generators do not close to a "
-                            "finite group of usable size; check that each has a finite order"
-                        )
-                    elements.append(product)
-                    words.append((k, *words[i]))
-                    buckets.setdefault(bucket(product), []).append(index)
-                row.append(index)
-            table.append(row)
-        products = np.array(table, dtype=np.int64).reshape(len(words), len(self.generators))
-        return tuple(words), products, np.stack(elements)
+        return close(self.generators, self.dimension, self.name)
 
     @property
     def order(self) -> int:
@@ -209,7 +167,7 @@ class Group:
         differences = np.abs(self.element_matrices - np.asarray(g, dtype=np.float64)).max(axis=(1, 2))
         nearest = int(differences.argmin())
         distance = float(differences[nearest])
-        if not distance < _SAME:
+        if not distance < SAME:
             raise GroupError(f"this matrix is no element of {self.name}: the nearest differs by {distance:.1e}")
         return nearest
 
@@ -256,7 +214,7 @@ class Group:
             for word, inverse in [f for f in found if len(f[0]) == length - 1]:
                 for k, g in enumerate(self.generators):
                     candidate = inverse @ np.linalg.inv(g)
-                    if all(np.abs(candidate - other).max() > _SAME for _, other in found):
+                    if all(np.abs(candidate - other).max() > SAME for _, other in found):
                         found.append(((k, *word), candidate))
             if len(found) > _MOST_COMPONENTS:
                 break
@@ -289,52 +247,3 @@ class Group:
         lie += [lie_algebra.diagonal_blocks(np.zeros((n, n)), A) for A in other.lie_generators]
         sampler = partial(sampling.independent_pair, left=self, right=other) if self.sampler or other.sampler else None
         return Group(f"{self.name} x {other.name}", tuple(left + right), n + m, names, tuple(lie), sampler)
-
-
-def trivial_group(dimension: int = 1) -> Group:
-    """The group of one element, acting on `dimension` coordinates."""
-    return Group("trivial", (), dimension)
-
-
-def cyclic_group(n: int, generator_name: str = "g0") -> Group:
-    """C_n, acting on n coordinates by cyclic shifts; C_2 swaps two coordinates."""
-    _need_positive("C", n)
-    return Group(f"C{n}", (np.roll(np.eye(n), 1, axis=0),), n, (generator_name,))
-
-
-def dihedral_group(n: int, generator_names: Sequence[str] = ("rotation", "reflection")) -> Group:
-    """D_n of order 2n, acting on the plane by the rotation by 2 pi / n and the reflection x -> -x."""
-    _need_positive("D", n)
-    c, s = np.cos(2 * np.pi / n), np.sin(2 * np.pi / n)
-    return Group(f"D{n}", (np.array([[c, -s], [s, c]]), np.array([[-1.0, 0.0], [0.0, 1.0]])), 2, tuple(generator_names))
-
-
-def symmetric_group(n: int) -> Group:
-    """S_n, acting on n coordinates by all permutations; generated by a transposition and a cycle."""
-    _need_positive("S", n)
-    if n == 1:
-        return Group("S1", (), 1)
-    swap = np.eye(n)[[1, 0, *range(2, n)]]
-    if n == 2:
-        return Group("S2", (swap,), 2, ("swap",))
-    cycle = np.roll(np.eye(n), 1, axis=0)
-    return Group(f"S{n}", (swap, cycle), n, ("swap", "cycle"), sampler=sampling.permutation)
-
-
-def matrix_group(name: str, generators: Sequence[ArrayLike], generator_names: Sequence[str] = ()) -> Group:
-    """The group that a user's own matrices generate.
-
-    Raises:
-        GroupError: if there is no generator, or the matrices do not close to a finite group.
-    """
-    if not generators:
-        raise GroupError(f"group {name} needs at least one generator; use trivial_group() for none")
-    matrices = tuple(np.atleast_2d(np.asarray(g, dtype=np.float64)) for g in generators)
-    group = Group(name, matrices, matrices[0].shape[0], tuple(generator_names))
-    group.words  # noqa: B018 - closes the group now, so that an infinite one is refused here
-    return group
-
-
-def _need_positive(letter: str, n: int) -> None:
-    if n < 1:
-        raise GroupError(f"{letter}_n needs n >= 1, got {n}")

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpp_rl.errors import RPPError, SymmetryError
-from rpp_rl.groups import Group, trivial_group
+from rpp_rl.finite_groups import trivial_group
+from rpp_rl.groups import Group
 from rpp_rl.representations import Array, Map, Representation
 from rpp_rl.signed_permutation import SignedPermutation
 

@@ -14,7 +14,8 @@ from rpp_rl.envs.derivation.candidates import Candidate, Deriving, is_identity
 from rpp_rl.envs.derivation.isometry import WORLD_MAPS
 from rpp_rl.envs.simulator import Simulator
 from rpp_rl.errors import RPPError, SymmetryError
-from rpp_rl.groups import Group, cyclic_group, dihedral_group, matrix_group
+from rpp_rl.finite_groups import cyclic_group, dihedral_group, matrix_group
+from rpp_rl.groups import Group
 from rpp_rl.representations import as_matrix
 from rpp_rl.symmetry import Symmetry
 
