@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -61,6 +62,8 @@ class RPPPolicy(SACPolicy):
         critic_equiv_wd: the same for the critics' equivariant pathway; None for the paper's 0.
         critic_basic_wd: the same for their residual pathway.
         residual_init_scale: the residual starts at this multiple of a plain initialisation.
+        residual_step_ratio: learning rate of the residual pathways beside that of all else; None for
+            `PathwayPrior.step_ratio`, which is 1 where both pathways' priors are equally strong.
         network: ``"mlp"`` for perceptrons, or ``"emlp"`` for the paper's EMLP with bilinear layers, which is slower and
             learns by stable-baselines3's own gradient step.
         zero_mean: whether the mean action is zero everywhere at the start, as a residual over a base policy should be,
@@ -88,6 +91,7 @@ class RPPPolicy(SACPolicy):
         critic_equiv_wd: float | None = None,
         critic_basic_wd: float | None = None,
         residual_init_scale: float = 1e-3,
+        residual_step_ratio: float | None = None,
         network: str = "mlp",
         zero_mean: bool = False,
         **kwargs: Any,
@@ -103,6 +107,7 @@ class RPPPolicy(SACPolicy):
             "critic": _prior("critic", self.kinds["critic"], critic_equiv_wd, critic_basic_wd),
         }
         self.residual_init_scale = residual_init_scale
+        self.residual_step_ratio = _need_ratio(residual_step_ratio, self.kinds)
         self.symmetry = as_symmetry(symmetry)
         if self.symmetry is None:
             if set(self.kinds.values()) != {"mlp"}:
@@ -176,7 +181,10 @@ class RPPPolicy(SACPolicy):
         optimised = {p for group in optimizer.param_groups for p in group["params"]}
         decay = float(self.optimizer_kwargs.get("weight_decay", 0.0))
         groups = prior.optimizer_groups(network, decay)
+        given = self.residual_step_ratio
+        ratio = prior.step_ratio if given is None else given
         for group in groups:
+            group["lr_ratio"] = ratio if group["pathway"] == "basic" else 1.0
             # A features extractor shared with the actor is not the critic's to optimise.
             group["params"] = [p for p in group["params"] if p in optimised]
         kwargs = dict(self.optimizer_kwargs)
@@ -186,6 +194,9 @@ class RPPPolicy(SACPolicy):
         made = self.optimizer_class(groups, lr=learning_rate, **kwargs)  # type: ignore[call-arg]
         # A fused step does not count as a write to its parameters, on which merged weights rely.
         made.register_step_post_hook(_count_as_written)
+        rates = _GroupRates()
+        made.register_step_pre_hook(rates.scale)
+        made.register_step_post_hook(rates.put_back)
         return made
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
@@ -195,6 +206,7 @@ class RPPPolicy(SACPolicy):
             actor=self.kinds["actor"],
             critic=self.kinds["critic"],
             residual_init_scale=self.residual_init_scale,
+            residual_step_ratio=self.residual_step_ratio,
             network=self.network,
             zero_mean=self.zero_mean,
             normalize_images=self.normalize_images,
@@ -246,6 +258,22 @@ def _count_as_written(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) 
     torch.autograd.graph.increment_version([p for group in optimizer.param_groups for p in group["params"]])
 
 
+class _GroupRates:
+    """Around a step of an optimiser: each group's learning rate is ``lr_ratio`` times the one that a schedule set."""
+
+    def scale(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """Before the step."""
+        self._scheduled = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            # Saved states from before there was a ratio have none.
+            group["lr"] = group["lr"] * group.get("lr_ratio", 1.0)
+
+    def put_back(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """After the step."""
+        for group, rate in zip(optimizer.param_groups, self._scheduled, strict=True):
+            group["lr"] = rate
+
+
 class EquivariantPolicy(RPPPolicy):
     """`RPPPolicy` with exactly equivariant networks unless told otherwise."""
 
@@ -256,6 +284,14 @@ class MlpPolicy(RPPPolicy):
     """`RPPPolicy` with plain networks, those of SB3's own SAC, unless told otherwise; needs no symmetry then."""
 
     default_kind = "mlp"
+
+
+def _need_ratio(ratio: float | None, kinds: Mapping[str, str]) -> float | None:
+    if ratio is not None and not (math.isfinite(ratio) and ratio >= 0):
+        raise NetworkError(f"residual_step_ratio must be a number >= 0, got {ratio}")
+    if ratio is not None and "rpp" not in kinds.values():
+        raise NetworkError("residual_step_ratio is of residual pathways, which neither network has; leave it out")
+    return ratio
 
 
 def _prior(network: str, kind: str, equiv_wd: float | None, basic_wd: float | None) -> PathwayPrior:

@@ -62,6 +62,7 @@ class RPPSAC(SafeFiles):
         critic_equiv_wd: prior on the critics' equivariant pathway.
         critic_basic_wd: prior on the critics' residual pathway.
         residual_init_scale: size of the residual at the start.
+        residual_step_ratio: learning rate of the residual pathways beside that of all else.
         network: ``"mlp"`` or ``"emlp"``, see `RPPPolicy`.
         zero_mean: whether the mean action starts at zero.
         fast_update: False takes stable-baselines3's own gradient step instead of the fast one.
@@ -93,6 +94,7 @@ class RPPSAC(SafeFiles):
         critic_equiv_wd: float | None = None,
         critic_basic_wd: float | None = None,
         residual_init_scale: float | None = None,
+        residual_step_ratio: float | None = None,
         network: str | None = None,
         zero_mean: bool | None = None,
         fast_update: bool = True,
@@ -123,6 +125,7 @@ class RPPSAC(SafeFiles):
             "critic_equiv_wd": critic_equiv_wd,
             "critic_basic_wd": critic_basic_wd,
             "residual_init_scale": residual_init_scale,
+            "residual_step_ratio": residual_step_ratio,
             "network": network,
             "zero_mean": zero_mean,
         }

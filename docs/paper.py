@@ -7,17 +7,16 @@ import json
 import sys
 from collections import defaultdict
 from pathlib import Path
-from statistics import median
 
 from rpp_rl.scripts.reproducing import figures
 from rpp_rl.scripts.reproducing.trials import read_csv
-from rpp_rl.scripts.reproducing.verdicts import table
+from rpp_rl.scripts.reproducing.verdicts import median, table
 
 TEXT = """# The paper's supervised experiments, repeated
 
-Written by `python docs/paper.py docs/results/reproduce docs/paper.md`, never by hand, from the recorded trials in
-`docs/results/reproduce`. Experiments, hyperparameters and claims are those of Finzi, Benton and Wilson, *Residual
-Pathway Priors for Soft Equivariance Constraints* (NeurIPS 2021). Every command goes on where it was stopped: with a
+Written by `make docs-paper`, never by hand, from the recorded trials in `docs/results/reproduce`. Experiments,
+hyperparameters and claims are those of Finzi, Benton and Wilson, *Residual Pathway Priors for Soft Equivariance
+Constraints* (NeurIPS 2021). Every command goes on where it was stopped: with a
 larger `--trials` it runs what is missing. Trained on {cpu}, torch {torch}, one thread.
 
 ## Can I use it?
@@ -48,6 +47,9 @@ epochs (approximate: 500). Errors are those at the end of training.
 {notes}
 """
 
+# Experiments in a folder of their own: one thing is other than in the rest.
+SAME_STEP, LEARNED = "same-step", "learned"
+
 
 def main(folder: Path, path: Path) -> None:
     """Write the page and its figures."""
@@ -55,14 +57,14 @@ def main(folder: Path, path: Path) -> None:
     record = json.loads((folder / "inertia.json").read_text(encoding="utf-8"))
     rows = read_csv(folder / "inertia.csv")
     figures.box_plots(errors(rows), images / "inertia.png")
+    sections = (same_step(folder), pendulum(folder, images), equivariance(folder, images), sweep(folder, images))
     text = TEXT.format(
         cpu=record["cpu"],
         torch=record["versions"]["torch"],
         recorded="\n".join(recorded(folder)),
         inertia_command=command(folder, "inertia"),
         inertia=table(errors(rows)),
-        rest="\n\n".join(part for part in (pendulum(folder, images), equivariance(folder, images)) if part)
-        + sweep(folder, images),
+        rest="\n\n".join(part for part in (*sections, learned(folder), residual_policy(folder)) if part),
         notes=(folder / "notes.md").read_text(encoding="utf-8").strip(),
     )
     path.write_text(text, encoding="utf-8")
@@ -91,6 +93,42 @@ def recorded(folder: Path) -> list[str]:
         seeds = len({row["seed"] for row in found})
         lines.append(f"| {name} | {figure} | {f'{len(found)} trials, seeds: {seeds}' if found else 'not yet'} |")
     return lines
+
+
+def same_step(folder: Path) -> str:
+    """The section on how far Adam steps in the residual pathway."""
+    own = folder / SAME_STEP
+    rows = {"in proportion to its prior": folder, "as all other parameters": own}
+    lines = [
+        "| the residual steps | median test MSE | least to greatest | median equivariance error at the end | trials |"
+    ]
+    lines.append("|---|---|---|---|---|")
+    for name, where in rows.items():
+        found = list(errors(read_csv(where / "inertia.csv"))["perfect", "rpp"].values())
+        spread, last = f"{min(found):.3g} to {max(found):.3g}", median(last_errors(where)["perfect"])
+        lines.append(f"| {name} | {median(found):.3g} | {spread} | {last:.2g} | {len(found)} |")
+    return f"""## How far Adam steps in the residual pathway
+
+    {command(own, "inertia")}
+
+Perfect symmetry, RPP. Adam moves every parameter by about its learning rate, whatever the gradient. Under the
+published strengths the residual's prior has the standard deviation 5e-4 (see below), so a step of 3e-3 is six of them:
+the residual never settles, and the equivariant pathway learns under its noise. Everywhere else on this page the
+residual's learning rate is smaller, in the proportion of the two standard deviations, sqrt(wd_equiv / wd_basic), unless
+that is more than 1; see `PathwayPrior.step_ratio`.
+
+""" + "\n".join(lines)
+
+
+def last_errors(folder: Path) -> dict[str, list[float]]:
+    """The equivariance errors of RPP at the end of training, by condition."""
+    rows = read_csv(folder / "equivariance_errors.csv")
+    last = {row["condition"]: max(int(r["epoch"]) for r in rows if r["condition"] == row["condition"]) for row in rows}
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if int(row["epoch"]) == last[row["condition"]]:
+            found[row["condition"]].append(float(row["equivariance_error"]))
+    return found
 
 
 def pendulum(folder: Path, images: Path) -> str:
@@ -129,15 +167,64 @@ def sweep(folder: Path, images: Path) -> str:
     """The section on the sweep of the priors, if it was recorded."""
     if not (folder / "prior-sweep.csv").exists():
         return ""
-    cells: dict[str, dict[tuple[float, float], float]] = defaultdict(dict)
+    cells: dict[str, dict[tuple[float, float], list[float]]] = defaultdict(lambda: defaultdict(list))
     rows = read_csv(folder / "prior-sweep.csv")
     for row in rows:
-        cells[row["condition"]][float(row["equiv_wd"]), float(row["basic_wd"])] = float(row["test_mse"])
-    figures.heat_maps(cells, images / "prior-sweep.png")
+        cells[row["condition"]][float(row["equiv_wd"]), float(row["basic_wd"])].append(float(row["test_mse"]))
+    figures.heat_maps(
+        {name: {cell: median(values) for cell, values in grid.items()} for name, grid in cells.items()},
+        images / "prior-sweep.png",
+    )
+    seeds = len({row["seed"] for row in rows})
     return (
-        f"\n\n## Sweep of the priors\n\n    {command(folder, 'prior-sweep')}\n\n"
-        f"RPP on Inertia, test error after {rows[0]['epochs']} epochs, one seed.\n\n"
+        f"## Sweep of the priors\n\n    {command(folder, 'prior-sweep')}\n\n"
+        f"RPP on Inertia, median test error after {rows[0]['epochs']} epochs over {seeds} seeds.\n\n"
         "![Test error over the strengths of the two priors](images/prior-sweep.png)"
+    )
+
+
+def learned(folder: Path) -> str:
+    """The section on strengths that are learnt, if it was recorded."""
+    own = folder / LEARNED
+    if not (own / "inertia.csv").exists():
+        return ""
+    found = errors(read_csv(own / "inertia.csv"))
+    priors = read_csv(own / "inertia_priors.csv")
+    lines = [
+        "| condition | s_eq | s_res | sigma | median test MSE | least to greatest | trials |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (condition, _), by_seed in found.items():
+        mine = [row for row in priors if row["condition"] == condition]
+        last = [row for row in mine if row["epoch"] == mine[-1]["epoch"]]
+        stds = [median([float(r["std"]) for r in last if r["pathway"] == p]) for p in ("equiv", "basic")]
+        noise = median([float(r["noise"]) for r in last])
+        values = list(by_seed.values())
+        lines.append(
+            f"| {condition} | {stds[0]:.2g} | {stds[1]:.2g} | {noise:.2g} | {median(values):.3g} | "
+            f"{min(values):.3g} to {max(values):.3g} | {len(values)} |"
+        )
+    return f"## Learning the strengths\n\n    {command(own, 'inertia')}\n\n" + "\n".join(lines)
+
+
+def residual_policy(folder: Path) -> str:
+    """The section on residual policy learning, if it was recorded."""
+    path = folder / "residual-policy" / "curves.csv"
+    if not path.exists():
+        return ""
+    found: dict[int, dict[str, str]] = defaultdict(dict)
+    for row in read_csv(path):
+        found[int(row["step"])][row["environment"]] = (
+            f"{float(row['iqm']):.2f} ({float(row['low']):.2f} to {float(row['high']):.2f})"
+        )
+    names = ("Reacher-v5", "ResidualReacher-v5")
+    lines = ["| step | from scratch | on top of the controller |", "|---|---|---|"]
+    lines += [f"| {step} | {by_env.get(names[0], '')} | {by_env.get(names[1], '')} |" for step, by_env in found.items()]
+    return (
+        "## Residual policy learning\n\n"
+        + (folder / "residual-policy" / "notes.md").read_text().strip()
+        + "\n\n"
+        + "\n".join(lines)
     )
 
 

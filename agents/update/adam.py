@@ -38,10 +38,10 @@ class FlatAdam:
                 state = _state(optimizers, slot)
                 self._bind(state, slot, mean, square, steps[i])
             self._vectors.append((pathway, _group(optimizers, slots[0]), mean, square, steps))
-        # A graph of operations keeps the numbers that it was captured with, so there the rate is a tensor.
-        places = {pathway.vector.device for pathway, *_ in self._vectors if pathway.vector.is_cuda}
-        self._rate = torch.zeros((), device=places.pop()) if places else None
-        self._rate_written = math.nan
+        # A graph of operations keeps the numbers that it was captured with, so there the rates are tensors.
+        on_gpu = any(pathway.vector.is_cuda for pathway, *_ in self._vectors)
+        self._rates = [torch.zeros((), device=p.vector.device) for p, *_ in self._vectors] if on_gpu else None
+        self._rates_written = [math.nan] * len(self._vectors)
         self.follow_schedule()
 
     @staticmethod
@@ -53,7 +53,8 @@ class FlatAdam:
                 return False
         for pathway in learnt:
             slots = [slot for slot in pathway.slots if slot.parameter.numel()]
-            settings = {tuple(_group(optimizers, slot)[name] for name in _SHARED) for slot in slots}
+            groups = [_group(optimizers, slot) for slot in slots]
+            settings = {(*(group[name] for name in _SHARED), group.get("lr_ratio", 1.0)) for group in groups}
             counts = {float(_state(optimizers, slot).get("step", 0.0)) for slot in slots}
             if len(settings) > 1 or len(counts) > 1:
                 return False
@@ -70,14 +71,16 @@ class FlatAdam:
         return [tensor for _, _, *state in self._vectors for tensor in state]
 
     def follow_schedule(self) -> None:
-        """Take over the learning rate of the first agent's optimiser, before steps that a graph replays."""
-        if self._rate is not None and self._vectors[0][1]["lr"] != self._rate_written:
-            self._rate_written = float(self._vectors[0][1]["lr"])
-            self._rate.fill_(self._rate_written)
+        """Take over the learning rates of the first agent's optimiser, before steps that a graph replays."""
+        for i, rate in enumerate(self._rates or ()):
+            value = _rate(self._vectors[i][1])
+            if value != self._rates_written[i]:
+                self._rates_written[i] = value
+                rate.fill_(value)
 
     def step(self) -> None:
-        """Take a step; the learning rate is that of the first agent's optimiser."""
-        for pathway, group, mean, square, steps in self._vectors:
+        """Take a step; the learning rates are those of the first agent's optimiser."""
+        for i, (pathway, group, mean, square, steps) in enumerate(self._vectors):
             steps.add_(1)
             torch._fused_adam_(
                 [pathway.vector],
@@ -86,7 +89,7 @@ class FlatAdam:
                 [square],
                 [],
                 [steps[0]],
-                lr=group["lr"] if self._rate is None else self._rate,
+                lr=_rate(group) if self._rates is None else self._rates[i],
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
                 weight_decay=group["weight_decay"],
@@ -143,6 +146,11 @@ def stepper(optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt
 def _group(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> Group:
     groups = (group for optimizer in optimizers for group in optimizer.param_groups)
     return next(group for group in groups if any(p is slot.parameter for p in group["params"]))
+
+
+def _rate(group: Group) -> float:
+    """Saved states from before there was a ratio have none."""
+    return float(group["lr"] * group.get("lr_ratio", 1.0))
 
 
 def _state(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> dict[str, Any]:

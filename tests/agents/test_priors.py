@@ -1,9 +1,11 @@
 import pytest
 import torch
 from helpers.agents import SMALL, agent, observations
-from helpers.tasks import WHEELS
+from helpers.tasks import WHEELS, bicycle
+from stable_baselines3 import SAC
 
 from rpp_rl import residual_shares
+from rpp_rl.agents import RPPPolicy
 from rpp_rl.agents.callbacks import actor_error
 from rpp_rl.errors import NetworkError
 
@@ -49,9 +51,49 @@ class TestPriors:
         model = agent(actor_basic_wd=0.5, policy_kwargs={"optimizer_kwargs": {"weight_decay": 0.25}, **SMALL})
         assert {g["pathway"]: g["weight_decay"] for g in model.actor.optimizer.param_groups}["basic"] == 1.25
 
+    @pytest.mark.parametrize("fast", [True, False])
+    @pytest.mark.parametrize(
+        ("kwargs", "actor_ratio", "critic_ratio"),
+        [
+            ({}, 1.0, 1.0),
+            ({"residual_step_ratio": 0.1}, 0.1, 0.1),
+            ({"actor_equiv_wd": 1e-2, "actor_basic_wd": 1.0}, 0.1, 1.0),
+            ({"actor_basic_wd": 1.0, "residual_step_ratio": 0.5}, 0.5, 0.5),
+            ({"residual_step_ratio": 0.0}, 0.0, 0.0),
+        ],
+    )
+    def test_the_residual_steps_in_proportion(self, fast, kwargs, actor_ratio, critic_ratio):
+        """Adam's first step moves an entry by its learning rate, here 1e-3, whatever the gradient."""
+        model = agent(fast_update=fast, learning_starts=50, learning_rate=1e-3, **kwargs)
+        model.learn(50)
+        before = {k: v.detach().clone() for k, v in model.policy.named_parameters()}
+        model.train(1, batch_size=32)
+        moved = {k: float((v.detach() - before[k]).abs().max()) for k, v in model.policy.named_parameters()}
+        for network, ratio in (("actor.mu", actor_ratio), ("critic.qf0.2", critic_ratio)):
+            assert moved[f"{network}.weight_equiv"] == pytest.approx(1e-3, rel=1e-2)
+            assert moved[f"{network}.weight_basic"] == pytest.approx(1e-3 * ratio, rel=1e-2, abs=1e-9)
+        assert {g["lr"] for g in model.actor.optimizer.param_groups} == {1e-3}
+
+    def test_a_ratio_survives_saving_and_is_stable_baselines3s_too(self, tmp_path):
+        model = agent(residual_step_ratio=0.2)
+        model.learn(40)
+        model.save(tmp_path / "agent")
+        again = type(model).load(tmp_path / "agent")
+        assert again.policy.residual_step_ratio == 0.2
+        assert {g["pathway"]: g["lr_ratio"] for g in again.critic.optimizer.param_groups}["basic"] == 0.2
+        plain = SAC(
+            RPPPolicy, bicycle(), policy_kwargs={"symmetry": WHEELS, "residual_step_ratio": 0.2, **SMALL}, seed=0
+        )
+        before = plain.actor.mu.weight_basic.detach().clone()
+        plain.learn(101)
+        assert float((plain.actor.mu.weight_basic.detach() - before).abs().max()) == pytest.approx(6e-5, rel=1e-2)
+
     @pytest.mark.parametrize(
         ("kwargs", "message"),
         [
+            ({"residual_step_ratio": -1.0}, "must be a number >= 0"),
+            ({"residual_step_ratio": float("nan")}, "must be a number >= 0"),
+            ({"residual_step_ratio": 0.5, "actor": "mlp", "critic": "equivariant"}, "neither network has"),
             ({"actor": "equivariant", "actor_basic_wd": 1.0}, "does not have"),
             ({"critic": "mlp", "critic_equiv_wd": 1.0}, "does not have"),
             ({"actor_basic_wd": -1.0}, "must be a number >= 0"),

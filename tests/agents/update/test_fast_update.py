@@ -67,6 +67,8 @@ CASES = [
     ("RPPPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.ELU}}),
     ("MlpPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.LeakyReLU}}),
     ("RPPPolicy", {"ent_coef": 0.2}),
+    ("RPPPolicy", {"residual_step_ratio": 0.1}),
+    ("RPPPolicy", {"actor_basic_wd": 1.0, "actor": "rpp", "critic": "mlp"}),
 ]
 
 
