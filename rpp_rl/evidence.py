@@ -96,6 +96,26 @@ def log_evidence(linearisation: Linearisation, log_stds: Tensor, log_noise: Tens
     return density - 0.5 * len(z) * math.log(2 * math.pi)
 
 
+@torch.no_grad()
+def effective_parameters(prior: GaussianPrior, linearisation: Linearisation, noise: float) -> dict[Key, float]:
+    """How many parameters of each group the data determine: gamma_k = s_k^2 tr(C^-1 J_k J_k^T) (MacKay 1992).
+
+    The sum over the groups is no more than the number of outputs in the linearisation. A residual with gamma near zero
+    is held by its prior: the data ask for nothing that the equivariant pathway does not give, and the layer could as
+    well be exactly equivariant. One that has much of the sum breaks the symmetry because the data do.
+
+    Args:
+        prior: standard deviations s_k of the network's groups.
+        linearisation: of the network.
+        noise: sigma.
+    """
+    z = linearisation.targets
+    scaled = {key: prior.stds[key] ** 2 * kernel for key, kernel in linearisation.kernels.items()}
+    C = torch.stack(list(scaled.values())).sum(0) + noise**2 * torch.eye(len(z), dtype=z.dtype, device=z.device)
+    factor = torch.linalg.cholesky(C)
+    return {key: float(torch.cholesky_solve(kernel, factor).trace()) for key, kernel in scaled.items()}
+
+
 def learn(
     prior: GaussianPrior, linearisation: Linearisation, noise: float, steps: int = 300, pooled: bool = False
 ) -> Learned:

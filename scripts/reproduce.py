@@ -83,21 +83,25 @@ def run_experiment(arguments: ReproduceArguments) -> str:
         RPPError: for arguments that cannot be met, or results that cannot be read.
     """
     from rpp_rl.scripts.provenance import provenance
-    from rpp_rl.scripts.reproducing.trials import error_rows, prior_rows, result_rows, write_atomically, write_csv
+    from rpp_rl.scripts.reproducing import trials as files
 
     check(arguments)
     trials = planned(arguments)
     results = run_missing(arguments, trials)
     out, name = arguments.out, arguments.experiment
-    write_csv(out / f"{name}.csv", result_rows(results))
-    if name == "equivariance":
-        write_csv(out / f"{name}_errors.csv", error_rows(results))
-    if learned := prior_rows(results):
-        write_csv(out / f"{name}_priors.csv", learned)
+    tables = {
+        "": files.result_rows(results),
+        "_errors": files.error_rows(results) if name == "equivariance" else [],
+        "_priors": files.prior_rows(results),
+        "_layers": files.layer_table(results) if name == "inertia" else [],
+    }
+    for suffix, rows in tables.items():
+        if rows:
+            files.write_csv(out / f"{name}{suffix}.csv", rows)
     text = summary(arguments, results)
-    write_atomically(out / f"{name}.md", text + "\n")
+    files.write_atomically(out / f"{name}.md", text + "\n")
     record = {**provenance(), "trials": [asdict(t) for t in trials]}
-    write_atomically(out / f"{name}.json", json.dumps(record, indent=1) + "\n")
+    files.write_atomically(out / f"{name}.json", json.dumps(record, indent=1) + "\n")
     if arguments.plot:
         picture(name, results, out / f"{name}.png")
     return text

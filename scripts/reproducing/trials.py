@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,7 @@ from rpp_rl.representations import Representation
 from rpp_rl.scripts.reproducing import inertia, pendulum
 from rpp_rl.scripts.reproducing.conditions import WIDTHS, NetworkName, ProblemName, condition
 from rpp_rl.scripts.reproducing.inertia import Data
+from rpp_rl.scripts.reproducing.layers import layer_rows
 from rpp_rl.scripts.reproducing.learned_prior import LearnedPrior
 from rpp_rl.scripts.reproducing.training import (
     Measurement,
@@ -30,6 +32,7 @@ from rpp_rl.scripts.reproducing.training import (
     TrainingSettings,
     build,
     fit,
+    mean_squared_error,
     measurement,
 )
 
@@ -86,12 +89,14 @@ class Result:
         seconds: wall time of its training.
         measurements: in the order of epochs; the last is the result.
         priors: what was learnt of the priors, see `LearnedPrior.history`.
+        layers: what became of the pathways of an RPP on Inertia with fixed priors, see `layer_rows`.
     """
 
     trial: Trial
     seconds: float
     measurements: tuple[Measurement, ...]
     priors: tuple[dict[str, Any], ...] = ()
+    layers: tuple[dict[str, Any], ...] = ()
 
     @property
     def final(self) -> Measurement:
@@ -148,8 +153,18 @@ def run(trial: Trial, device: str = "cpu", on_epoch: Callable[[], object] = lamb
             return measurement(epoch, p.predict, p.network, p.data, p.reps)
 
         found = fit(p.network, p.predict, p.data, settings, measure, generator, after_epoch)
+        seconds = time.perf_counter() - started
+        layers = _layers(trial, p, prior, generator) if learned is None else []
     history = () if learned is None else tuple(learned.history)
-    return Result(trial, time.perf_counter() - started, tuple(found), history)
+    return Result(trial, seconds, tuple(found), history, tuple(layers))
+
+
+def _layers(trial: Trial, p: Prepared, prior: PathwayPrior, generator: torch.Generator) -> list[dict[str, Any]]:
+    mse = mean_squared_error(p.predict, p.data.train)
+    has_scale = prior.equiv_wd > 0 and prior.basic_wd > 0 and 0 < mse < math.inf
+    if trial.network != "rpp" or trial.problem != "inertia" or not has_scale:
+        return []
+    return layer_rows(p.network, prior, p.data.train, mse, generator)
 
 
 def run_all(
@@ -199,7 +214,11 @@ def read(path: Path) -> Result:
             for m in content["measurements"]
         )
         return Result(
-            Trial(**content["trial"]), float(content["seconds"]), measurements, tuple(content.get("priors", ()))
+            Trial(**content["trial"]),
+            float(content["seconds"]),
+            measurements,
+            tuple(content.get("priors", ())),
+            tuple(content.get("layers", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is no result of a trial ({error}); delete it to run the trial again") from error
@@ -252,6 +271,11 @@ def error_rows(results: Iterable[Result]) -> list[dict[str, Any]]:
 def prior_rows(results: Iterable[Result]) -> list[dict[str, Any]]:
     """One row for each standard deviation that was learnt: trial, epoch, layer, pathway."""
     return [{"condition": r.trial.condition, "seed": r.trial.seed, **row} for r in results for row in r.priors]
+
+
+def layer_table(results: Iterable[Result]) -> list[dict[str, Any]]:
+    """One row for each layer of each RPP."""
+    return [{"condition": r.trial.condition, "seed": r.trial.seed, **row} for r in results for row in r.layers]
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 from rpp_rl import EMLP, GaussianPrior, RPPLinear, cyclic_group, defining_representation, orthogonal_group
 from rpp_rl import regular_representation as regular
 from rpp_rl.errors import NetworkError
-from rpp_rl.evidence import Linearisation, learn, linearise, log_evidence
+from rpp_rl.evidence import Linearisation, effective_parameters, learn, linearise, log_evidence
 from rpp_rl.priors import sample
 
 C2 = cyclic_group(2)
@@ -89,6 +89,26 @@ def test_it_climbs_and_leaves_the_network_alone():
     assert all(found.prior.stds[key] == 1.0 for key in prior.stds if key[1] == "plain")
     assert all(torch.equal(p, q) for p, q in zip(before, network.parameters(), strict=True))
     assert all(p.grad is None for p in network.parameters())
+
+
+def test_effective_parameters_are_what_the_posterior_is_narrower_by():
+    """gamma_k is the trace of 1 - posterior covariance / prior variance over the parameters of group k."""
+    generator = torch.Generator().manual_seed(0)
+    sizes, m, noise = {("a", "equiv"): 3, ("a", "basic"): 40, ("b", "equiv"): 2}, 12, 0.4
+    jacobians = {key: torch.randn(m, n, generator=generator, dtype=torch.float64) for key, n in sizes.items()}
+    jacobians["b", "equiv"][:] = 0
+    prior = GaussianPrior({("a", "equiv"): 2.0, ("a", "basic"): 0.1, ("b", "equiv"): 5.0})
+    line = Linearisation({k: J @ J.T for k, J in jacobians.items()}, torch.zeros(m, dtype=torch.float64))
+    found = effective_parameters(prior, line, noise)
+    J = torch.cat(list(jacobians.values()), dim=1)
+    variances = torch.cat([torch.full((n,), prior.stds[k] ** 2, dtype=torch.float64) for k, n in sizes.items()])
+    posterior = torch.linalg.inv(J.T @ J / noise**2 + torch.diag(1 / variances))
+    narrower = 1 - posterior.diagonal() / variances
+    for key, part in zip(sizes, torch.split(narrower, list(sizes.values())), strict=True):
+        assert found[key] == pytest.approx(float(part.sum()), abs=1e-9)
+    assert found["b", "equiv"] == 0
+    assert 2.9 < found["a", "equiv"] < 3
+    assert sum(found.values()) < m
 
 
 def test_bad_input():

@@ -21,7 +21,17 @@ from rpp_rl.scripts.reproducing.training import (
     measurement,
     train_epoch,
 )
-from rpp_rl.scripts.reproducing.trials import Trial, missing, read, read_csv, run, run_all, with_settings, write_csv
+from rpp_rl.scripts.reproducing.trials import (
+    Trial,
+    layer_table,
+    missing,
+    read,
+    read_csv,
+    run,
+    run_all,
+    with_settings,
+    write_csv,
+)
 from rpp_rl.scripts.reproducing.verdicts import Claim, table, verdicts
 
 
@@ -281,3 +291,20 @@ def test_results_are_plain_json(tmp_path):
     content = json.loads((tmp_path / f"{result.trial.name}.json").read_text())
     assert content["trial"] == dataclasses.asdict(result.trial)
     assert read(tmp_path / f"{result.trial.name}.json") == result
+
+
+def test_layers_of_a_trained_rpp_are_told(tmp_path):
+    rpp, mlp = run_all([small("rpp", epochs=2), small("mlp", epochs=2)], tmp_path)
+    assert mlp.layers == ()
+    names = [row["layer"] for row in rpp.layers]
+    assert names[:2] == ["blocks.0.linear", "blocks.0.nonlinearity"]
+    assert names[-1] == "head"
+    by_name = {row["layer"]: row for row in rpp.layers}
+    assert 0 < by_name["head"]["residual_share"] < 0.1
+    assert by_name["blocks.0.nonlinearity"]["residual_share"] is None
+    total = sum(v or 0.0 for row in rpp.layers for k, v in row.items() if k.endswith("_effective"))
+    assert 0 < total < rpp.layers[0]["outputs"] == 128
+    # s^2 = sigma^2 / (N d wd), so that the ratio of the deviations is that of the roots of the strengths.
+    assert by_name["head"]["equiv_std"] / by_name["head"]["basic_std"] == pytest.approx(10**2.5)
+    assert layer_table([rpp, mlp])[0]["condition"] == "perfect"
+    assert read(tmp_path / f"{rpp.trial.name}.json") == rpp
