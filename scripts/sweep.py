@@ -39,6 +39,8 @@ class SweepArguments:
     """With --ray, the CPUs of each run; it has as many threads."""
     gpus_per_run: float = 0.0
     """With --ray, the GPUs of each run; 0.5 lets two runs share one."""
+    ray_bring_back: bool = False
+    """With --ray, for machines that do not share the log folder: runs are in folders of theirs, and brought back."""
     log_folder: Annotated[Path, arg(aliases=["-f"])] = Path("runs")
     """Where runs are kept: <log-folder>/<env>/<algo>/seed<seed>, and what each printed in seed<seed>.log."""
     eval_freq: int | None = None
@@ -83,15 +85,22 @@ def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
 def _engine(arguments: SweepArguments, jobs: Sequence[Job]) -> Engine[Any]:
     """What runs the jobs: processes of this machine, or those of a cluster."""
     if arguments.ray is not None:
+        from rpp_rl.scripts.sweeping.away import BringingEngine
         from rpp_rl.scripts.sweeping.cluster import RayEngine
 
-        share = (arguments.cpus_per_run, arguments.gpus_per_run)
-        return RayEngine(jobs, arguments.ray, arguments.jobs, *share, trust=arguments.trust)
+        return (BringingEngine if arguments.ray_bring_back else RayEngine)(
+            jobs,
+            arguments.ray,
+            at_once=arguments.jobs,
+            cpus=arguments.cpus_per_run,
+            gpus=arguments.gpus_per_run,
+            trust=arguments.trust,
+        )
     from rpp_rl.scripts.sweeping.local import LocalEngine
 
-    for name in ("cpus_per_run", "gpus_per_run"):
+    for name in ("cpus_per_run", "gpus_per_run", "ray_bring_back"):
         if getattr(arguments, name) != getattr(SweepArguments, name):
-            raise RunError(f"--{name.replace('_', '-')} is for --ray; on one machine --jobs shares out its threads")
+            raise RunError(f"--{name.replace('_', '-')} is for --ray")
     return LocalEngine(jobs, 1 if arguments.jobs is None else arguments.jobs, arguments.trust)
 
 

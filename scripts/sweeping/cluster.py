@@ -1,13 +1,14 @@
-"""Runs on the machines of a Ray cluster, each with its share of CPUs and GPUs; a lost worker's run goes on elsewhere."""
+"""Runs on the machines of a Ray cluster, each with its share of them; a lost worker's run goes on elsewhere."""
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,27 +25,29 @@ _LOOK, _CONNECT = 1.0, 5.0
 
 
 @dataclass
-class _Attempt:
+class Attempt:
     """A run at a worker.
 
     Attributes:
         worker: the actor, a `Child`; without a machine until one has room.
         begun: becomes ready when the run is begun.
         look: becomes ready with its exit code, or None.
+        words: that begin it.
     """
 
     worker: Any
     begun: Any
     look: Any
+    words: list[str]
 
 
-class RayEngine(Engine[_Attempt]):
+class RayEngine(Engine[Attempt]):
     """Runs jobs as processes on the machines of a Ray cluster, which share the folder of the runs with this one.
 
     Every run is a child process of a worker, the one that `LocalEngine` would have begun. It ends at once when its
     worker does, so also when this process is killed: then runs stop where they are, and the same sweep goes on from
-    their checkpoints. The run of a worker that is lost, with its machine or alone, goes on from its newest checkpoint as
-    soon as its folder is free, at most three times.
+    their checkpoints. The run of a worker that is lost, with its machine or alone, goes on from its newest checkpoint
+    as soon as its folder is free, at most three times.
 
     Args:
         jobs: the runs, in the order in which they are begun; those that are done are left alone.
@@ -103,13 +106,13 @@ class RayEngine(Engine[_Attempt]):
     def _at_work(self, job: Job) -> bool:
         return job in self._running and self._is_ready(self._running[job].begun)
 
-    def _begin(self, job: Job) -> _Attempt:
+    def _begin(self, job: Job) -> Attempt:
         job.folder.parent.mkdir(parents=True, exist_ok=True)
         job.log.touch()
         worker = self._worker.remote()
         words = words_of(job, self.trust)
         begun = worker.begin.remote(words, os.getcwd(), str(job.log), threads(int(self.cpus)))
-        return _Attempt(worker, begun, worker.look.remote(_LOOK))
+        return Attempt(worker, begun, worker.look.remote(_LOOK), words)
 
     def _look(self, job: Job) -> None:
         attempt, errors = self._running[job], self._ray.exceptions
@@ -118,12 +121,13 @@ class RayEngine(Engine[_Attempt]):
         try:
             self._ray.get(attempt.begun)
             code = self._ray.get(attempt.look)
-        except errors.ActorUnavailableError:
+            self._answered(job, attempt, code)
+        except (errors.ActorUnavailableError, errors.GetTimeoutError):
             code = None  # the network; it is back, or the worker is lost soon
         except errors.RayActorError:
             self._lose(job)
             return
-        except errors.RayError as error:
+        except (errors.RayError, RunError) as error:
             self._note(job, str(getattr(error, "cause", None) or error))
             code = 2
         if code is None:
@@ -143,13 +147,15 @@ class RayEngine(Engine[_Attempt]):
             self._waiting.insert(0, job)
 
     def _stop(self) -> None:
-        begun = [attempt for attempt in self._running.values() if self._is_ready(attempt.begun)]
-        for attempt in begun:
+        begun = {job: attempt for job, attempt in self._running.items() if self._is_ready(attempt.begun)}
+        for attempt in begun.values():
             attempt.worker.ask.remote()
         # Asked first, and answered in turn: when this is answered, the run has ended.
-        ended = [attempt.worker.look.remote(FAREWELL) for attempt in begun]
+        ended = {attempt.worker.look.remote(FAREWELL): job for job, attempt in begun.items()}
         if ended:
-            self._ray.wait(ended, num_returns=len(ended), timeout=FAREWELL)
+            for answer in self._ray.wait(list(ended), num_returns=len(ended), timeout=FAREWELL)[0]:
+                with suppress(self._ray.exceptions.RayError, RunError, OSError):
+                    self._stopped(ended[answer], begun[ended[answer]])
         for attempt in self._running.values():
             self._ray.kill(attempt.worker)
         self._running.clear()
@@ -157,9 +163,11 @@ class RayEngine(Engine[_Attempt]):
     def _is_ready(self, reference: Any) -> bool:
         return bool(self._ray.wait([reference], timeout=0)[0])
 
-    def _note(self, job: Job, sentence: str) -> None:
-        with job.log.open("a", encoding="utf-8") as log:
-            log.write(f"rpp-rl: {sentence}\n")
+    def _answered(self, job: Job, attempt: Attempt, code: int | None) -> None:
+        """A worker has said how its run is."""
+
+    def _stopped(self, job: Job, attempt: Attempt) -> None:
+        """A run has ended since it was asked to."""
 
 
 def connected(address: str) -> Any:
@@ -179,7 +187,7 @@ def connected(address: str) -> Any:
     if address != "auto":
         _check_listens(address, nowhere)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise RunError(f"{nowhere} ({' '.join(str(error).split())[:200]})") from error
     return ray

@@ -6,6 +6,8 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from rpp_rl.agents.checkpoints.archive import checkpoints
@@ -71,8 +73,13 @@ class Engine(ABC, Generic[Handle]):
             if not self._may_begin(job):
                 continue
             self._waiting.remove(job)
-            if self._state(job).state is not State.DONE:
+            if self._state(job).state is State.DONE:
+                continue
+            try:
                 self._running[job] = self._begin(job)
+            except RunError as error:
+                self._note(job, str(error))
+                self.failed.append(job)
 
     def _state(self, job: Job) -> Progress:
         found = progress_of(job.folder, job.steps)
@@ -87,6 +94,11 @@ class Engine(ABC, Generic[Handle]):
         del self._running[job]
         if not well:
             self.failed.append(job)
+
+    def _note(self, job: Job, sentence: str) -> None:
+        """Add a sentence to what a run has printed."""
+        with job.log.open("a", encoding="utf-8") as log:
+            log.write(f"rpp-rl: {sentence}\n")
 
     def _may_begin(self, job: Job) -> bool:
         """Whether nothing but room keeps a job from being begun."""
@@ -109,18 +121,20 @@ class Engine(ABC, Generic[Handle]):
         """Ask all runs to write a checkpoint and stop; those that do not are ended."""
 
 
-def words_of(job: Job, trust: bool) -> list[str]:
+def words_of(job: Job, trust: bool, root: Path | None = None) -> list[str]:
     """The words of `rpp-rl` that begin a run, or go on with one; what cannot be gone on with is removed.
 
     Args:
         job: the run.
         trust: whether it may import modules that it names when it goes on.
+        root: the folder of all runs where it is to run, if that is another one.
     """
+    there = job if root is None else replace(job, root=root)
     if checkpoints(job.folder / "checkpoints") or is_locked(job.folder):
-        return ["train", "--resume", str(job.folder), "-n", str(job.steps), *(["--trust"] if trust else [])]
+        return ["train", "--resume", str(there.folder), "-n", str(job.steps), *(["--trust"] if trust else [])]
     # Killed before its first checkpoint: there is nothing in it to go on from.
     shutil.rmtree(job.folder, ignore_errors=True)
-    return job.command()
+    return there.command()
 
 
 def threads(count: int) -> dict[str, str]:
