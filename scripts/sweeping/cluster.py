@@ -184,25 +184,41 @@ def connected(address: str) -> Any:
     except ImportError:
         raise RunError("Ray is not installed; pip install 'rpp-rl[ray]' on every machine of the cluster") from None
     nowhere = f"there is no Ray cluster at {address!r}; begin one with: ray start --head"
-    if address != "auto":
-        _check_listens(address, nowhere)
     try:
+        found = _found(ray) if address == "auto" else address
+        if found is not None:
+            _check_listens(found)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        if isinstance(error, RunError):
+            raise
         raise RunError(f"{nowhere} ({' '.join(str(error).split())[:200]})") from error
     return ray
 
 
-def _check_listens(address: str, sentence: str) -> None:
-    """Check that somebody is at an address: Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+def _found(ray: Any) -> str | None:
+    """The address that "auto" stands for, of a cluster that may be over; None where Ray has no such function.
+
+    Raises:
+        ConnectionError: if there is none.
+    """
+    services = getattr(getattr(ray, "_private", None), "services", None)
+    find = getattr(services, "canonicalize_bootstrap_address_or_die", None)
+    return None if find is None else str(find("auto"))
+
+
+def _check_listens(address: str) -> None:
+    """Check that somebody is at an address: Ray itself would try for minutes.
+
+    Raises:
+        RunError: if it is none.
+        OSError: if nobody is there.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise RunError(f"--ray is 'auto' or HOST:PORT, got {address!r}")
-    try:
-        with closing(socket.create_connection((host.strip("[]"), int(port)), _CONNECT)):
-            return
-    except OSError as error:
-        raise RunError(sentence) from error
+    with closing(socket.create_connection((host.strip("[]"), int(port)), _CONNECT)):
+        return
 
 
 def _check_room(ray: Any, address: str, cpus: float, gpus: float) -> None:

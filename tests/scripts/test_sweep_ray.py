@@ -51,6 +51,7 @@ def machines(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     # Short, since the names of sockets are.
     scratch = tempfile.mkdtemp(prefix="ray")
+    monkeypatch.setenv("RAY_TMPDIR", scratch)
     both = TwoMachines(scratch)
     yield both
     both.cluster.shutdown()
@@ -155,12 +156,20 @@ def test_what_a_cluster_cannot_do_and_an_interruption(undisturbed, machines, tmp
 
 
 @pytest.mark.ray
-def test_addresses(refused, tmp_path_factory):
+def test_addresses(refused, tmp_path_factory, monkeypatch):
     pytest.importorskip("ray", reason="Ray is not installed")
+    # What Ray remembers of a cluster that has been killed.
+    remembered = tmp_path_factory.mktemp("ray")
+    (remembered / "ray").mkdir()
+    (remembered / "ray/ray_current_cluster").write_text("127.0.0.2:1")
+    monkeypatch.setenv("RAY_TMPDIR", str(remembered))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     some = ("sweep", "--algos", "sac", "--envs", "InvertedPendulum-v5", "-n", 10)
+    assert "there is no Ray cluster at 'auto'" in refused(*some, "--ray", "auto")
     # A port that nobody listens at.
     assert "there is no Ray cluster at '127.0.0.1:1'" in refused(*some, "--ray", "127.0.0.1:1")
-    assert "--ray is 'auto' or HOST:PORT" in refused(*some, "--ray", "nonsense")
+    for address in ("nonsense", "ray://here:10001", "here:port"):
+        assert "--ray is 'auto' or HOST:PORT" in refused(*some, "--ray", address)
     assert "--cpus-per-run is a part of one or" in refused(*some, "--ray", "auto", "--cpus-per-run", -1)
     assert "--gpus-per-run is a part of one or" in refused(*some, "--ray", "auto", "--gpus-per-run", 1.5)
     assert "--jobs must be at least 1" in refused(*some, "--ray", "auto", "--jobs", 0)
