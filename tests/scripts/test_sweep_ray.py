@@ -25,7 +25,7 @@ PATIENCE = 150
 class TwoMachines:
     """A Ray cluster of two nodes with one CPU each, at two addresses of the loopback interface."""
 
-    def __init__(self, scratch):
+    def __init__(self):
         from ray.cluster_utils import Cluster
 
         small = {"num_cpus": 1, "object_store_memory": 80_000_000}
@@ -33,9 +33,7 @@ class TwoMachines:
         settings = {"health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 3}
         self.cluster = Cluster()
         # What is at 127.0.0.1 itself Ray looks for at the address that other machines know.
-        self.cluster.add_node(
-            **small, node_ip_address="127.0.0.2", include_dashboard=False, temp_dir=scratch, _system_config=settings
-        )
+        self.cluster.add_node(**small, node_ip_address="127.0.0.2", include_dashboard=False, _system_config=settings)
         self.second = self.cluster.add_node(**small, node_ip_address="127.0.0.3")
         self.address = self.cluster.address
 
@@ -52,7 +50,7 @@ def machines(monkeypatch):
     # Short, since the names of sockets are.
     scratch = tempfile.mkdtemp(prefix="ray")
     monkeypatch.setenv("RAY_TMPDIR", scratch)
-    both = TwoMachines(scratch)
+    both = TwoMachines()
     yield both
     both.cluster.shutdown()
     shutil.rmtree(scratch, ignore_errors=True)
