@@ -49,7 +49,8 @@ def machines(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     # Short, since the names of sockets are.
     scratch = tempfile.mkdtemp(prefix="ray")
-    monkeypatch.setenv("RAY_TMPDIR", scratch)
+    for name in ("RAY_TMPDIR", "TMPDIR"):  # where a lost worker leaves its run, too
+        monkeypatch.setenv(name, scratch)
     both = TwoMachines()
     yield both
     both.cluster.shutdown()
