@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
 from rpp_rl.errors import RunError
+
+if TYPE_CHECKING:
+    from rpp_rl.scripts.sweeping.engine import Engine
+    from rpp_rl.scripts.sweeping.plan import Job
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,16 @@ class SweepArguments:
     """Seeds, such as 0-9; the same for all algorithms."""
     n_timesteps: Annotated[int | None, arg(aliases=["-n"])] = None
     """Environment steps of each run."""
-    jobs: int = 1
-    """Runs at a time; the threads of this machine are shared out among them."""
+    jobs: int | None = None
+    """Runs at a time, which share the threads of this machine; 1 if left out, with --ray as many as fit."""
+    ray: str | None = None
+    """Run on the machines of a Ray cluster: 'auto' for the one that this machine is in, or its HOST:PORT."""
+    cpus_per_run: float = 1.0
+    """With --ray, the CPUs of each run; it has as many threads."""
+    gpus_per_run: float = 0.0
+    """With --ray, the GPUs of each run; 0.5 lets two runs share one."""
+    ray_bring_back: bool = False
+    """With --ray, for machines that do not share the log folder: runs are in folders of theirs, and brought back."""
     log_folder: Annotated[Path, arg(aliases=["-f"])] = Path("runs")
     """Where runs are kept: <log-folder>/<env>/<algo>/seed<seed>, and what each printed in seed<seed>.log."""
     eval_freq: int | None = None
@@ -44,7 +57,6 @@ class SweepArguments:
 
 def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
     """Run every combination, a few at a time; rerun the command to go on after an interruption."""
-    from rpp_rl.scripts.sweeping.local import LocalEngine
     from rpp_rl.scripts.sweeping.plan import plan_from, read_plan
     from rpp_rl.scripts.sweeping.table import Display
 
@@ -58,7 +70,7 @@ def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
     jobs = [
         type(job)(job.algo, job.env, job.seed, job.steps, job.root, flags) for job in plan.jobs(arguments.log_folder)
     ]
-    engine = LocalEngine(jobs, arguments.jobs, arguments.trust)
+    engine = _engine(arguments, jobs)
     with Display() as display:
         failed = engine.run(display.show)
     for job in failed:
@@ -68,6 +80,28 @@ def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
     )
     if failed:
         raise SystemExit(1)
+
+
+def _engine(arguments: SweepArguments, jobs: Sequence[Job]) -> Engine[Any]:
+    """What runs the jobs: processes of this machine, or those of a cluster."""
+    if arguments.ray is not None:
+        from rpp_rl.scripts.sweeping.away import BringingEngine
+        from rpp_rl.scripts.sweeping.cluster import RayEngine
+
+        return (BringingEngine if arguments.ray_bring_back else RayEngine)(
+            jobs,
+            arguments.ray,
+            at_once=arguments.jobs,
+            cpus=arguments.cpus_per_run,
+            gpus=arguments.gpus_per_run,
+            trust=arguments.trust,
+        )
+    from rpp_rl.scripts.sweeping.local import LocalEngine
+
+    for name in ("cpus_per_run", "gpus_per_run", "ray_bring_back"):
+        if getattr(arguments, name) != getattr(SweepArguments, name):
+            raise RunError(f"--{name.replace('_', '-')} is for --ray")
+    return LocalEngine(jobs, 1 if arguments.jobs is None else arguments.jobs, arguments.trust)
 
 
 def _check(algos: tuple[str, ...], envs: tuple[str, ...]) -> None:

@@ -1,1 +1,1 @@
-"""Many runs on one machine: what is to be run, how far each run is, and the processes that run them."""
+"""Many runs: what is to be run, how far each run is, and what runs them, here or on the machines of a cluster."""

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def _evaluated(folder: Path) -> int:
     try:
         with np.load(folder / "evaluations.npz", allow_pickle=False) as data:
             return int(data["timesteps"][-1])
-    except (OSError, ValueError, KeyError, IndexError, EOFError):
+    except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile):  # it may be being written
         return 0
 
 

@@ -1,0 +1,143 @@
+"""What runs a sweep, wherever its runs are: which are begun when, which are done, which failed."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from rpp_rl.agents.checkpoints.archive import checkpoints
+from rpp_rl.errors import RunError
+from rpp_rl.scripts.sweeping.plan import Job
+from rpp_rl.scripts.sweeping.progress import Progress, State, is_locked, progress_of
+
+# Seconds between looks at the runs, and for which a run may write its checkpoint when it is asked to stop.
+LOOK, FAREWELL = 0.2, 120.0
+
+Handle = TypeVar("Handle")
+
+
+class Engine(ABC, Generic[Handle]):
+    """Runs jobs, some at a time.
+
+    Args:
+        jobs: the runs, in the order in which they are begun; those that are done are left alone.
+        at_once: how many run at a time; None for no bound.
+        trust: whether runs that are resumed may import modules that they name.
+
+    Attributes:
+        failed: jobs that failed.
+    """
+
+    def __init__(self, jobs: Sequence[Job], at_once: int | None, trust: bool = False) -> None:
+        if at_once is not None and at_once < 1:
+            raise RunError(f"--jobs must be at least 1, got {at_once}")
+        self.jobs, self.at_once, self.trust = list(jobs), at_once, trust
+        self.failed: list[Job] = []
+        self._waiting: list[Job] = []
+        self._running: dict[Job, Handle] = {}
+
+    def run(self, show: Callable[[list[Progress]], None]) -> list[Job]:
+        """Run all that is not done; returns the jobs that failed.
+
+        Args:
+            show: given the progress of all jobs, again and again.
+
+        Raises:
+            RunError: when interrupted, after the runs have written their checkpoints.
+        """
+        self._waiting = list(self.jobs)
+        try:
+            while self._waiting or self._running:
+                self._begin_what_fits()
+                time.sleep(LOOK)
+                for job in list(self._running):
+                    self._look(job)
+                show([self._state(job) for job in self.jobs])
+        except KeyboardInterrupt:
+            self._stop()
+            raise RunError("interrupted; the runs have written checkpoints; the same command goes on") from None
+        finally:
+            self._stop()
+        show([self._state(job) for job in self.jobs])
+        return self.failed
+
+    def _begin_what_fits(self) -> None:
+        for job in list(self._waiting):
+            if self.at_once is not None and len(self._running) >= self.at_once:
+                return
+            if not self._may_begin(job):
+                continue
+            self._waiting.remove(job)
+            if self._state(job).state is State.DONE:
+                continue
+            try:
+                self._running[job] = self._begin(job)
+            except RunError as error:
+                self._note(job, str(error))
+                self.failed.append(job)
+
+    def _state(self, job: Job) -> Progress:
+        found = progress_of(job.folder, job.steps)
+        if job in self.failed:
+            return Progress(job.folder, State.FAILED, found.step, job.steps, found.last_return)
+        if self._at_work(job) and found.state is not State.RUNNING:
+            return Progress(job.folder, State.RUNNING, found.step, job.steps, found.last_return)
+        return found
+
+    def _over(self, job: Job, well: bool) -> None:
+        """A run has ended."""
+        del self._running[job]
+        if not well:
+            self.failed.append(job)
+
+    def _note(self, job: Job, sentence: str) -> None:
+        """Add a sentence to what a run has printed."""
+        with job.log.open("a", encoding="utf-8") as log:
+            log.write(f"rpp-rl: {sentence}\n")
+
+    def _may_begin(self, job: Job) -> bool:
+        """Whether nothing but room keeps a job from being begun."""
+        return True
+
+    def _at_work(self, job: Job) -> bool:
+        """Whether a process is at a run, though its folder may not say so yet."""
+        return job in self._running
+
+    @abstractmethod
+    def _begin(self, job: Job) -> Handle:
+        """Begin a run, or go on with it."""
+
+    @abstractmethod
+    def _look(self, job: Job) -> None:
+        """See whether a run is over."""
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """Ask all runs to write a checkpoint and stop; those that do not are ended."""
+
+
+def words_of(job: Job, trust: bool, root: Path | None = None) -> list[str]:
+    """The words of `rpp-rl` that begin a run, or go on with one; what cannot be gone on with is removed.
+
+    Args:
+        job: the run.
+        trust: whether it may import modules that it names when it goes on.
+        root: the folder of all runs where it is to run, if that is another one.
+    """
+    there = job if root is None else replace(job, root=root)
+    if checkpoints(job.folder / "checkpoints") or is_locked(job.folder):
+        return ["train", "--resume", str(there.folder), "-n", str(job.steps), *(["--trust"] if trust else [])]
+    # Killed before its first checkpoint: there is nothing in it to go on from.
+    shutil.rmtree(job.folder, ignore_errors=True)
+    return there.command()
+
+
+def threads(count: int) -> dict[str, str]:
+    """The environment of a process with so many threads."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return dict.fromkeys(names, str(max(1, count)))
