@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _SIZE = (400, 480)
 _SPARSE = 8
-# A map of observations that holds up to rounding; single precision is coarser than that of the simulator.
-_HOLDS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def _filmed(arguments: MirrorVideoArguments, out: Path) -> tuple[list[Moment], b
         image = world_image(one, pair.state_map)
         name = symmetry.group.element_name(element)
         titles = ("from s", f"from {name} s{_seen_in_words(image, a.flip)}")
-        _announce(loaded, symmetry, element, pair, titles[1])
+        _announce(loaded, symmetry, element, titles[1])
         rate = float(envs[0].metadata.get("render_fps") or 30)
         moments: list[Moment] = []
         with Film(out, rate) as film:
@@ -176,17 +174,12 @@ def _seen_in_words(image: WorldImage, flip: str) -> str:
     return ", mirrored back" if moves_camera(image.isometry) else ""
 
 
-def _announce(loaded: LoadedAgent, symmetry: Symmetry, element: int, pair: Pair, title: str) -> None:
+def _announce(loaded: LoadedAgent, symmetry: Symmetry, element: int, title: str) -> None:
     group = symmetry.group
     print(
         f"symmetry                {symmetry.name} of {loaded.env_id}, element {element} ({group.element_name(element)})"
     )
     print(f"second picture          {title}")
-    if pair.observation_error > _HOLDS:
-        print(
-            f"note: no state is quite what the symmetry makes of another: the observations of g s are up to "
-            f"{pair.observation_error:.2g} from g applied to those of s"
-        )
 
 
 def _say(moments: list[Moment]) -> None:

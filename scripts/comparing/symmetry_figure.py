@@ -16,13 +16,15 @@ _STYLES = {"actor": "-", "critic": "--"}
 def symmetry_figure(figure_class: Any, rows: Mapping[str, SymmetryCurves]) -> Any:
     """A row for each kind of run: to the left each layer's residual share, to the right the errors of the networks.
 
-    Thin lines are single runs, bold ones their median. Layers of the actor are solid, those of critics dashed.
+    All errors share one axis. Thin lines are single runs, bold ones their median. Layers of the actor are solid, those
+    of critics dashed.
 
     Args:
         figure_class: matplotlib's.
         rows: by title, at least one.
     """
     figure = figure_class(figsize=(11.0, 3.4 * len(rows)), layout="constrained")
+    first: Any = None
     for i, (title, curves) in enumerate(rows.items()):
         left = figure.add_subplot(len(rows), 2, 2 * i + 1)
         for k, (layer, curve) in enumerate(curves.shares.items()):
@@ -33,12 +35,16 @@ def symmetry_figure(figure_class: Any, rows: Mapping[str, SymmetryCurves]) -> An
             left.legend(frameon=False, fontsize=6, ncols=2)
         else:
             left.text(0.5, 0.5, "no residual layers", ha="center", va="center", color="0.5", transform=left.transAxes)
-        right = figure.add_subplot(len(rows), 2, 2 * i + 2)
+        right = figure.add_subplot(len(rows), 2, 2 * i + 2, sharey=first)
+        first = first or right
         for k, (network, curve) in enumerate(curves.errors.items()):
             floored = SymmetryCurve(curve.steps, np.maximum(curve.values, LEAST_ERROR))
             kind = "equivariance" if network == "actor" else "invariance"
             _line(right, floored, layer_colour(k), _STYLES[network], f"{network}, {kind} (n = {curve.n})")
         right.set(xlabel=STEPS, ylabel="largest relative error over the group", title=title, yscale="log")
+        # By itself matplotlib writes powers as formulas, which are no text.
+        right.yaxis.set_major_formatter("{x:g}")
+        right.yaxis.set_minor_formatter("")
         if curves.errors:
             right.legend(frameon=False, fontsize=8)
     return figure

@@ -122,6 +122,7 @@ class Film:
             self._writer.close()
         try:
             if kind is None and self._is_gif:
+                self._aside.parent.mkdir(parents=True, exist_ok=True)
                 self._aside.write_bytes(gif(self._frames, self.fps))
             if kind is None:
                 self._aside.replace(self.path)

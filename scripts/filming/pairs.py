@@ -10,9 +10,13 @@ import numpy as np
 from rpp_rl.envs.lifting import Lifting
 from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import Move, StateMap
+from rpp_rl.errors import SymmetryError
 from rpp_rl.symmetry import Symmetry
 
 Act = Callable[[Floats], Floats]
+
+# |obs(g s) - g obs(s)| that is still rounding; observations may be single precision.
+_HOLDS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -54,28 +58,33 @@ class Pair:
         other: runs from g s.
         move: g on observations and actions.
         state_map: g on states.
-        observation_error: the largest |obs(g s) - g obs(s)| over random states; zero up to rounding where states are
-            mirrored as the symmetry says.
     """
 
     one: Simulator
     other: Simulator
     move: Move
     state_map: StateMap
-    observation_error: float
 
     @classmethod
     def of(cls, one: Simulator, other: Simulator, symmetry: Symmetry, element: int) -> Pair:
         """From an element's index in `Group.words`.
 
         Raises:
-            SymmetryError: if the symmetry does not fit the task, or states cannot be mirrored.
+            SymmetryError: if the symmetry does not fit the task, or no map of states moves observations as it says.
         """
         observation_size, action_size = len(one.observe()), len(one.action_space.low)
         symmetry.check_sizes(observation_size, action_size, one.name)
         move, lifting = Move.of_element(symmetry, element), Lifting(one)
         state_map = lifting.lift(move)
-        return cls(one, other, move, state_map, float(lifting.observation_errors(state_map, move).max()))
+        errors = lifting.observation_errors(state_map, move)
+        worst = int(errors.argmax())
+        if errors[worst] > _HOLDS:
+            raise SymmetryError(
+                f"states of {one.name} cannot be mirrored as symmetry {symmetry.name!r} says: entry "
+                f"{symmetry.observation_names[worst]!r} of the mirrored state's observation is {errors[worst]:.2g} "
+                "from what it should be; rpp-rl audit tells more, --symmetry chooses another"
+            )
+        return cls(one, other, move, state_map)
 
     def run(self, act: Act, start: State, steps: int) -> Iterator[Moment]:
         """Let a policy run from s and from g s; at each moment the simulators hold both states.
