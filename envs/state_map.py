@@ -68,7 +68,11 @@ class Move:
     @classmethod
     def of(cls, symmetry: Symmetry, generator: int) -> Move:
         """The move of a generator, by its index."""
-        element = symmetry.group.words.index((generator,))
+        return cls.of_element(symmetry, symmetry.group.words.index((generator,)))
+
+    @classmethod
+    def of_element(cls, symmetry: Symmetry, element: int) -> Move:
+        """The move of an element, by its index in `Group.words`."""
         return cls(symmetry.observation.matrix(element), symmetry.offset(element), symmetry.action.matrix(element))
 
     def observe(self, x: Floats) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +39,9 @@ class EvaluateArguments:
     json: bool = False
     """Print JSON."""
     video: Path | None = None
-    """A folder for a video of the first episode."""
+    """A folder for a video of the first episode, which TensorBoard shows too."""
+    plot: Path | None = None
+    """A picture of residual shares and equivariance errors over the run's training."""
 
 
 def evaluate(arguments: Annotated[EvaluateArguments, arg(name="")]) -> None:
@@ -53,6 +54,8 @@ def evaluate(arguments: Annotated[EvaluateArguments, arg(name="")]) -> None:
     print(f"{score} over {result['episodes']} episodes of {result['env']}")
     if arguments.video is not None:
         print(f"video in {arguments.video}")
+    if arguments.plot is not None:
+        print(f"picture in {arguments.plot}")
 
 
 def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
@@ -65,9 +68,78 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
     Raises:
         RPPError: if there is no model, it cannot be read, or it does not fit the environment.
     """
+    if arguments.episodes < 1:
+        raise RunError(f"--episodes must be at least 1, got {arguments.episodes}")
+    if arguments.plot is not None:
+        from rpp_rl.scripts.symmetry_plot import check_picture, plot_training
+
+        check_picture(arguments.plot)
     if arguments.video is not None:
-        _need_renderer()
+        from rpp_rl.scripts.filming.films import check_film
+        from rpp_rl.scripts.filming.recording import EPISODE
+        from rpp_rl.scripts.filming.renderers import choose_renderer
+
+        check_film(arguments.video / EPISODE)
+        choose_renderer()
     from stable_baselines3.common.evaluation import evaluate_policy
+
+    loaded = load(arguments)
+    if arguments.plot is not None:
+        plot_training(loaded.path, arguments.plot)
+    if arguments.video is not None:
+        _film(loaded, arguments.video)
+    env = loaded.env
+    env.seed(loaded.seed)
+    rewards, lengths = evaluate_policy(loaded.model, env, arguments.episodes, return_episode_rewards=True)
+    env.close()
+    return {
+        "mean_reward": float(np.mean(rewards)),
+        "std_reward": float(np.std(rewards)),
+        "rewards": [float(r) for r in rewards],  # type: ignore[union-attr]
+        "lengths": [int(n) for n in lengths],  # type: ignore[union-attr]
+        "episodes": arguments.episodes,
+        "seed": loaded.seed,
+        "env": loaded.env_id,
+        "model": str(loaded.path),
+        "num_timesteps": loaded.model.num_timesteps,
+    }
+
+
+@dataclass(frozen=True)
+class LoadedAgent:
+    """An agent on an environment that it fits.
+
+    Attributes:
+        path: its file.
+        model: the agent.
+        env: one environment of stable-baselines3, that normalises observations where training did.
+        env_id: of the environment.
+        env_kwargs: its arguments.
+        seed: for the environment; the run's evaluation seed unless another was asked for.
+    """
+
+    path: Path
+    model: Any
+    env: Any
+    env_id: str
+    env_kwargs: dict[str, Any]
+    seed: int
+
+    def act(self, observation: Any) -> Any:
+        """The deterministic action for an observation as the task gives it."""
+        normalize = getattr(self.env, "normalize_obs", lambda given: given)
+        return self.model.predict(normalize(observation), deterministic=True)[0]
+
+
+def load(which: EvaluateArguments) -> LoadedAgent:
+    """Load an agent and make its environment.
+
+    Args:
+        which: says the run, the environment, its seed, the device, and whether files are trusted.
+
+    Raises:
+        RPPError: if there is no model, it cannot be read, or it does not fit the environment.
+    """
     from stable_baselines3.common.vec_env import VecMonitor
 
     from rpp_rl.agents import FiniteVecEnv
@@ -76,38 +148,21 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
     from rpp_rl.scripts.tasks import make_checked, vec_env
     from rpp_rl.scripts.training.normalization import with_statistics
 
-    if arguments.episodes < 1:
-        raise RunError(f"--episodes must be at least 1, got {arguments.episodes}")
-    if arguments.seed is not None and not 0 <= arguments.seed < 2**32:
-        raise RunError(f"--seed must be a number from 0 to {2**32 - 1}, got {arguments.seed}")
-    check_device(arguments.device)
-    path = find_model(arguments.run)
-    given = key_values(arguments.env_kwargs, "--env-kwargs")
-    env_id, env_kwargs = task_of(path, arguments.env, given, arguments.trust)
-    model = load_agent(path, arguments.device, arguments.trust)
-    seed = arguments.seed
+    if which.seed is not None and not 0 <= which.seed < 2**32:
+        raise RunError(f"--seed must be a number from 0 to {2**32 - 1}, got {which.seed}")
+    check_device(which.device)
+    path = find_model(which.run)
+    given = key_values(which.env_kwargs, "--env-kwargs")
+    env_id, env_kwargs = task_of(path, which.env, given, which.trust)
+    model = load_agent(path, which.device, which.trust)
+    seed = which.seed
     if seed is None:
         seed = int(read_config(path).get("evaluation_seed", DEFAULT_SEED))
     make_checked(make_plain, env_id, env_kwargs).close()
     monitored = VecMonitor(FiniteVecEnv(vec_env(env_id, None, env_kwargs), model.observation_names))
     env = with_statistics(monitored, path)
     _check_spaces(model, env, env_id, path)
-    if arguments.video is not None:
-        _record(model, env, (env_id, env_kwargs, seed), arguments.video)
-    env.seed(seed)
-    rewards, lengths = evaluate_policy(model, env, arguments.episodes, return_episode_rewards=True)
-    env.close()
-    return {
-        "mean_reward": float(np.mean(rewards)),
-        "std_reward": float(np.std(rewards)),
-        "rewards": [float(r) for r in rewards],  # type: ignore[union-attr]
-        "lengths": [int(n) for n in lengths],  # type: ignore[union-attr]
-        "episodes": arguments.episodes,
-        "seed": seed,
-        "env": env_id,
-        "model": str(path),
-        "num_timesteps": model.num_timesteps,
-    }
+    return LoadedAgent(path, model, env, env_id, env_kwargs, seed)
 
 
 def task_of(path: Path, env: str | None, given: Mapping[str, Any], trust: bool) -> tuple[str, dict[str, Any]]:
@@ -183,50 +238,17 @@ def _check_spaces(model: Any, env: Any, env_id: str, path: Path) -> None:
             )
 
 
-def _need_renderer() -> None:
-    """Choose off-screen rendering unless MUJOCO_GL says otherwise; MuJoCo loads the renderer when it is imported."""
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    try:
-        import mujoco  # noqa: F401 - imported for what it loads
-    except (ImportError, AttributeError, RuntimeError, OSError) as error:
-        raise _no_renderer(error) from error
+def _film(loaded: LoadedAgent, folder: Path) -> None:
+    """Film the first episode, and show it in TensorBoard beside the run's curves."""
+    from rpp_rl.scripts.event_files import show_in_tensorboard
+    from rpp_rl.scripts.filming.recording import EPISODE, record
+    from rpp_rl.scripts.run_folder import run_of
 
-
-def _no_renderer(error: Exception) -> RunError:
-    detail = " ".join(str(error).split())[:200]
-    return RunError(
-        f"no off-screen renderer works here ({detail}); install EGL or OSMesa and set MUJOCO_GL to egl or osmesa"
-    )
-
-
-def _record(model: Any, evaluated: Any, task: tuple[str, dict[str, Any], int], folder: Path) -> None:
-    """Record one episode with gymnasium's wrapper; observations are normalised as those of `evaluated` are."""
-    env_id, env_kwargs, seed = task
-    normalize = getattr(evaluated, "normalize_obs", lambda observation: observation)
-    from gymnasium.error import DependencyNotInstalled
-    from gymnasium.wrappers import RecordVideo
-
-    from rpp_rl.envs.wrapper import make_plain
-    from rpp_rl.scripts.tasks import make_checked
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"no video can be written to {folder}: {error.strerror}; choose another folder") from error
-    env = make_checked(make_plain, env_id, {**env_kwargs, "render_mode": "rgb_array"})
-    try:
-        env = RecordVideo(env, str(folder), episode_trigger=lambda _: True, disable_logger=True)
-        observation, _ = env.reset(seed=seed)
-        done = False
-        while not done:
-            action, _ = model.predict(normalize(observation), deterministic=True)
-            observation, _, terminated, truncated, _ = env.step(action)
-            done = terminated or truncated
-        env.close()  # type: ignore[no-untyped-call]
-    except DependencyNotInstalled as error:
-        raise RunError("a video needs moviepy; install it with: pip install 'rpp-rl[video]'") from error
-    except (ImportError, AttributeError, RuntimeError, OSError) as error:
-        raise _no_renderer(error) from error
+    preview = record(loaded, folder / EPISODE)
+    run = run_of(loaded.path)
+    problem = show_in_tensorboard(run, "videos/evaluate", preview, loaded.model.num_timesteps) if run else None
+    if problem:
+        print(f"note: {problem}", file=sys.stderr)
 
 
 if __name__ == "__main__":

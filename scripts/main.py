@@ -16,6 +16,7 @@ from rpp_rl.scripts.bench import bench
 from rpp_rl.scripts.compare import compare
 from rpp_rl.scripts.evaluate import evaluate
 from rpp_rl.scripts.export import export
+from rpp_rl.scripts.mirror_video import mirror_video
 from rpp_rl.scripts.new_symmetry import new_symmetry
 from rpp_rl.scripts.reproduce import reproduce
 from rpp_rl.scripts.status import status
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweep,
     "status": status,
     "evaluate": evaluate,
+    "mirror-video": mirror_video,
     "compare": compare,
     "export": export,
     "symmetries": symmetries,

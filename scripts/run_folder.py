@@ -112,17 +112,19 @@ def find_model(run: Path) -> Path:
     raise RunError(f"there is no run or model at {run}; rpp-rl train makes one")
 
 
+def run_of(model: Path) -> Path | None:
+    """The run folder that a model file lies in, or below; None where it is in none."""
+    return next((folder for folder in (model.parent, model.parent.parent) if (folder / CONFIG).is_file()), None)
+
+
 def read_config(model: Path) -> dict[str, Any]:
     """The configuration beside a model, or an empty one.
 
     Raises:
         RunError: if there is one that cannot be read.
     """
-    for folder in (model.parent, model.parent.parent):
-        path = folder / CONFIG
-        if path.is_file():
-            return _config_in(path)
-    return {}
+    run = run_of(model)
+    return {} if run is None else _config_in(run / CONFIG)
 
 
 def _config_in(path: Path) -> dict[str, Any]:

@@ -76,32 +76,46 @@ def _checked(curve: Any) -> list[list[float]] | None:
 
 
 def _read(paths: list[Path]) -> list[list[float]]:
+    found = scalars(paths, SCORE).get(SCORE, {})
+    steps = sorted(found)
+    return [list(steps), [found[step] for step in steps]]
+
+
+def scalars(paths: list[Path], mark: str) -> dict[str, dict[int, float]]:
+    """The scalars whose tags begin with `mark`: by tag, the value at each step.
+
+    Args:
+        paths: event files of one run, in the order in which they were begun.
+        mark: the beginning of the tags.
+
+    Raises:
+        RunError: if one cannot be read.
+    """
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-    found: dict[int, float] = {}
+    found: dict[str, dict[int, float]] = {}
     for path in paths:
-        for record in _records(path):
+        for record in _records(path, mark.encode()):
             try:
                 event = Event.FromString(record)
             except DecodeError as error:
                 raise RunError(f"{path} is no event file that can be read; leave the run out with --filter") from error
             if event.session_log.status == SessionLog.START:
                 # A run that went on from a checkpoint: what was written from there on before is no part of it.
-                found = {step: score for step, score in found.items() if step < event.step}
+                found = {tag: {s: v for s, v in curve.items() if s < event.step} for tag, curve in found.items()}
             for value in event.summary.value:
-                if value.tag == SCORE:
-                    found[event.step] = value.simple_value
-    steps = sorted(found)
-    return [list(steps), [found[step] for step in steps]]
+                if value.tag.startswith(mark):
+                    found.setdefault(value.tag, {})[event.step] = value.simple_value
+    return found
 
 
-def _records(path: Path) -> Iterator[bytes]:
-    """Records that may hold an evaluation or a new beginning; of a file that is still written the last is left out."""
+def _records(path: Path, tag: bytes) -> Iterator[bytes]:
+    """Records that may hold a tag or a new beginning; of a file that is still written the last is left out."""
     if path.stat().st_size > _LARGEST:
         raise RunError(f"{path} is larger than the events of a run are; leave the run out with --filter")
     content = path.read_bytes()
-    place, tag = 0, SCORE.encode()
+    place = 0
     while place + _HEADER.size <= len(content):
         length, _ = _HEADER.unpack_from(content, place)
         begin, end = place + _HEADER.size, place + _HEADER.size + length

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 import time
@@ -19,12 +18,12 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as layout_metadata
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2, summary_v2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from rpp_rl.scripts.comparing.analysis import GroupResult, TaskResult
 from rpp_rl.scripts.comparing.comparison import Comparison
 from rpp_rl.scripts.comparing.looks import EVENTS
 from rpp_rl.scripts.comparing.runs import SYMMETRY_DIGEST, Run
+from rpp_rl.scripts.event_files import event_file, image_event
 from rpp_rl.statistics import area_under_curve
 
 _LONGEST_NAME = 100
@@ -32,19 +31,25 @@ _NAMES = ("environment", "algorithm", "seed")
 _FINAL, _AREA = "compare/final_return", "compare/area_under_curve"
 
 
-def event_files(comparison: Comparison) -> dict[str, bytes]:
-    """Event files by path: curves in ``<env>/<algo>/``, runs in ``hparams/<env>/<algo>/<seed>/``, and the layout."""
+def event_files(comparison: Comparison, pictures: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Event files by path: curves in ``<env>/<algo>/``, runs in ``hparams/<env>/<algo>/<seed>/``, and the layout.
+
+    Args:
+        comparison: it.
+        pictures: PNG files by name, shown beside the layout as ``figures/<name>``.
+    """
     now, columns = time.time(), _columns(comparison)
     files: dict[str, bytes] = {}
     for result in comparison.results:
         for g in result.groups:
             folder = f"{folder_name(result.task.name)}/{folder_name(g.label)}"
-            files[f"{folder}/{EVENTS}"] = _event_file(_curve_events(result.task.name, g, now), now)
+            files[f"{folder}/{EVENTS}"] = event_file(_curve_events(result.task.name, g, now), now)
             for run in g.group.runs:
                 session = f"hparams/{folder}/seed{run.seed}/{EVENTS}"
-                files[session] = _event_file(_session_events(columns, result, g, run, now), now)
+                files[session] = event_file(_session_events(columns, result, g, run, now), now)
     head = [_layout(comparison.results), _experiment(columns)]
-    files[EVENTS] = _event_file([Event(wall_time=now, step=0, summary=part) for part in head], now)
+    shown = [image_event(f"figures/{name}", picture, 0, now) for name, picture in pictures.items()]
+    files[EVENTS] = event_file([*(Event(wall_time=now, step=0, summary=part) for part in head), *shown], now)
     return files
 
 
@@ -53,15 +58,6 @@ def folder_name(name: str) -> str:
     plain = re.sub(r"[^\w.+=,()\[\]-]+", "-", name).lstrip(".")[:_LONGEST_NAME]
     # Two names must not become one.
     return plain if plain == name else f"{plain}-{zlib.crc32(name.encode()):08x}"
-
-
-def _event_file(events: Iterable[Event], now: float) -> bytes:
-    content = io.BytesIO()
-    writer = RecordWriter(content)
-    writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-    for event in events:
-        writer.write(event.SerializeToString())
-    return content.getvalue()
 
 
 def _tags(env: str) -> tuple[str, str, str, str, str]:

@@ -12,6 +12,8 @@ import numpy as np
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing.analysis import Aggregate, GroupResult, TaskResult
 from rpp_rl.scripts.comparing.looks import SCORE, STEPS, colours
+from rpp_rl.scripts.comparing.symmetry_curves import SymmetryFound
+from rpp_rl.scripts.comparing.symmetry_figure import symmetry_figure
 
 _ACROSS = 3
 _RESOLUTION = 110
@@ -29,12 +31,13 @@ def need_matplotlib() -> None:
         raise RunError("figures need matplotlib: pip install 'rpp-rl[compare]', or add --no-report") from error
 
 
-def figures(results: Sequence[TaskResult], found: Aggregate | None) -> dict[str, bytes]:
-    """PNG and SVG files by name: learning curves, best so far as in the paper, performance profiles.
+def figures(results: Sequence[TaskResult], found: Aggregate | None, symmetry: SymmetryFound) -> dict[str, bytes]:
+    """PNG and SVG files by name: learning curves, best so far as in the paper, performance profiles, symmetry.
 
     Args:
         results: of every environment.
         found: over environments; None leaves the profiles out.
+        symmetry: what the runs have logged of it; where that is nothing there is no such figure.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -47,6 +50,9 @@ def figures(results: Sequence[TaskResult], found: Aggregate | None) -> dict[str,
             drawn |= _files(name, _panels(Figure, results, palette, draw))
         if found is not None:
             drawn |= _files("profiles", _profiles(Figure, found, palette))
+        if symmetry.groups:
+            rows = {f"{env}, {label}": curves for (env, label), curves in symmetry.groups.items()}
+            drawn |= _files("symmetry", symmetry_figure(Figure, rows))
     return drawn
 
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 STEPS = "environment steps"
 SCORE = "eval/mean_reward"
+# Errors are drawn on a logarithmic axis, where zero has no place.
+LEAST_ERROR = 1e-9
 # TensorBoard reads files with tfevents in their names; one name is replaced by the next comparison.
 EVENTS = "events.out.tfevents.0.compare"
 # Okabe and Ito's colours, which people with colour-blindness tell apart.
@@ -20,3 +22,8 @@ def colours(results: Iterable[TaskResult]) -> dict[str, str]:
     """A colour for every label, the same on every environment; beyond eight they repeat."""
     labels = sorted({group.label for result in results for group in result.groups})
     return {label: _COLOURS[i % len(_COLOURS)] for i, label in enumerate(labels)}
+
+
+def layer_colour(k: int) -> str:
+    """The colour of the k-th layer of a network; beyond eight they repeat."""
+    return _COLOURS[k % len(_COLOURS)]

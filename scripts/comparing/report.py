@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -13,7 +13,14 @@ from rpp_rl.scripts.comparing.analysis import Aggregate, TaskResult
 from rpp_rl.scripts.comparing.comparison import Comparison, warnings_of
 from rpp_rl.scripts.comparing.grouping import settings_table
 from rpp_rl.scripts.comparing.looks import colours
-from rpp_rl.scripts.comparing.traces import best_so_far_figure, curves_figure, profiles_figure
+from rpp_rl.scripts.comparing.symmetry_curves import SymmetryCurves, SymmetryFound
+from rpp_rl.scripts.comparing.traces import (
+    best_so_far_figure,
+    curves_figure,
+    errors_figure,
+    profiles_figure,
+    shares_figure,
+)
 from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, verdicts
 
 # Nothing may be loaded from anywhere: what the page shows is in it.
@@ -36,8 +43,12 @@ Bootstrap intervals of few seeds are too narrow: one that says 95 % covers about
 three times in four with three."""
 
 
-def report_page(comparison: Comparison) -> str:
+def report_page(comparison: Comparison, symmetry: SymmetryFound) -> str:
     """The page as HTML.
+
+    Args:
+        comparison: it.
+        symmetry: what the runs have logged of it.
 
     Raises:
         RunError: if plotly is not installed.
@@ -51,7 +62,13 @@ def report_page(comparison: Comparison) -> str:
     body += [f'<p class="note">{escape(note)}</p>' for note in comparison.notes]
     palette = colours(comparison.results)
     for result in comparison.results:
-        body += _section(result, figures, palette)
+        body += _section(result, figures, palette, symmetry.of_task(result.task.name))
+    if symmetry.unread:
+        names = ", ".join(str(path) for path in symmetry.unread[:6])
+        body.append(
+            f'<p class="note">The event files of {escape(names)} cannot be read, so nothing of their symmetry '
+            "is shown.</p>"
+        )
     if comparison.aggregate is not None:
         figures.append((f"plot{len(figures)}", profiles_figure(comparison.aggregate, palette)))
         body += _aggregate(comparison.aggregate, comparison.normalisation, figures[-1][0])
@@ -76,7 +93,12 @@ def _script_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _section(result: TaskResult, figures: list[tuple[str, dict[str, Any]]], palette: dict[str, str]) -> list[str]:
+def _section(
+    result: TaskResult,
+    figures: list[tuple[str, dict[str, Any]]],
+    palette: dict[str, str],
+    symmetry: Mapping[str, SymmetryCurves],
+) -> list[str]:
     curve, best = f"plot{len(figures)}", f"plot{len(figures) + 1}"
     figures += [(curve, curves_figure(result, palette)), (best, best_so_far_figure(result, palette))]
     body = [f"<h2>{escape(result.task.name)}</h2>", f"<p>Compared at step {result.task.step}.</p>"]
@@ -87,7 +109,30 @@ def _section(result: TaskResult, figures: list[tuple[str, dict[str, Any]]], pale
         body.append(_table(tables.pair_cells(result)))
     body.append("<p>As in the paper's Figure 5: best so far, mean and one standard deviation. It favours noise.</p>")
     body.append(f'<div id="{best}" class="plot"></div>')
-    return [*body, *_settings(result), *_audits(result), *_runs(result)]
+    return [*body, *_symmetry(symmetry, figures, palette), *_settings(result), *_audits(result), *_runs(result)]
+
+
+def _symmetry(
+    groups: Mapping[str, SymmetryCurves], figures: list[tuple[str, dict[str, Any]]], palette: dict[str, str]
+) -> list[str]:
+    """How symmetric the networks were over training, where the runs have logged it."""
+    body: list[str] = []
+    if any(curves.errors for curves in groups.values()):
+        plot = f"plot{len(figures)}"
+        figures.append((plot, errors_figure(groups, palette)))
+        body.append(
+            "<p>How far the networks are from symmetric, median over runs: the actor's equivariance error, "
+            f'and the critics\' invariance error dashed.</p><div id="{plot}" class="plot"></div>'
+        )
+    for label, curves in groups.items():
+        if curves.shares:
+            plot = f"plot{len(figures)}"
+            figures.append((plot, shares_figure(curves)))
+            body.append(
+                f"<p>Residual share of each layer of {escape(label)}, median over runs; critics dashed.</p>"
+                f'<div id="{plot}" class="plot"></div>'
+            )
+    return body
 
 
 def _settings(result: TaskResult) -> list[str]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.scripts.comparing.analysis import Aggregate, GroupResult, TaskResult
-from rpp_rl.scripts.comparing.looks import SCORE, STEPS
+from rpp_rl.scripts.comparing.looks import LEAST_ERROR, SCORE, STEPS, layer_colour
+from rpp_rl.scripts.comparing.symmetry_curves import SymmetryCurves
 
 Trace = dict[str, Any]
 
@@ -48,6 +49,30 @@ def profiles_figure(found: Aggregate, palette: Mapping[str, str]) -> dict[str, A
     return {"data": traces, "layout": _layout("normalised score τ", "share of runs above τ", None)}
 
 
+def shares_figure(curves: SymmetryCurves) -> dict[str, Any]:
+    """The residual share of each layer, the median over runs; layers of critics are dashed."""
+    traces = [
+        _bold(c.steps, c.median, layer_colour(k), f"{layer} (n = {c.n})", layer, dashed=not layer.startswith("actor/"))
+        for k, (layer, c) in enumerate(curves.shares.items())
+    ]
+    layout = _layout(STEPS, "residual share |B| / (|A| + |B|)", None)
+    layout["yaxis"]["range"] = [0, 1]
+    return {"data": traces, "layout": layout}
+
+
+def errors_figure(groups: Mapping[str, SymmetryCurves], palette: Mapping[str, str]) -> dict[str, Any]:
+    """The largest relative error over the group, the median over runs: actors solid, critics dashed."""
+    traces = [
+        _bold(c.steps, np.maximum(c.median, LEAST_ERROR), palette[label], f"{label}, {what} (n = {c.n})", label, dashed)
+        for label, curves in groups.items()
+        for what, dashed in (("actor", False), ("critic", True))
+        if (c := curves.errors.get(what)) is not None
+    ]
+    layout = _layout(STEPS, "largest relative error over the group", None)
+    layout["yaxis"] |= {"type": "log", "exponentformat": "power"}
+    return {"data": traces, "layout": layout}
+
+
 def _numbers(values: NDArray[Any]) -> list[float | None]:
     """Six digits are more than a screen shows; what is missing is a gap."""
     return [None if math.isnan(v) else float(f"{v:.6g}") for v in np.asarray(values, dtype=np.float64).tolist()]
@@ -78,9 +103,9 @@ def _band(x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], colour: str, g
     ]
 
 
-def _bold(x: NDArray[Any], y: NDArray[Any], colour: str, name: str, group: str) -> Trace:
+def _bold(x: NDArray[Any], y: NDArray[Any], colour: str, name: str, group: str, dashed: bool = False) -> Trace:
     # plotly reads names as a small part of HTML.
-    line = {"color": colour, "width": 2.5}
+    line = {"color": colour, "width": 2.5} | ({"dash": "dash"} if dashed else {})
     values = {"x": x.tolist(), "y": _numbers(y), "name": escape(name), "legendgroup": group}
     return {"type": "scatter", "mode": "lines", "line": line, **values}
 

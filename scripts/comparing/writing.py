@@ -45,14 +45,17 @@ def render(comparison: Comparison, report: bool, tensorboard: bool) -> dict[str,
     if report:
         from rpp_rl.scripts.comparing.figures import figures, need_matplotlib
         from rpp_rl.scripts.comparing.report import report_page
+        from rpp_rl.scripts.comparing.symmetry_curves import found_in
 
         need_matplotlib()
-        files["report.html"] = report_page(comparison).encode()
-        files |= figures(results, comparison.aggregate)
+        symmetry = found_in(results)
+        files["report.html"] = report_page(comparison, symmetry).encode()
+        files |= figures(results, comparison.aggregate, symmetry)
     if tensorboard:
         from rpp_rl.scripts.comparing.events import event_files
 
-        files |= event_files(comparison)
+        pictures = {Path(name).stem: content for name, content in files.items() if name.endswith(".png")}
+        files |= event_files(comparison, pictures)
     return files
 
 

@@ -2,18 +2,69 @@ import os
 import subprocess
 import sys
 
+import imageio.v2 as imageio
 import pytest
+from helpers.run_folders import write_run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+def images_of(folder):
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("renderer", ["egl", "osmesa"])
+@pytest.mark.parametrize("renderer", ["", "egl", "osmesa"])
 def test_video(renderer, trained, tmp_path):
-    arguments = ["evaluate", trained / "rpp_sac" / "seed0", "-n", 1, "--video", "film"]
-    command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, arguments)]
+    run = trained / "rpp_sac" / "seed0"
+    command = [sys.executable, "-m", "rpp_rl.scripts.main", "evaluate", str(run), "-n", "1", "--video", "film"]
     environment = {**os.environ, "MUJOCO_GL": renderer}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 2 and "no off-screen renderer works here" in done.stderr:
         pytest.skip(f"{renderer} is not installed: {done.stderr}")
     assert done.returncode == 0, done.stderr
-    (film,) = (tmp_path / "film").glob("*.mp4")
-    assert film.stat().st_size > 1000
+    (film,) = (tmp_path / "film").iterdir()
+    assert film.name == "episode.mp4"
+    # The first episode, and the picture at its beginning.
+    frames = [frame for frame in imageio.get_reader(film)]
+    assert done.stdout.strip().endswith("video in film")
+    assert len(frames) > 1
+    assert any(frame.std() > 1 for frame in frames)
+    (image,) = images_of(run / "videos" / "evaluate").Images("videos/evaluate")
+    assert image.encoded_image_string.startswith(b"GIF")
+    assert image.step == 400
+
+
+class TestPlot:
+    def test_a_run(self, main, trained, tmp_path):
+        run = trained / "rpp_sac" / "seed0"
+        code, out, err = main("evaluate", run, "-n", 1, "--plot", "symmetry.svg")
+        assert code == 0, err
+        assert "picture in symmetry.svg" in out
+        text = (tmp_path / "symmetry.svg").read_text()
+        assert text.count("<svg") == 1
+        (image,) = images_of(run / "figures" / "symmetry").Images("figures/symmetry")
+        assert image.encoded_image_string.startswith(b"\x89PNG")
+        assert image.step == 400
+
+    @pytest.mark.parametrize(
+        ("plot", "message"),
+        [
+            ("picture.jpeg", "ends in .png, .svg, .pdf"),
+            ("nowhere/picture.png", "there is no folder nowhere"),
+        ],
+    )
+    def test_where_no_picture_can_be(self, refused, trained, plot, message):
+        assert message in refused("evaluate", trained / "sac" / "seed0", "--plot", plot)
+
+    def test_without_matplotlib(self, refused, trained, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        err = refused("evaluate", trained / "sac" / "seed0", "--plot", "picture.png")
+        assert "pip install 'rpp-rl[plot]'" in err
+
+    def test_a_run_that_has_logged_nothing(self, refused, trained, tmp_path):
+        run = write_run(tmp_path, "InvertedPendulum-v5", "sac", 0)
+        (run / "model.zip").write_bytes((trained / "sac" / "seed0" / "model.zip").read_bytes())
+        err = refused("evaluate", run, "-n", 1, "--plot", "picture.png")
+        assert "no curves of its symmetry" in err

@@ -1,0 +1,69 @@
+"""The picture of one run's symmetry over its training, as `rpp-rl evaluate --plot` draws it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+from rpp_rl.errors import RunError
+
+_SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path) -> None:
+    """Check that a picture can be drawn there, before anything is computed.
+
+    Raises:
+        RunError: if its ending is unknown, its folder is missing, or matplotlib is not installed.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise RunError(f"--plot takes a file that ends in {', '.join(_SUFFIXES)}, got {str(path)!r}")
+    if not path.parent.is_dir():
+        raise RunError(f"there is no folder {path.parent} for the picture; make it first")
+    try:
+        import matplotlib  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise RunError("--plot needs matplotlib: pip install 'rpp-rl[plot]'") from error
+
+
+def plot_training(model: Path, path: Path) -> None:
+    """Draw residual shares and equivariance errors over the training of a run, and show them in TensorBoard too.
+
+    Args:
+        model: the run's model file.
+        path: of the picture.
+
+    Raises:
+        RunError: if the model is in no run folder, the run has logged nothing of the kind, or the picture cannot be
+            written.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from rpp_rl.scripts.comparing.symmetry_curves import logged_in, symmetry_curves
+    from rpp_rl.scripts.comparing.symmetry_figure import symmetry_figure
+    from rpp_rl.scripts.event_files import show_in_tensorboard
+    from rpp_rl.scripts.run_folder import read_config, run_of
+
+    run = run_of(model)
+    curves = symmetry_curves([logged_in(run)]) if run is not None else None
+    if run is None or curves is None:
+        raise RunError(
+            f"there are no curves of its symmetry beside {model}, so --plot has nothing to draw; rpp-rl train logs "
+            "them in the run's event files at every evaluation"
+        )
+    config = read_config(model)
+    title = f"{config.get('env', 'run')}, {config.get('algo', '')}, seed {config.get('seed', '')}"
+    content = io.BytesIO()
+    with rc_context({"text.parse_math": False}):
+        figure = symmetry_figure(Figure, {title: curves})
+        try:
+            figure.savefig(path)
+        except OSError as error:
+            raise RunError(f"the picture cannot be written to {path}: {error.strerror or error}") from error
+        figure.savefig(content, format="png")
+    last = max(int(c.steps[-1]) for c in (*curves.shares.values(), *curves.errors.values()))
+    problem = show_in_tensorboard(run, "figures/symmetry", content.getvalue(), last)
+    if problem:
+        print(f"note: {problem}", file=sys.stderr)
