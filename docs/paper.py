@@ -48,7 +48,7 @@ epochs (approximate: 500). Errors are those at the end of training.
 """
 
 # Experiments in a folder of their own: one thing is other than in the rest.
-SAME_STEP, LEARNED = "same-step", "learned"
+SAME_STEP, LEARNED, LAYERS = "same-step", "learned", "layers"
 
 
 def main(folder: Path, path: Path) -> None:
@@ -64,7 +64,7 @@ def main(folder: Path, path: Path) -> None:
         recorded="\n".join(recorded(folder)),
         inertia_command=command(folder, "inertia"),
         inertia=table(errors(rows)),
-        rest="\n\n".join(part for part in (*sections, learned(folder), residual_policy(folder)) if part),
+        rest="\n\n".join(part for part in (*sections, layers(folder), learned(folder)) if part),
         notes=(folder / "notes.md").read_text(encoding="utf-8").strip(),
     )
     path.write_text(text, encoding="utf-8")
@@ -207,24 +207,33 @@ def learned(folder: Path) -> str:
     return f"## Learning the strengths\n\n    {command(own, 'inertia')}\n\n" + "\n".join(lines)
 
 
-def residual_policy(folder: Path) -> str:
-    """The section on residual policy learning, if it was recorded."""
-    path = folder / "residual-policy" / "curves.csv"
-    if not path.exists():
+def layers(folder: Path) -> str:
+    """The section on what became of the pathways in each layer, if it was recorded."""
+    own = folder / LAYERS
+    if not (own / "inertia_layers.csv").exists():
         return ""
-    found: dict[int, dict[str, str]] = defaultdict(dict)
-    for row in read_csv(path):
-        found[int(row["step"])][row["environment"]] = (
-            f"{float(row['iqm']):.2f} ({float(row['low']):.2f} to {float(row['high']):.2f})"
+    found: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for row in read_csv(own / "inertia_layers.csv"):
+        if row["residual_share"]:
+            found[row["condition"], row["layer"]].append(row)
+    lines = [
+        "| condition | layer | residual share | effective, equivariant | effective, residual |",
+        "|---|---|---|---|---|",
+    ]
+    for (condition, layer), rows in found.items():
+        middle = {
+            key: median([float(row[key]) for row in rows])
+            for key in ("residual_share", "equiv_effective", "basic_effective")
+        }
+        lines.append(
+            f"| {condition} | `{layer}` | {middle['residual_share']:.2g} | {middle['equiv_effective']:.3g} | "
+            f"{middle['basic_effective']:.2g} |"
         )
-    names = ("Reacher-v5", "ResidualReacher-v5")
-    lines = ["| step | from scratch | on top of the controller |", "|---|---|---|"]
-    lines += [f"| {step} | {by_env.get(names[0], '')} | {by_env.get(names[1], '')} |" for step, by_env in found.items()]
     return (
-        "## Residual policy learning\n\n"
-        + (folder / "residual-policy" / "notes.md").read_text().strip()
-        + "\n\n"
-        + "\n".join(lines)
+        f"## Is it only two weight decays?\n\n    {command(own, 'inertia')}\n\n"
+        "What a trained RPP tells of each layer: |B| / (|A| + |B|), and how many parameters of each pathway the data\n"
+        f"determine (`rpp_rl.evidence.effective_parameters`), of {rows[0]['outputs']} outputs; medians over "
+        f"{len({row['seed'] for row in rows})} seeds.\n\n" + "\n".join(lines)
     )
 
 

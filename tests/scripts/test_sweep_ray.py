@@ -18,7 +18,7 @@ from rpp_rl.scripts.sweeping.progress import State, is_locked, progress_of
 
 TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:2000", "policy_kwargs:{net_arch: [16]}")
 SWEEP = ("sweep", "--algos", "rpp_sac", "--envs", "InvertedPendulum-v5", "--seeds", "0-1", "--eval-episodes", 1)
-LONG = (*SWEEP, "-n", 1200, "--save-freq", 100, "--eval-freq", 400, *TINY)
+LONG = (*SWEEP, "-n", 4000, "--save-freq", 100, "--eval-freq", 1000, *TINY)
 PATIENCE = 150
 
 
