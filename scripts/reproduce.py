@@ -37,7 +37,9 @@ class ReproduceArguments:
     experiment: Positional[Literal["inertia", "pendulum", "equivariance", "prior-sweep"]]
     """inertia and pendulum: Figure 2; equivariance and prior-sweep: Figure 3."""
     trials: Annotated[int, arg(aliases=["-n"])] = 10
-    """Seeds of each condition and network, from 0."""
+    """Seeds of each condition and network."""
+    first_seed: int = 0
+    """The first of these seeds."""
     epochs: int | None = None
     """Passes over the training examples; as published if left out."""
     conditions: tuple[ConditionName, ...] = ()
@@ -52,8 +54,8 @@ class ReproduceArguments:
     """Strength of RPP's prior on the residual pathway; the condition's if left out."""
     prior: Literal["fixed", "learned"] = "fixed"
     """Keep the strengths of RPP's priors, or learn them by empirical Bayes, from the same weak ones everywhere."""
-    residual_step: Literal["prior", "same"] = "prior"
-    """Adam's step of RPP's residual: in proportion to the width of its prior, or that of all other parameters."""
+    residual_step: Literal["prior"] | float = "prior"
+    """Learning rate of RPP's residual beside that of the rest: in proportion to the width of its prior, or a number."""
     equiv_grid: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2)
     """Strengths of the prior on the equivariant pathway that prior-sweep tries."""
     basic_grid: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -121,6 +123,10 @@ def check(arguments: ReproduceArguments) -> None:
         value = getattr(arguments, flag)
         if value is not None and value < 1:
             raise RunError(f"--{flag} must be at least 1, got {value}")
+    if not 0 <= arguments.first_seed < 2**32:
+        raise RunError(f"--first-seed must be a number from 0 to {2**32 - 1}, got {arguments.first_seed}")
+    if arguments.residual_step != "prior" and not 0 <= arguments.residual_step < float("inf"):
+        raise RunError(f"--residual-step must be 'prior' or a number >= 0, got {arguments.residual_step}")
     if not (arguments.equiv_grid and arguments.basic_grid):
         raise RunError("--equiv-grid and --basic-grid need at least one strength each")
     for equiv in (*arguments.equiv_grid, arguments.equiv_wd or 0.0):
@@ -144,7 +150,7 @@ def planned(arguments: ReproduceArguments) -> list[Trial]:
     grid = [(e, b) for e in arguments.equiv_grid for b in arguments.basic_grid]
     priors: Sequence[tuple[float | None, float | None]] = grid if sweep else [(arguments.equiv_wd, arguments.basic_wd)]
     trials = []
-    for seed in range(arguments.trials):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.trials):
         for condition in arguments.conditions or conditions:
             for network in arguments.networks or networks:
                 trial = Trial.published(problem, condition, network, seed)

@@ -35,9 +35,3 @@ def side_by_side(pictures: Sequence[Frame], titles: Sequence[str], line: str) ->
         draw.text((i * (width + _GAP) + _MARGIN, _BAR // 2), title, fill=_INK, font=font, anchor="lm")
     draw.text((_MARGIN, height + _BAR + _BAR // 2), line, fill=_INK, font=font, anchor="lm")
     return np.asarray(image, dtype=np.uint8)
-
-
-def strip(frames: Sequence[Frame], most: int = 4) -> Frame:
-    """Some of the frames of a film, evenly spread from its first to its last, one below the other."""
-    chosen = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))
-    return np.concatenate([frames[i] for i in chosen])

@@ -68,8 +68,8 @@ def rollout(energy: Hamiltonian, start: Tensor, steps: int, accurate: bool = Fal
         energy: H, from (batch, 12) to (batch,).
         start: where to begin.
         steps: how many.
-        accurate: an adaptive method of order 5 with small tolerances, for data; the classical method of Runge and
-            Kutta with one step for each step of the data if not, through which is differentiated.
+        accurate: an adaptive method of order 5 with small tolerances, for data; Heun's of
+            order 3 with one step for each step of the data if not, through which is differentiated.
 
     Raises:
         RunError: if torchdiffeq is not installed.

@@ -23,7 +23,7 @@ from rpp_rl.scripts.reproducing.inertia import Data, Examples
 ELEMENTS, EXAMPLES, MEASUREMENTS = 10, 100, 20
 
 Predict = Callable[[Tensor], Tensor]
-ResidualStep = Literal["prior", "same"]
+ResidualStep = Literal["prior"] | float
 
 
 class Prior(Protocol):
@@ -46,7 +46,7 @@ class TrainingSettings:
         learning_rate: Adam's.
         batch: examples of a gradient step.
         prior: strengths of the priors, as sums of squares beside the mean squared error.
-        residual_step: whether the residual's learning rate is `Prior.step_ratio` times the other's, or the same.
+        residual_step: how many times the other learning rate the residual's is; ``"prior"`` for `Prior.step_ratio`.
     """
 
     epochs: int
@@ -57,7 +57,7 @@ class TrainingSettings:
 
     def learning_rates(self) -> dict[str, float]:
         """The learning rate of each pathway at present."""
-        ratio = self.prior.step_ratio if self.residual_step == "prior" else 1.0
+        ratio = self.prior.step_ratio if self.residual_step == "prior" else self.residual_step
         return {p: self.learning_rate * (ratio if p == "basic" else 1.0) for p in ("equiv", "basic", "plain")}
 
 

@@ -88,6 +88,16 @@ def test_strengths_may_be_given(main, tmp_path):
         assert (r["equiv_wd"], r["basic_wd"]) == (("0.5", "2.0") if r["network"] == "rpp" else ("0.0", "0.0"))
 
 
+def test_seeds_and_steps_of_the_residual_may_be_given(main, tmp_path):
+    flags = ("--conditions", "perfect", "--networks", "emlp", "rpp", "--residual-step", "0.5", "--first-seed", "7")
+    assert main("reproduce", "inertia", *TINY, *flags, "--no-plot")[0] == 0
+    found = rows(tmp_path, "inertia")
+    assert [(r["network"], r["seed"], r["residual_step"]) for r in found] == [
+        ("emlp", "7", "prior"),
+        ("rpp", "7", "0.5"),
+    ]
+
+
 def test_priors_may_be_learnt(main, tmp_path):
     flags = ("--conditions", "approximate", "--networks", "rpp", "mlp", "--prior", "learned", "--no-plot")
     assert main("reproduce", "inertia", *TINY, *flags)[0] == 0
@@ -100,6 +110,9 @@ def test_priors_may_be_learnt(main, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (("--residual-step", "-1"), "--residual-step must be 'prior' or a number >= 0"),
+        (("--residual-step", "nan"), "--residual-step must be 'prior' or a number >= 0"),
+        (("--first-seed", "-1"), "--first-seed must be a number from 0"),
         (("--trials", "0"), "--trials must be at least 1, got 0"),
         (("--epochs", "0"), "--epochs must be at least 1"),
         (("--width", "-3"), "--width must be at least 1"),

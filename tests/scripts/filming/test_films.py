@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.event_files import show_in_tensorboard
 from rpp_rl.scripts.filming.films import Film, check_film
-from rpp_rl.scripts.filming.panels import side_by_side, strip
+from rpp_rl.scripts.filming.panels import side_by_side
 
 
 def picture(k, height=32, width=48):
@@ -87,4 +87,3 @@ def test_panels_have_even_sizes():
     assert sheet.shape[0] % 2 == sheet.shape[1] % 2 == 0
     assert (sheet[40, :47] == 0).all()
     assert (sheet[40, 51:-1] == 200).all()
-    assert strip([picture(k) for k in range(9)], 3)[::32, 0, 0].tolist() == [0, 8, 16]
