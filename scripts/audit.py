@@ -107,7 +107,7 @@ def quick_audit(
 
 
 def _policy(run: Path) -> Policy:
-    from rpp_rl.scripts.evaluate import load_agent
+    from rpp_rl.scripts.loading import load_agent
     from rpp_rl.scripts.run_folder import find_model
 
     agent: Any = load_agent(find_model(run), "cpu")

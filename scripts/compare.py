@@ -56,10 +56,11 @@ class CompareArguments:
 def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     """Compare algorithms over seeds, with intervals, and write tables, figures, a report and TensorBoard's events."""
     from rpp_rl.scripts.comparing.event_curves import CACHE, EventCurves
-    from rpp_rl.scripts.comparing.writing import check_writable, render, write
+    from rpp_rl.scripts.comparing.writing import render, write
+    from rpp_rl.scripts.output_files import check_folder
 
     out = arguments.out or (arguments.runs[0] / "compare" if arguments.runs else Path("compare"))
-    check_writable(out)
+    check_folder(out, "nothing", "choose another with --out")
     events = EventCurves(out / CACHE)
     comparison = compared(arguments, events)
     files = render(comparison, arguments.report, arguments.tensorboard)

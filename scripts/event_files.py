@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
+
+from rpp_rl.scripts.output_files import replace_file
 
 _RGB = 3
 _EVENTS = "events.out.tfevents.0.pictures"
@@ -46,17 +47,6 @@ def image_event(tag: str, picture: bytes, step: int, now: float) -> Event:
         width, height = opened.size
     image = Summary.Image(height=height, width=width, colorspace=_RGB, encoded_image_string=picture)
     return Event(wall_time=now, step=step, summary=Summary(value=[Summary.Value(tag=tag, image=image)]))
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file aside and then in place of what was there, with the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def show_in_tensorboard(run: Path, name: str, picture: bytes, step: int) -> str | None:

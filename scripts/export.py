@@ -61,7 +61,7 @@ def export_run(arguments: ExportArguments) -> dict[str, Any]:
         RPPError: if there is no such agent, a library is missing, or the exported actor acts otherwise than the agent.
     """
     from rpp_rl.agents.exporting import PlainActor, export_actor, greatest_difference
-    from rpp_rl.scripts.evaluate import load_agent, task_of
+    from rpp_rl.scripts.loading import load_agent, task_of
     from rpp_rl.scripts.run_folder import find_model
     from rpp_rl.scripts.tasks import vec_env
     from rpp_rl.scripts.training.normalization import with_statistics

@@ -15,9 +15,9 @@ from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
     from rpp_rl.envs.world_image import WorldImage
-    from rpp_rl.scripts.evaluate import LoadedAgent
     from rpp_rl.scripts.filming.films import Frame
     from rpp_rl.scripts.filming.pairs import Moment, Pair
+    from rpp_rl.scripts.loading import LoadedAgent
     from rpp_rl.symmetry import Symmetry
 
 _SIZE = (400, 480)
@@ -54,10 +54,11 @@ class MirrorVideoArguments:
 
 def mirror_video(arguments: Annotated[MirrorVideoArguments, arg(name="")]) -> None:
     """Film a policy from a state and from its mirror image, side by side, and say how far apart they come."""
-    from rpp_rl.scripts.event_files import replace_file, show_in_tensorboard
+    from rpp_rl.scripts.event_files import show_in_tensorboard
     from rpp_rl.scripts.filming.films import check_film
     from rpp_rl.scripts.filming.pairs import csv_text
     from rpp_rl.scripts.filming.renderers import choose_renderer
+    from rpp_rl.scripts.output_files import replace_file
     from rpp_rl.scripts.run_folder import find_model, run_of
 
     if arguments.steps < 1:
@@ -82,13 +83,12 @@ def _filmed(arguments: MirrorVideoArguments, out: Path) -> tuple[list[Moment], b
     from rpp_rl.envs.simulator import Simulator
     from rpp_rl.envs.world_image import world_image
     from rpp_rl.envs.wrapper import make_plain
-    from rpp_rl.scripts.evaluate import EvaluateArguments, load
     from rpp_rl.scripts.filming.films import Film
     from rpp_rl.scripts.filming.pairs import Pair
+    from rpp_rl.scripts.loading import load
 
     a = arguments
-    which = EvaluateArguments(a.run, seed=a.seed, env=a.env, env_kwargs=a.env_kwargs, device=a.device, trust=a.trust)
-    loaded = load(which)
+    loaded = load(a.run, a.env, a.env_kwargs, a.seed, a.device, a.trust)
     with ExitStack() as stack:
         stack.callback(loaded.env.close)
         envs = [make_plain(loaded.env_id, **loaded.env_kwargs) for _ in range(2)]

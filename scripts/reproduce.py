@@ -84,6 +84,7 @@ def run_experiment(arguments: ReproduceArguments) -> str:
     Raises:
         RPPError: for arguments that cannot be met, or results that cannot be read.
     """
+    from rpp_rl.scripts.output_files import replace_file
     from rpp_rl.scripts.provenance import provenance
     from rpp_rl.scripts.reproducing import trials as files
 
@@ -101,9 +102,9 @@ def run_experiment(arguments: ReproduceArguments) -> str:
         if rows:
             files.write_csv(out / f"{name}{suffix}.csv", rows)
     text = summary(arguments, results)
-    files.write_atomically(out / f"{name}.md", text + "\n")
+    replace_file(out / f"{name}.md", (text + "\n").encode())
     record = {**provenance(), "trials": [asdict(t) for t in trials]}
-    files.write_atomically(out / f"{name}.json", json.dumps(record, indent=1) + "\n")
+    replace_file(out / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
     if arguments.plot:
         picture(name, results, out / f"{name}.png")
     return text
@@ -116,7 +117,7 @@ def check(arguments: ReproduceArguments) -> None:
         RunError: if an argument cannot be met.
     """
     from rpp_rl.priors import PathwayPrior
-    from rpp_rl.scripts.evaluate import check_device
+    from rpp_rl.scripts.loading import check_device
     from rpp_rl.scripts.reproducing.figures import new_figure
 
     for flag in ("trials", "epochs", "width"):

@@ -151,7 +151,7 @@ def check(arguments: TrainArguments) -> None:
     Raises:
         RunError: if an argument cannot be met.
     """
-    from rpp_rl.scripts.evaluate import check_device
+    from rpp_rl.scripts.loading import check_device
     from rpp_rl.scripts.run_folder import EVALUATION_SEED
 
     if arguments.eval_episodes < 1:

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing import tables
 from rpp_rl.scripts.comparing.comparison import Comparison, warnings_of
 from rpp_rl.scripts.comparing.looks import EVENTS
 from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, verdicts
-
-
-def check_writable(out: Path) -> None:
-    """Check that a folder is or can be made there, before anything is read.
-
-    Raises:
-        RunError: if not.
-    """
-    for part in (out, *out.parents):
-        if part.exists():
-            if not part.is_dir() or not os.access(part, os.W_OK):
-                raise RunError(
-                    f"nothing can be written to {out}, since {part} is no folder or may not be written to; "
-                    "choose another with --out"
-                )
-            return
+from rpp_rl.scripts.output_files import replace_file
 
 
 def render(comparison: Comparison, report: bool, tensorboard: bool) -> dict[str, bytes]:
@@ -86,14 +69,7 @@ INTERVALS = (
 def write(out: Path, files: Mapping[str, bytes]) -> None:
     """Write files, each aside and then in place of what was there; curves of an earlier comparison are removed."""
     for name, content in files.items():
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            aside.write_bytes(content)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        replace_file(out / name, content)
     # TensorBoard would show algorithms that are not compared any more.
     for old in out.rglob(EVENTS) if EVENTS in files else ():
         if old.relative_to(out).as_posix() not in files:

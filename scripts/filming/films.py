@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.output_files import check_folder
 
 Frame = NDArray[np.uint8]
 
@@ -30,27 +31,11 @@ def check_film(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise RunError(f"a film ends in {' or '.join(SUFFIXES)}, got {str(path)!r}")
-    check_folder(path.parent)
+    check_folder(path.parent, "no video", "choose another folder")
     if path.is_dir():
         raise RunError(f"no video can be written to {path}, which is a folder; name a file")
     if path.suffix.lower() == ".mp4":
         need_moviepy()
-
-
-def check_folder(folder: Path) -> None:
-    """Check that a folder is or can be made there.
-
-    Raises:
-        RunError: if not.
-    """
-    for part in (folder, *folder.parents):
-        if part.exists():
-            if not part.is_dir() or not os.access(part, os.W_OK):
-                raise RunError(
-                    f"no video can be written to {folder}, since {part} is no folder or may not be written to; "
-                    "choose another folder"
-                )
-            return
 
 
 def need_moviepy() -> None:

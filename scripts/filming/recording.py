@@ -9,7 +9,7 @@ from rpp_rl.errors import RunError
 from rpp_rl.scripts.filming.films import Film
 
 if TYPE_CHECKING:
-    from rpp_rl.scripts.evaluate import LoadedAgent
+    from rpp_rl.scripts.loading import LoadedAgent
 
 EPISODE = "episode.mp4"
 

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from torch import nn
 from rpp_rl.errors import RunError
 from rpp_rl.priors import PathwayPrior
 from rpp_rl.representations import Representation
+from rpp_rl.scripts.output_files import replace_file
 from rpp_rl.scripts.reproducing import inertia, pendulum
 from rpp_rl.scripts.reproducing.conditions import WIDTHS, NetworkName, ProblemName, condition
 from rpp_rl.scripts.reproducing.inertia import Data
@@ -191,7 +191,7 @@ def run_all(
             results.append(read(path))
             continue
         result = run(trial, device, lambda trial=trial: on_epoch(trial))  # type: ignore[misc]
-        write_atomically(path, json.dumps(asdict(result), indent=1) + "\n")
+        replace_file(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
         results.append(result)
     return results
 
@@ -222,17 +222,6 @@ def read(path: Path) -> Result:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is no result of a trial ({error}); delete it to run the trial again") from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file aside and rename it, so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def with_settings(trial: Trial, **settings: Any) -> Trial:
@@ -284,7 +273,7 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomically(path, text.getvalue())
+    replace_file(path, text.getvalue().encode())
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

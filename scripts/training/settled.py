@@ -13,7 +13,7 @@ from rpp_rl.agents.model_files.safe_files import load_safely
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RPPError, RunError
-from rpp_rl.scripts.evaluate import load_agent
+from rpp_rl.scripts.loading import load_agent
 from rpp_rl.scripts.run_folder import find_model, read_config
 from rpp_rl.scripts.settings import key_values
 from rpp_rl.scripts.tasks import resolve_symmetry, vec_env

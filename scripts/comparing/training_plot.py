@@ -44,6 +44,7 @@ def plot_training(model: Path, path: Path) -> None:
     from rpp_rl.scripts.comparing.symmetry_curves import logged_in, symmetry_curves
     from rpp_rl.scripts.comparing.symmetry_figure import symmetry_figure
     from rpp_rl.scripts.event_files import show_in_tensorboard
+    from rpp_rl.scripts.output_files import replace_file
     from rpp_rl.scripts.run_folder import read_config, run_of
 
     run = run_of(model)
@@ -55,14 +56,15 @@ def plot_training(model: Path, path: Path) -> None:
         )
     config = read_config(model)
     title = f"{config.get('env', 'run')}, {config.get('algo', '')}, seed {config.get('seed', '')}"
-    content = io.BytesIO()
+    asked, content = io.BytesIO(), io.BytesIO()
     with rc_context({"text.parse_math": False}):
         figure = symmetry_figure(Figure, {title: curves})
-        try:
-            figure.savefig(path)
-        except OSError as error:
-            raise RunError(f"the picture cannot be written to {path}: {error.strerror or error}") from error
+        figure.savefig(asked, format=path.suffix[1:].lower())
         figure.savefig(content, format="png")
+    try:
+        replace_file(path, asked.getvalue())
+    except OSError as error:
+        raise RunError(f"the picture cannot be written to {path}: {error.strerror or error}") from error
     last = max(int(c.steps[-1]) for c in (*curves.shares.values(), *curves.errors.values()))
     problem = show_in_tensorboard(run, "figures/symmetry", content.getvalue(), last)
     if problem:
