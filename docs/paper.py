@@ -8,8 +8,11 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from paper_beyond import chosen, costs, layers, learned, residual_policy, steps
+from paper_records import command, early, errors
+
 from rpp_rl.scripts.reproducing import figures
-from rpp_rl.scripts.reproducing.trials import read_csv
+from rpp_rl.scripts.reproducing.trials import Trial, read, read_csv
 from rpp_rl.scripts.reproducing.verdicts import median, table
 
 TEXT = """# The paper's supervised experiments, repeated
@@ -41,14 +44,14 @@ epochs (approximate: 500). Errors are those at the end of training.
 {inertia}
 
 "As good as" allows a median of one and a half times the other's; "seeds that agree" compares networks on the same data.
+Stopped early, at the least of the {measurements} validation errors that a trial has, the verdicts are:
+
+{early}
 
 {rest}
 
 {notes}
 """
-
-# Experiments in a folder of their own: one thing is other than in the rest.
-SAME_STEP, LEARNED, LAYERS = "same-step", "learned", "layers"
 
 
 def main(folder: Path, path: Path) -> None:
@@ -57,31 +60,21 @@ def main(folder: Path, path: Path) -> None:
     record = json.loads((folder / "inertia.json").read_text(encoding="utf-8"))
     rows = read_csv(folder / "inertia.csv")
     figures.box_plots(errors(rows), images / "inertia.png")
-    sections = (same_step(folder), pendulum(folder, images), equivariance(folder, images), sweep(folder, images))
+    trials = [read(folder / "trials" / f"{Trial(**trial).name}.json") for trial in record["trials"]]
+    sections = (steps(folder), pendulum(folder, images), equivariance(folder, images), sweep(folder, images))
+    others = (layers(folder), learned(folder), chosen(folder), residual_policy(folder), costs(folder))
     text = TEXT.format(
         cpu=record["cpu"],
         torch=record["versions"]["torch"],
         recorded="\n".join(recorded(folder)),
         inertia_command=command(folder, "inertia"),
         inertia=table(errors(rows)),
-        rest="\n\n".join(part for part in (*sections, layers(folder), learned(folder)) if part),
+        measurements=len(trials[0].measurements),
+        early=table(early(trials)).partition("\n\n")[2],
+        rest="\n\n".join(part for part in (*sections, *others) if part),
         notes=(folder / "notes.md").read_text(encoding="utf-8").strip(),
     )
     path.write_text(text, encoding="utf-8")
-
-
-def errors(rows: list[dict[str, str]]) -> dict[tuple[str, str], dict[int, float]]:
-    """Test errors by (condition, network), then by seed."""
-    found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
-    for row in rows:
-        found[row["condition"], row["network"]][int(row["seed"])] = float(row["test_mse"])
-    return dict(found)
-
-
-def command(folder: Path, name: str) -> str:
-    """The command that an experiment was recorded with."""
-    words = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["command"]
-    return " ".join(words)
 
 
 def recorded(folder: Path) -> list[str]:
@@ -93,42 +86,6 @@ def recorded(folder: Path) -> list[str]:
         seeds = len({row["seed"] for row in found})
         lines.append(f"| {name} | {figure} | {f'{len(found)} trials, seeds: {seeds}' if found else 'not yet'} |")
     return lines
-
-
-def same_step(folder: Path) -> str:
-    """The section on how far Adam steps in the residual pathway."""
-    own = folder / SAME_STEP
-    rows = {"in proportion to its prior": folder, "as all other parameters": own}
-    lines = [
-        "| the residual steps | median test MSE | least to greatest | median equivariance error at the end | trials |"
-    ]
-    lines.append("|---|---|---|---|---|")
-    for name, where in rows.items():
-        found = list(errors(read_csv(where / "inertia.csv"))["perfect", "rpp"].values())
-        spread, last = f"{min(found):.3g} to {max(found):.3g}", median(last_errors(where)["perfect"])
-        lines.append(f"| {name} | {median(found):.3g} | {spread} | {last:.2g} | {len(found)} |")
-    return f"""## How far Adam steps in the residual pathway
-
-    {command(own, "inertia")}
-
-Perfect symmetry, RPP. Adam moves every parameter by about its learning rate, whatever the gradient. Under the
-published strengths the residual's prior has the standard deviation 5e-4 (see below), so a step of 3e-3 is six of them:
-the residual never settles, and the equivariant pathway learns under its noise. Everywhere else on this page the
-residual's learning rate is smaller, in the proportion of the two standard deviations, sqrt(wd_equiv / wd_basic), unless
-that is more than 1; see `PathwayPrior.step_ratio`.
-
-""" + "\n".join(lines)
-
-
-def last_errors(folder: Path) -> dict[str, list[float]]:
-    """The equivariance errors of RPP at the end of training, by condition."""
-    rows = read_csv(folder / "equivariance_errors.csv")
-    last = {row["condition"]: max(int(r["epoch"]) for r in rows if r["condition"] == row["condition"]) for row in rows}
-    found: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        if int(row["epoch"]) == last[row["condition"]]:
-            found[row["condition"]].append(float(row["equivariance_error"]))
-    return found
 
 
 def pendulum(folder: Path, images: Path) -> str:
@@ -180,60 +137,6 @@ def sweep(folder: Path, images: Path) -> str:
         f"## Sweep of the priors\n\n    {command(folder, 'prior-sweep')}\n\n"
         f"RPP on Inertia, median test error after {rows[0]['epochs']} epochs over {seeds} seeds.\n\n"
         "![Test error over the strengths of the two priors](images/prior-sweep.png)"
-    )
-
-
-def learned(folder: Path) -> str:
-    """The section on strengths that are learnt, if it was recorded."""
-    own = folder / LEARNED
-    if not (own / "inertia.csv").exists():
-        return ""
-    found = errors(read_csv(own / "inertia.csv"))
-    priors = read_csv(own / "inertia_priors.csv")
-    lines = [
-        "| condition | s_eq | s_res | sigma | median test MSE | least to greatest | trials |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for (condition, _), by_seed in found.items():
-        mine = [row for row in priors if row["condition"] == condition]
-        last = [row for row in mine if row["epoch"] == mine[-1]["epoch"]]
-        stds = [median([float(r["std"]) for r in last if r["pathway"] == p]) for p in ("equiv", "basic")]
-        noise = median([float(r["noise"]) for r in last])
-        values = list(by_seed.values())
-        lines.append(
-            f"| {condition} | {stds[0]:.2g} | {stds[1]:.2g} | {noise:.2g} | {median(values):.3g} | "
-            f"{min(values):.3g} to {max(values):.3g} | {len(values)} |"
-        )
-    return f"## Learning the strengths\n\n    {command(own, 'inertia')}\n\n" + "\n".join(lines)
-
-
-def layers(folder: Path) -> str:
-    """The section on what became of the pathways in each layer, if it was recorded."""
-    own = folder / LAYERS
-    if not (own / "inertia_layers.csv").exists():
-        return ""
-    found: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
-    for row in read_csv(own / "inertia_layers.csv"):
-        if row["residual_share"]:
-            found[row["condition"], row["layer"]].append(row)
-    lines = [
-        "| condition | layer | residual share | effective, equivariant | effective, residual |",
-        "|---|---|---|---|---|",
-    ]
-    for (condition, layer), rows in found.items():
-        middle = {
-            key: median([float(row[key]) for row in rows])
-            for key in ("residual_share", "equiv_effective", "basic_effective")
-        }
-        lines.append(
-            f"| {condition} | `{layer}` | {middle['residual_share']:.2g} | {middle['equiv_effective']:.3g} | "
-            f"{middle['basic_effective']:.2g} |"
-        )
-    return (
-        f"## Is it only two weight decays?\n\n    {command(own, 'inertia')}\n\n"
-        "What a trained RPP tells of each layer: |B| / (|A| + |B|), and how many parameters of each pathway the data\n"
-        f"determine (`rpp_rl.evidence.effective_parameters`), of {rows[0]['outputs']} outputs; medians over "
-        f"{len({row['seed'] for row in rows})} seeds.\n\n" + "\n".join(lines)
     )
 
 

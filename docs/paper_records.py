@@ -1,0 +1,41 @@
+"""What docs/paper.py reads from recorded trials."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from rpp_rl.scripts.reproducing.trials import Result, read_csv
+
+
+def errors(rows: list[dict[str, str]]) -> dict[tuple[str, str], dict[int, float]]:
+    """Test errors by (condition, network), then by seed."""
+    found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    for row in rows:
+        found[row["condition"], row["network"]][int(row["seed"])] = float(row["test_mse"])
+    return dict(found)
+
+
+def early(trials: list[Result]) -> dict[tuple[str, str], dict[int, float]]:
+    """Test errors where the validation error was least, by (condition, network), then by seed."""
+    found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    for result in trials:
+        best = min(result.measurements, key=lambda m: m.validation_mse)
+        found[result.trial.condition, result.trial.network][result.trial.seed] = best.test_mse
+    return dict(found)
+
+
+def command(folder: Path, name: str) -> str:
+    """The command that an experiment was recorded with."""
+    words = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["command"]
+    return " ".join(words)
+
+
+def last_errors(folder: Path) -> dict[str, list[float]]:
+    """The equivariance errors of RPP at the end of training, by condition."""
+    rows = read_csv(folder / "equivariance_errors.csv")
+    last = {row["condition"]: max(int(r["epoch"]) for r in rows if r["condition"] == row["condition"]) for row in rows}
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if int(row["epoch"]) == last[row["condition"]]:
+            found[row["condition"]].append(float(row["equivariance_error"]))
+    return found
