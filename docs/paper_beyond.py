@@ -13,7 +13,7 @@ from rpp_rl.scripts.reproducing.verdicts import median
 STEPS, LEARNED, LAYERS, CHOSEN = "steps", "learned", "layers", "chosen"
 # N d, the outputs of the training examples.
 OUTPUTS = 9000
-POLICY, TIME, STACKING = "residual-policy", "pendulum-time", "stacking.json"
+POLICY, STACKING = "residual-policy", "stacking.json"
 
 
 def steps(folder: Path) -> str:
@@ -146,26 +146,27 @@ def residual_policy(folder: Path) -> str:
 
 
 def costs(folder: Path) -> str:
-    """The section on what is not run, or not built, for what it costs."""
+    """The section on what trials take, and why they are run one after the other."""
     stacked = json.loads((folder / STACKING).read_text(encoding="utf-8"))
     passes = "\n".join(
         f"| five {name.upper()} | {t['one_after_the_other']:g} | {t['stacked']:g} |" for name, t in stacked.items()
     )
-    epochs = {
-        row["network"]: float(row["seconds"]) / int(row["epochs"]) for row in read_csv(folder / TIME / "pendulum.csv")
-    }
-    times = ", ".join(f"{seconds:.2g} s with {network.upper()}" for network, seconds in epochs.items())
-    return f"""## Several trials at once, and the pendulum
+    seconds: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for path in (folder / "inertia.csv", folder / "pendulum.csv"):
+        for row in read_csv(path) if path.exists() else []:
+            seconds[row["problem"], row["condition"], row["network"]].append(float(row["seconds"]))
+    times = "\n".join(f"| {' | '.join(key)} | {median(values):.0f} |" for key, values in seconds.items())
+    return f"""## What a trial takes, and several at once
 
-    python -m rpp_rl.scripts.benchmarks.stacking
+Median wall time of a trial, two running at a time on two processors:
+
+| experiment | condition | network | seconds |
+|---|---|---|---|
+{times}
 
 Trials are run one after the other, because stacking them (`torch.func.vmap`) does not pay on a processor. A forward and
-backward pass, in milliseconds:
+backward pass, in milliseconds, by `python -m rpp_rl.scripts.benchmarks.stacking`:
 
 | | one after the other | stacked |
 |---|---|---|
-{passes}
-
-    {command(folder / TIME, "pendulum")}
-
-The pendulum's trials are not run yet: an epoch takes {times}, measurements included, and a trial has 1000."""
+{passes}"""

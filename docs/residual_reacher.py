@@ -1,10 +1,13 @@
 """Reacher with a controller that is there already, and an agent that learns what to add to it.
 
 PYTHONPATH=docs rpp-rl train --env residual_reacher:ResidualReacher-v5 --algo rpp_sac -params zero_mean:true
+python docs/residual_reacher.py     what the controller and random actions get
 
 The controller pulls the fingertip to its target like a damped spring: torques -k J^T d - c w, with J the Jacobian of
 the fingertip, d from target to fingertip, and w the joints' rates. It knows nothing of inertia or of the reward.
 """
+
+from collections.abc import Callable
 
 import gymnasium as gym
 import numpy as np
@@ -35,3 +38,23 @@ def make(**kwargs: object) -> gym.Env:
 gym.register("ResidualReacher-v5", entry_point=make, max_episode_steps=50)
 for _name in REGISTRY.names("Reacher-v5"):
     register_symmetry("ResidualReacher-v5", REGISTRY.get("Reacher-v5", _name))
+
+
+def mean_return(env: gym.Env, policy: Callable[[np.ndarray], np.ndarray], episodes: int = 30) -> tuple[float, float]:
+    """The mean return of some episodes and its standard error."""
+    returns = []
+    for episode in range(episodes):
+        observation, _ = env.reset(seed=episode)
+        total, done = 0.0, False
+        while not done:
+            observation, reward, terminated, truncated, _ = env.step(policy(observation))
+            total, done = total + float(reward), terminated or truncated
+        returns.append(total)
+    return float(np.mean(returns)), float(np.std(returns, ddof=1) / np.sqrt(episodes))
+
+
+if __name__ == "__main__":
+    _plain, _residual = gym.make("Reacher-v5"), gym.make("ResidualReacher-v5")
+    _plain.action_space.seed(0)
+    print("controller  {:.1f} +- {:.1f}".format(*mean_return(_residual, lambda _: np.zeros(2, np.float32))))
+    print("random      {:.1f} +- {:.1f}".format(*mean_return(_plain, lambda _: _plain.action_space.sample())))

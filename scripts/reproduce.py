@@ -56,6 +56,8 @@ class ReproduceArguments:
     """Keep the strengths of RPP's priors, or learn them by empirical Bayes, from the same weak ones everywhere."""
     residual_step: Literal["prior"] | float = "prior"
     """Learning rate of RPP's residual beside that of the rest: in proportion to the width of its prior, or a number."""
+    decay: Literal["none", "cosine"] | None = None
+    """Whether the learning rate stays or follows half a cosine to zero; the experiment's if left out."""
     equiv_grid: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2)
     """Strengths of the prior on the equivariant pathway that prior-sweep tries."""
     basic_grid: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -155,7 +157,7 @@ def planned(arguments: ReproduceArguments) -> list[Trial]:
         for condition in arguments.conditions or conditions:
             for network in arguments.networks or networks:
                 trial = Trial.published(problem, condition, network, seed)
-                trial = with_settings(trial, epochs=arguments.epochs, width=arguments.width)
+                trial = with_settings(trial, epochs=arguments.epochs, width=arguments.width, decay=arguments.decay)
                 if network == "rpp":
                     trial = with_settings(trial, residual_step=arguments.residual_step)
                 if arguments.prior == "learned" and network == "rpp":

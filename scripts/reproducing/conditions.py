@@ -19,6 +19,7 @@ from rpp_rl.representations import Representation, defining_representation, triv
 
 ProblemName = Literal["inertia", "pendulum"]
 NetworkName = Literal["emlp", "rpp", "mlp"]
+Decay = Literal["none", "cosine"]
 NETWORKS: tuple[NetworkName, ...] = ("emlp", "rpp", "mlp")
 
 
@@ -32,7 +33,8 @@ class Condition:
         declare: makes the group that networks are told of.
         modified: whether the data break the symmetry: the modified tensor of inertia, or wind.
         epochs: passes over the training examples.
-        learning_rate: Adam's.
+        learning_rate: Adam's, in the first epoch.
+        decay: whether it stays, or follows half a cosine to zero.
         prior: the strengths of RPP's priors.
     """
 
@@ -42,6 +44,7 @@ class Condition:
     modified: bool
     epochs: int
     learning_rate: float
+    decay: Decay
     prior: PathwayPrior
 
     def representations(self) -> tuple[Representation, Representation]:
@@ -58,14 +61,14 @@ MIDDLE = PathwayPrior(equiv_wd=1e-3, basic_wd=10.0)
 WEAK = PathwayPrior(equiv_wd=1e-3, basic_wd=0.1)
 
 INERTIA = (
-    Condition("perfect", "inertia", lambda: orthogonal_group(3), False, 300, 3e-3, STRONG),
-    Condition("approximate", "inertia", lambda: orthogonal_group(3), True, 500, 3e-3, MIDDLE),
-    Condition("misspecified", "inertia", lambda: special_linear_group(3), False, 300, 3e-3, WEAK),
+    Condition("perfect", "inertia", lambda: orthogonal_group(3), False, 300, 3e-3, "none", STRONG),
+    Condition("approximate", "inertia", lambda: orthogonal_group(3), True, 500, 3e-3, "none", MIDDLE),
+    Condition("misspecified", "inertia", lambda: special_linear_group(3), False, 300, 3e-3, "none", WEAK),
 )
 PENDULUM = (
-    Condition("perfect", "pendulum", rotations_and_reflections_about_axis, False, 1000, 3e-3, STRONG),
-    Condition("approximate", "pendulum", rotations_and_reflections_about_axis, True, 1000, 3e-3, MIDDLE),
-    Condition("misspecified", "pendulum", lambda: special_orthogonal_group(3), False, 1000, 2e-3, WEAK),
+    Condition("perfect", "pendulum", rotations_and_reflections_about_axis, False, 1000, 3e-3, "cosine", STRONG),
+    Condition("approximate", "pendulum", rotations_and_reflections_about_axis, True, 1000, 3e-3, "cosine", MIDDLE),
+    Condition("misspecified", "pendulum", lambda: special_orthogonal_group(3), False, 1000, 2e-3, "cosine", WEAK),
 )
 CONDITIONS: dict[ProblemName, tuple[Condition, ...]] = {"inertia": INERTIA, "pendulum": PENDULUM}
 WIDTHS: dict[ProblemName, int] = {"inertia": 384, "pendulum": 128}

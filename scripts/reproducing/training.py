@@ -16,7 +16,7 @@ from rpp_rl.emlp import EMLP
 from rpp_rl.measures import equivariance_error
 from rpp_rl.priors import PathwayPrior, pathway_parameters
 from rpp_rl.representations import Representation
-from rpp_rl.scripts.reproducing.conditions import LAYERS, NetworkName
+from rpp_rl.scripts.reproducing.conditions import LAYERS, Decay, NetworkName
 from rpp_rl.scripts.reproducing.inertia import Data, Examples
 
 # The equivariance error is taken over this many elements and test examples, at about this many epochs of a run.
@@ -43,10 +43,11 @@ class TrainingSettings:
 
     Attributes:
         epochs: passes over the training examples.
-        learning_rate: Adam's.
+        learning_rate: Adam's, in the first epoch.
         batch: examples of a gradient step.
         prior: strengths of the priors, as sums of squares beside the mean squared error.
         residual_step: how many times the other learning rate the residual's is; ``"prior"`` for `Prior.step_ratio`.
+        decay: whether the learning rate stays, or follows half a cosine, from epoch to epoch, to zero at the end.
     """
 
     epochs: int
@@ -54,11 +55,14 @@ class TrainingSettings:
     batch: int = 500
     prior: Prior = field(default_factory=PathwayPrior)
     residual_step: ResidualStep = "prior"
+    decay: Decay = "none"
 
-    def learning_rates(self) -> dict[str, float]:
-        """The learning rate of each pathway at present."""
+    def learning_rates(self, epoch: int) -> dict[str, float]:
+        """The learning rate of each pathway in an epoch; the first is number 1."""
         ratio = self.prior.step_ratio if self.residual_step == "prior" else self.residual_step
-        return {p: self.learning_rate * (ratio if p == "basic" else 1.0) for p in ("equiv", "basic", "plain")}
+        left = (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2 if self.decay == "cosine" else 1.0
+        rate = self.learning_rate * left
+        return {p: rate * (ratio if p == "basic" else 1.0) for p in ("equiv", "basic", "plain")}
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def fit(
     for epoch in range(1, settings.epochs + 1):
         # A prior that is learnt is another one after some epochs.
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rates()[group["pathway"]]
+            group["lr"] = settings.learning_rates(epoch)[group["pathway"]]
         loss = train_epoch(predict, data.train, settings, optimizer, generator, network)
         on_epoch(epoch)
         if epoch % every == 0 or epoch == settings.epochs or not math.isfinite(loss):

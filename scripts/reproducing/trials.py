@@ -21,7 +21,7 @@ from rpp_rl.priors import PathwayPrior
 from rpp_rl.representations import Representation
 from rpp_rl.scripts.output_files import replace_file
 from rpp_rl.scripts.reproducing import inertia, pendulum
-from rpp_rl.scripts.reproducing.conditions import WIDTHS, NetworkName, ProblemName, condition
+from rpp_rl.scripts.reproducing.conditions import WIDTHS, Decay, NetworkName, ProblemName, condition
 from rpp_rl.scripts.reproducing.inertia import Data
 from rpp_rl.scripts.reproducing.layers import layer_rows
 from rpp_rl.scripts.reproducing.learned_prior import LearnedPrior
@@ -52,6 +52,7 @@ class Trial:
         basic_wd: the same for the residual pathway.
         prior: whether these strengths are kept, or are what learning them starts from.
         residual_step: see `TrainingSettings`; without effect if the network is no RPP.
+        decay: of the learning rate, see `TrainingSettings`.
     """
 
     problem: ProblemName
@@ -64,6 +65,7 @@ class Trial:
     basic_wd: float
     prior: Literal["fixed", "learned"] = "fixed"
     residual_step: ResidualStep = "prior"
+    decay: Decay = "none"
 
     @classmethod
     def published(cls, problem: ProblemName, condition_name: str, network: NetworkName, seed: int) -> Trial:
@@ -71,7 +73,8 @@ class Trial:
         c = condition(problem, condition_name)
         # Priors are of RPP alone, so that a plain network's trial is the same whatever they are.
         prior = c.prior if network == "rpp" else PathwayPrior()
-        return cls(problem, c.name, network, seed, c.epochs, WIDTHS[problem], prior.equiv_wd, prior.basic_wd)
+        sizes = c.epochs, WIDTHS[problem]
+        return cls(problem, c.name, network, seed, *sizes, prior.equiv_wd, prior.basic_wd, decay=c.decay)
 
     @property
     def name(self) -> str:
@@ -142,7 +145,9 @@ def run(trial: Trial, device: str = "cpu", on_epoch: Callable[[], object] = lamb
         rate = condition(trial.problem, trial.condition).learning_rate
         started = time.perf_counter()
         learned = LearnedPrior(p.network, prior, p.data.train, trial.epochs) if trial.prior == "learned" else None
-        settings = TrainingSettings(trial.epochs, rate, prior=learned or prior, residual_step=trial.residual_step)
+        settings = TrainingSettings(
+            trial.epochs, rate, prior=learned or prior, residual_step=trial.residual_step, decay=trial.decay
+        )
 
         def after_epoch(epoch: int) -> None:
             if learned is not None:

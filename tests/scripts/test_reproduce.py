@@ -88,13 +88,13 @@ def test_strengths_may_be_given(main, tmp_path):
         assert (r["equiv_wd"], r["basic_wd"]) == (("0.5", "2.0") if r["network"] == "rpp" else ("0.0", "0.0"))
 
 
-def test_seeds_and_steps_of_the_residual_may_be_given(main, tmp_path):
+def test_seeds_decay_and_steps_of_the_residual_may_be_given(main, tmp_path):
     flags = ("--conditions", "perfect", "--networks", "emlp", "rpp", "--residual-step", "0.5", "--first-seed", "7")
-    assert main("reproduce", "inertia", *TINY, *flags, "--no-plot")[0] == 0
+    assert main("reproduce", "inertia", *TINY, *flags, "--decay", "cosine", "--no-plot")[0] == 0
     found = rows(tmp_path, "inertia")
-    assert [(r["network"], r["seed"], r["residual_step"]) for r in found] == [
-        ("emlp", "7", "prior"),
-        ("rpp", "7", "0.5"),
+    assert [(r["network"], r["seed"], r["residual_step"], r["decay"]) for r in found] == [
+        ("emlp", "7", "prior", "cosine"),
+        ("rpp", "7", "0.5", "cosine"),
     ]
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 import math
 
@@ -110,6 +111,20 @@ def test_adam_steps_of_the_residual_are_in_proportion_to_its_prior(residual_step
     assert moved["blocks.0.nonlinearity.weight_basic"] == pytest.approx(1e-4 * ratio, rel=1e-2, abs=1e-12)
     assert moved["head.weight_equiv"] == pytest.approx(1e-4, rel=1e-2)
     assert moved["blocks.0.bilinear.weight"] == pytest.approx(1e-4, rel=1e-2)
+
+
+def test_the_learning_rate_stays_or_follows_half_a_cosine_from_its_first_value_towards_zero():
+    """Of n epochs, k and n + 2 - k are symmetric about the middle, where half of it is left."""
+    prior = PathwayPrior(1e-2, 1.0)
+    rates = [TrainingSettings(8, 3e-3, prior=prior, decay="cosine").learning_rates(e) for e in range(1, 9)]
+    plain = [r["plain"] for r in rates]
+    assert plain[0] == pytest.approx(3e-3)
+    assert plain[4] == pytest.approx(1.5e-3)
+    assert [a + b for a, b in zip(plain[1:], plain[:0:-1], strict=True)] == pytest.approx([3e-3] * 7)
+    assert all(b < a for a, b in itertools.pairwise(plain))
+    assert [r["basic"] / r["equiv"] for r in rates] == pytest.approx([0.1] * 8)
+    stays = TrainingSettings(8, 3e-3, prior=prior)
+    assert stays.learning_rates(8) == stays.learning_rates(1)
 
 
 def test_every_example_is_seen_once_in_an_epoch():
