@@ -14,7 +14,7 @@ from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
     from rpp_rl.scripts.sweeping.engine import Engine
-    from rpp_rl.scripts.sweeping.plan import Job
+    from rpp_rl.scripts.sweeping.plan import Job, Plan
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SweepArguments:
     """Run a comparison: finished runs are skipped, interrupted ones go on, failed ones are told at the end."""
 
     plan: Path | None = None
-    """A YAML file with algos, envs, seeds, n_timesteps and options; flags win over it."""
+    """A YAML file with algos, envs, seeds, n_timesteps, options and variants; flags win over all but variants."""
     algos: tuple[str, ...] = ()
     """Algorithms, as for --algo of rpp-rl train."""
     envs: tuple[str, ...] = ()
@@ -65,11 +65,9 @@ def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
         if getattr(arguments, key):
             given[key] = getattr(arguments, key)
     plan = plan_from(given)
-    _check(plan.algos, plan.envs)
-    flags = _flags(arguments, plan.steps, plan.options)
-    jobs = [
-        type(job)(job.algo, job.env, job.seed, job.steps, job.root, flags) for job in plan.jobs(arguments.log_folder)
-    ]
+    plan = plan.with_options(_flags(arguments, plan))
+    _check(plan)
+    jobs = plan.jobs(arguments.log_folder)
     engine = _engine(arguments, jobs)
     with Display() as display:
         failed = engine.run(display.show)
@@ -104,23 +102,24 @@ def _engine(arguments: SweepArguments, jobs: Sequence[Job]) -> Engine[Any]:
     return LocalEngine(jobs, 1 if arguments.jobs is None else arguments.jobs, arguments.trust)
 
 
-def _check(algos: tuple[str, ...], envs: tuple[str, ...]) -> None:
+def _check(plan: Plan) -> None:
     """Refuse names that are not known before any run is begun."""
     from rpp_rl.agents.algorithms import algorithm
     from rpp_rl.scripts.tasks import resolve_symmetry
 
-    for algo in algos:
-        algorithm(algo)
-    for env in envs:
-        resolve_symmetry(env, None, {}, needed=any(a not in ("sac", "mlp_sac") for a in algos))
+    for algos, envs in plan.pairs:
+        for algo in algos:
+            algorithm(algo)
+        for env in envs:
+            resolve_symmetry(env, None, {}, needed=any(a not in ("sac", "mlp_sac") for a in algos))
 
 
-def _flags(arguments: SweepArguments, steps: int, options: tuple[str, ...]) -> tuple[str, ...]:
-    words = list(options)
+def _flags(arguments: SweepArguments, plan: Plan) -> tuple[str, ...]:
+    words: list[str] = []
     for flag, value in (("--eval-freq", arguments.eval_freq), ("--eval-episodes", arguments.eval_episodes)):
         words += [] if value is None else [flag, str(value)]
-    if arguments.save_freq is not None or "--save-freq" not in options:
-        words += ["--save-freq", str(arguments.save_freq or max(1, steps // 20))]
+    if arguments.save_freq is not None or "--save-freq" not in plan.options:
+        words += ["--save-freq", str(arguments.save_freq or max(1, plan.steps // 20))]
     return (*words, *(["--hyperparams", *arguments.hyperparams] if arguments.hyperparams else []))
 
 

@@ -1,5 +1,6 @@
 """`rpp-rl sweep` and `rpp-rl status`, with real processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -101,6 +102,41 @@ def test_plans(tmp_path):
     assert Job("sac", "mine:RPP/Hopper-v5", 3, 10, Path("r")).folder == Path("r/Hopper-v5/sac/seed3")
 
 
+def test_variants_are_run_beside_the_rest_seed_by_seed_in_folders_of_their_own(tmp_path):
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        "algos: [rpp_sac, mlp_sac]\nenvs: [Hopper-v5]\nseeds: 0-1\nn_timesteps: 10\n"
+        "options: {audit: false, eval_freq: 5, hyperparams: ['gamma:0.9']}\n"
+        "variants:\n"
+        "  trivial: {algos: [rpp_sac], options: {symmetry: trivial, audit: true}}\n"
+        "  fast-rate: {options: {hyperparams: ['learning_rate:6e-4']}}\n"
+    )
+    plan = plan_from(read_plan(path)).with_options(("--eval-freq=7", "-params", "tau:0.1"))
+    jobs = plan.jobs(Path("runs"))
+    parts = (("", "rpp_sac"), ("", "mlp_sac"), ("trivial/", "rpp_sac"), ("fast-rate/", "rpp_sac"))
+    assert [str(job.folder) for job in jobs] == [
+        f"runs/{name}Hopper-v5/{algo}/seed{seed}"
+        for seed in (0, 1)
+        for name, algo in (*parts, ("fast-rate/", "mlp_sac"))
+    ]
+    common = ("--eval-freq", "7", "--hyperparams", "gamma:0.9", "tau:0.1")
+    assert jobs[0].options == ("--no-audit", *common)
+    assert jobs[2].options == (*common, "--symmetry", "trivial", "--audit")
+    assert jobs[3].options == ("--no-audit", *common, "learning_rate:6e-4")
+
+
+def test_a_variant_is_trained_as_it_says(run_cli, tmp_path):
+    (tmp_path / "plan.yaml").write_text(
+        "algos: [mlp_sac]\nenvs: [InvertedPendulum-v5]\nseeds: 0\nn_timesteps: 20\n"
+        "variants:\n  twice: {options: {hyperparams: ['learning_rate:6e-4']}}\n"
+    )
+    run_cli("sweep", "--plan", "plan.yaml", "--eval-freq", 20, "--eval-episodes", 1, *TINY)
+    folders = ("InvertedPendulum-v5/mlp_sac/seed0", "twice/InvertedPendulum-v5/mlp_sac/seed0")
+    configs = [json.loads((tmp_path / "runs" / name / "config.json").read_text()) for name in folders]
+    assert [c["hyperparameters"].get("learning_rate") for c in configs] == [1e-3, 6e-4]
+    assert {c["hyperparameters"]["batch_size"] for c in configs} == {16}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -113,6 +149,12 @@ def test_plans(tmp_path):
         "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 0",
         "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: 3",
         "algo: [sac]",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: [x]",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: [a]",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {a: 3}",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {a: {algo: [sac]}}",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {../a: {}}",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {a: {envs: [A-v1, A-v1]}}",
         "a: !!python/object/apply:os.system [id]",
         "{",
     ],
