@@ -1,6 +1,7 @@
 """Small tasks to train agents on in seconds."""
 
 import os
+import signal
 import time
 
 import gymnasium as gym
@@ -14,7 +15,7 @@ class Bicycle(gym.Env):
     """Two wheels pushed towards zero, a height and a roll: symmetric under the exchange of the wheels.
 
     `fault` makes it fail from a given step on: observations or rewards that are no numbers or of another form, an
-    exception, a process that ends or hangs.
+    exception, a process that ends or hangs, or whose parent is killed.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 - gymnasium's own form
@@ -47,6 +48,8 @@ class Bicycle(gym.Env):
             raise RuntimeError("the left wheel came off")
         if fault == "die":
             os._exit(7)
+        if fault == "orphan":
+            os.kill(os.getppid(), signal.SIGKILL)
         if fault == "hang":
             time.sleep(3600)
         forms = {

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ def machines(monkeypatch):
     pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # of the tasks of these tests
     # Short, since the names of sockets are.
     scratch = tempfile.mkdtemp(prefix="ray")
     for name in ("RAY_TMPDIR", "TMPDIR"):  # where a lost worker leaves its run, too
@@ -152,6 +154,25 @@ def test_what_a_cluster_cannot_do_and_an_interruption(undisturbed, machines, tmp
     assert "going on from step" in run_of(tmp_path, 0).with_name("seed0.log").read_text()
     for seed in (0, 1):
         assert_same(run_of(undisturbed, seed), run_of(tmp_path, seed))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_run_whose_workers_are_lost_again_and_again_fails_and_the_others_are_done(machines, tmp_path):
+    (tmp_path / "plan.yaml").write_text(
+        "algos: [sac]\nenvs: ['helpers.tasks:Bicycle-v0']\nseeds: 0\nn_timesteps: 60\n"
+        "options: {audit: false, eval_episodes: 1, save_freq: 20}\n"
+        "variants: {shaky: {options: {env_kwargs: ['fault:orphan', 'at:40']}}}\n"
+    )
+    process = begun(("sweep", "--plan", "plan.yaml", "--ray", machines.address, "--trust", *TINY), tmp_path)
+    code, said = ended(process, tmp_path)
+    assert code == 1, said
+    failed = next(line for line in said.splitlines() if line.startswith("failed: helpers.tasks:Bicycle-v0 sac 0"))
+    assert "the worker was lost, 4 of 4 times; see runs/shaky/" in failed
+    assert "1 of 2 runs are done" in said
+    log = (tmp_path / "runs/shaky/Bicycle-v0/sac/seed0.log").read_text()
+    assert log.count("the worker was lost") == 4
+    assert progress_of(tmp_path / "runs/Bicycle-v0/sac/seed0").state is State.DONE
 
 
 @pytest.mark.ray
