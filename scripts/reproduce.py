@@ -56,8 +56,8 @@ class ReproduceArguments:
     """Keep the strengths of RPP's priors, or learn them by empirical Bayes, from the same weak ones everywhere."""
     residual_step: Literal["prior"] | float = "prior"
     """Learning rate of RPP's residual beside that of the rest: in proportion to the width of its prior, or a number."""
-    decay: Literal["none", "cosine"] | None = None
-    """Whether the learning rate stays or follows half a cosine to zero; the experiment's if left out."""
+    decay: Literal["none", "cosine"] = "none"
+    """Whether the learning rate stays, as published, or follows half a cosine to zero."""
     equiv_grid: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2)
     """Strengths of the prior on the equivariant pathway that prior-sweep tries."""
     basic_grid: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)

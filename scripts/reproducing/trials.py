@@ -73,8 +73,7 @@ class Trial:
         c = condition(problem, condition_name)
         # Priors are of RPP alone, so that a plain network's trial is the same whatever they are.
         prior = c.prior if network == "rpp" else PathwayPrior()
-        sizes = c.epochs, WIDTHS[problem]
-        return cls(problem, c.name, network, seed, *sizes, prior.equiv_wd, prior.basic_wd, decay=c.decay)
+        return cls(problem, c.name, network, seed, c.epochs, WIDTHS[problem], prior.equiv_wd, prior.basic_wd)
 
     @property
     def name(self) -> str:

@@ -16,9 +16,9 @@ from rpp_rl.scripts.settings import number_list
 _LARGEST_PLAN = 1 << 20
 _KEYS = ("algos", "envs", "seeds", "n_timesteps", "options", "variants")
 _VARIANT_KEYS = ("algos", "envs", "options")
-# Names of folders that are the same everywhere, and of none that a run itself has.
+# Words of folders that are the same everywhere, and of none that a run itself has.
 _VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-Words = Names = tuple[str, ...]
+Words = tuple[str, ...]
 _HYPERPARAMS, _SAME_AS_HYPERPARAMS = "--hyperparams", ("-params", "--hyperparams")
 
 
@@ -128,7 +128,7 @@ class Plan:
         ]
 
     @property
-    def pairs(self) -> tuple[tuple[Names, Names], ...]:
+    def pairs(self) -> tuple[tuple[Words, Words], ...]:
         """Algorithms and environments of the plan itself, then of each variant."""
         return ((self.algos, self.envs), *((v.algos or self.algos, v.envs or self.envs) for v in self.variants))
 
