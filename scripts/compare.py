@@ -17,7 +17,7 @@ from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
     from rpp_rl.scripts.comparing.comparison import Comparison
-    from rpp_rl.scripts.comparing.event_curves import EventCurves
+    from rpp_rl.scripts.comparing.event_scalars import EventScalars
     from rpp_rl.statistics import Normalisation
 
 # TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those: the runs with curves
@@ -55,26 +55,26 @@ class CompareArguments:
 
 def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     """Compare algorithms over seeds, with intervals, and write tables, figures, a report and TensorBoard's events."""
-    from rpp_rl.scripts.comparing.event_curves import CACHE, EventCurves
+    from rpp_rl.scripts.comparing.event_scalars import CACHE, EventScalars
     from rpp_rl.scripts.comparing.writing import render, write
     from rpp_rl.scripts.output_files import check_folder
 
     out = arguments.out or (arguments.runs[0] / "compare" if arguments.runs else Path("compare"))
     check_folder(out, "nothing", "choose another with --out")
-    events = EventCurves(out / CACHE)
+    events = EventScalars(out / CACHE)
     comparison = compared(arguments, events)
-    files = render(comparison, arguments.report, arguments.tensorboard)
+    files = render(comparison, events, arguments.report, arguments.tensorboard)
     remembered = events.content()
     write(out, files if remembered is None else {**files, CACHE: remembered})
     _say(comparison, arguments, out)
 
 
-def compared(arguments: CompareArguments, events: EventCurves) -> Comparison:
+def compared(arguments: CompareArguments, events: EventScalars) -> Comparison:
     """Read the runs and compare them; nothing is written.
 
     Args:
         arguments: of the command.
-        events: reads the curves of runs that have only event files.
+        events: reads event files, of runs that have only those and of what they have logged of their symmetry.
 
     Raises:
         RPPError: if there is nothing to compare, or with `strict` something is not comparable.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.comparing.event_curves import EventCurves
+from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.files import read_evaluations, read_json, read_wall_time
 from rpp_rl.scripts.run_folder import CONFIG, EVALUATION_SEED, MONITOR, read_config
 
@@ -117,7 +117,7 @@ def find_runs(roots: Sequence[Path], patterns: Sequence[str] = ()) -> list[Path]
     return list(found)
 
 
-def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventCurves) -> tuple[list[Run], list[Path]]:
+def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventScalars) -> tuple[list[Run], list[Path]]:
     """Find and read runs.
 
     Args:
@@ -165,7 +165,7 @@ def _wanted(name: str, patterns: Sequence[str]) -> bool:
     )
 
 
-def read_run(folder: Path, events: EventCurves) -> Run | None:
+def read_run(folder: Path, events: EventScalars) -> Run | None:
     """Read a run folder; None where there is no evaluation yet.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.comparing.event_curves import event_paths, scalars
+from rpp_rl.scripts.comparing.event_scalars import EventScalars
 
 if TYPE_CHECKING:
     from rpp_rl.scripts.comparing.analysis import TaskResult
@@ -77,8 +77,13 @@ class SymmetryFound:
         return {label: curves for (task, label), curves in self.groups.items() if task == name}
 
 
-def found_in(results: Iterable[TaskResult]) -> SymmetryFound:
-    """Read the event files of all runs that are compared."""
+def found_in(results: Iterable[TaskResult], events: EventScalars) -> SymmetryFound:
+    """What all runs that are compared have logged.
+
+    Args:
+        results: of the comparison.
+        events: reads the event files.
+    """
     groups: dict[tuple[str, str], SymmetryCurves] = {}
     unread: list[Path] = []
     for result in results:
@@ -86,7 +91,7 @@ def found_in(results: Iterable[TaskResult]) -> SymmetryFound:
             logged = []
             for run in g.group.runs:
                 try:
-                    logged.append(logged_in(run.path))
+                    logged.append(logged_in(run.path, events))
                 except (RunError, OSError):
                     unread.append(run.path)
             curves = symmetry_curves(logged)
@@ -95,14 +100,18 @@ def found_in(results: Iterable[TaskResult]) -> SymmetryFound:
     return SymmetryFound(groups, unread)
 
 
-def logged_in(folder: Path) -> dict[str, dict[int, float]]:
+def logged_in(folder: Path, events: EventScalars) -> dict[str, dict[int, float]]:
     """The quantities below ``symmetry/`` in a run's event files: by name, the value at each step.
+
+    Args:
+        folder: of the run.
+        events: reads the event files.
 
     Raises:
         RunError: if an event file cannot be read.
     """
     found = {}
-    for tag, curve in scalars(event_paths(folder), _MARK).items():
+    for tag, curve in events.scalars(folder, _MARK).items():
         values = {step: value for step, value in curve.items() if abs(value) < _LARGEST and 0 <= step < 1 << 62}
         if values:
             found[tag.removeprefix(_MARK)] = values

@@ -41,6 +41,7 @@ def plot_training(model: Path, path: Path) -> None:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    from rpp_rl.scripts.comparing.event_scalars import EventScalars
     from rpp_rl.scripts.comparing.symmetry_curves import logged_in, symmetry_curves
     from rpp_rl.scripts.comparing.symmetry_figure import symmetry_figure
     from rpp_rl.scripts.event_files import show_in_tensorboard
@@ -48,7 +49,7 @@ def plot_training(model: Path, path: Path) -> None:
     from rpp_rl.scripts.run_folder import read_config, run_of
 
     run = run_of(model)
-    curves = symmetry_curves([logged_in(run)]) if run is not None else None
+    curves = symmetry_curves([logged_in(run, EventScalars())]) if run is not None else None
     if run is None or curves is None:
         raise RunError(
             f"there are no curves of its symmetry beside {model}, so --plot has nothing to draw; rpp-rl train logs "

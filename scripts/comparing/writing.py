@@ -7,13 +7,20 @@ from pathlib import Path
 
 from rpp_rl.scripts.comparing import tables
 from rpp_rl.scripts.comparing.comparison import Comparison, warnings_of
+from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.looks import EVENTS
 from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, verdicts
 from rpp_rl.scripts.output_files import replace_file
 
 
-def render(comparison: Comparison, report: bool, tensorboard: bool) -> dict[str, bytes]:
+def render(comparison: Comparison, events: EventScalars, report: bool, tensorboard: bool) -> dict[str, bytes]:
     """The files of a comparison by their path in its folder.
+
+    Args:
+        comparison: what was found.
+        events: reads what runs have logged of their symmetry.
+        report: whether there is to be a page, with figures.
+        tensorboard: whether there are to be event files.
 
     Raises:
         RunError: if a library that draws is not installed.
@@ -31,7 +38,7 @@ def render(comparison: Comparison, report: bool, tensorboard: bool) -> dict[str,
         from rpp_rl.scripts.comparing.symmetry_curves import found_in
 
         need_matplotlib()
-        symmetry = found_in(results)
+        symmetry = found_in(results, events)
         files["report.html"] = report_page(comparison, symmetry).encode()
         files |= figures(results, comparison.aggregate, symmetry)
     if tensorboard:

@@ -16,7 +16,7 @@ from rpp_rl.scripts.settings import number_list
 _LARGEST_PLAN = 1 << 20
 _KEYS = ("algos", "envs", "seeds", "n_timesteps", "options", "variants")
 _VARIANT_KEYS = ("algos", "envs", "options")
-# Words of folders that are the same everywhere, and of none that a run itself has.
+# Names of folders that are the same everywhere, and of none that a run itself has.
 _VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 Words = tuple[str, ...]
 _HYPERPARAMS, _SAME_AS_HYPERPARAMS = "--hyperparams", ("-params", "--hyperparams")

@@ -5,13 +5,13 @@ import pytest
 from helpers.run_folders import HYPERPARAMETERS, write_run, write_runs
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.comparing.event_curves import EventCurves
+from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.grouping import differing_settings, group_runs, settings_table
 from rpp_rl.scripts.comparing.runs import read_runs
 
 
 def tasks(root, at=None):
-    return group_runs(read_runs([root], [], EventCurves(root / "none"))[0], at)
+    return group_runs(read_runs([root], [], EventScalars(root / "none"))[0], at)
 
 
 def test_runs_that_differ_in_nothing_but_the_algorithm(tmp_path):

@@ -10,11 +10,11 @@ import pytest
 from helpers.run_folders import write_run, write_runs
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.comparing.event_curves import EventCurves
+from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.files import read_evaluations, read_json, read_wall_time
 from rpp_rl.scripts.comparing.runs import find_runs, read_run, read_runs
 
-NO_EVENTS = EventCurves(Path("none"))
+NO_EVENTS = EventScalars(Path("none"))
 
 
 def read(folder):

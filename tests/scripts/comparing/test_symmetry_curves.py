@@ -12,6 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.tensorboard import SummaryWriter
 
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.comparing import event_scalars
+from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.symmetry_curves import logged_in, symmetry_curves
 
 SHARE, ERROR = "symmetry/actor/mu/residual_share", "symmetry/actor_equivariance_error"
@@ -40,7 +42,7 @@ def runs(tmp_path):
 
 def test_what_was_logged_is_read(tmp_path):
     write_events(tmp_path, [1000, 2000])
-    found = logged_in(tmp_path)
+    found = logged_in(tmp_path, EventScalars())
     assert set(found) == {"actor/mu/residual_share", "actor_equivariance_error"}
     assert found["actor/mu/residual_share"] == pytest.approx({1000: 0.01, 2000: 0.02})
 
@@ -48,14 +50,14 @@ def test_what_was_logged_is_read(tmp_path):
 def test_what_was_undone_by_a_resume_is_no_part_of_it(tmp_path):
     write_events(tmp_path, [1000, 2000, 3000])
     write_events(tmp_path, [2500], purge_step=2001)
-    assert sorted(logged_in(tmp_path)["actor/mu/residual_share"]) == [1000, 2000, 2500]
+    assert sorted(logged_in(tmp_path, EventScalars())["actor/mu/residual_share"]) == [1000, 2000, 2500]
 
 
 def test_numbers_that_are_none_are_left_out(tmp_path):
     write_events(tmp_path, [1000], np.inf)
-    assert logged_in(tmp_path) == {}
+    assert logged_in(tmp_path, EventScalars()) == {}
     write_events(tmp_path, [2000], purge_step=1)
-    assert sorted(logged_in(tmp_path)["actor_equivariance_error"]) == [2000]
+    assert sorted(logged_in(tmp_path, EventScalars())["actor_equivariance_error"]) == [2000]
 
 
 def test_runs_are_put_together_step_by_step():
@@ -84,10 +86,21 @@ def test_a_damaged_file(tmp_path):
         path.read_bytes().replace(b"symmetry/actor", b"\xff\xff\xff\xff\xff\xffsymmetry")[:-3] + b"\xff" * 99
     )
     with pytest.raises(RunError, match="no event file that can be read"):
-        logged_in(tmp_path)
+        logged_in(tmp_path, EventScalars())
 
 
 class TestComparison:
+    def test_event_files_are_read_once_for_all_comparisons(self, runs, main, monkeypatch):
+        assert main("compare", runs)[0] == 0
+        first = (runs / "compare" / "symmetry.svg").read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(event_scalars, "read_scalars", lambda paths, mark: pytest.fail("it is read a second time"))
+            assert main("compare", runs)[0] == 0
+        assert (runs / "compare" / "symmetry.svg").read_bytes() == first
+        write_events(runs / "Ant-v5" / "rpp_sac" / "seed0", [4000], purge_step=3001)
+        assert main("compare", runs)[0] == 0
+        assert (runs / "compare" / "symmetry.svg").read_bytes() != first
+
     def test_the_report_and_the_figures(self, runs, main):
         code, _, err = main("compare", runs)
         assert code == 0, err

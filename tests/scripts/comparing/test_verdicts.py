@@ -5,7 +5,7 @@ import pytest
 from helpers.run_folders import write_run, write_runs
 
 from rpp_rl.scripts.comparing.analysis import Draws, Pair, aggregate, analyse
-from rpp_rl.scripts.comparing.event_curves import EventCurves
+from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.grouping import group_runs
 from rpp_rl.scripts.comparing.runs import read_runs
 from rpp_rl.scripts.comparing.verdicts import (
@@ -20,7 +20,7 @@ from rpp_rl.statistics import Estimate, Normalisation, difference
 
 
 def analysed(root, **settings):
-    runs = read_runs([root], [], EventCurves(root / "none"))[0]
+    runs = read_runs([root], [], EventScalars(root / "none"))[0]
     return [analyse(task, Draws(resamples=500), **settings) for task in group_runs(runs)]
 
 

@@ -1,9 +1,10 @@
-"""Curves from TensorBoard's event files, for runs that have no ``evaluations.npz``; each file is read once."""
+"""Scalars from TensorBoard's event files, which are read once for all comparisons."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,11 @@ from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing.files import LARGEST_RETURN, read_json
 from rpp_rl.scripts.comparing.looks import SCORE
 
-CACHE = "event_curves.json"
+CACHE = "event_scalars.json"
 _LARGEST = 1 << 30
 _HEADER = struct.Struct("<QI")
 _FOOTER = 4
+Curve = dict[int, float]
 
 
 def event_paths(folder: Path) -> list[Path]:
@@ -27,17 +29,37 @@ def event_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("events.out.tfevents.*") if path.is_file())
 
 
-class EventCurves:
-    """Curves of event files, remembered by the files' names, sizes and times.
+class EventScalars:
+    """Scalars of event files, remembered by the files' names, sizes and times.
 
     Args:
-        path: of a file with what was remembered before; one that is missing or is none is as good as empty.
+        path: of a file with what was remembered before; one that is missing or is none is as good as empty. None to
+            begin with nothing.
     """
 
-    def __init__(self, path: Path) -> None:
-        found = read_json(path)
+    def __init__(self, path: Path | None = None) -> None:
+        found = None if path is None else read_json(path)
         self._known: dict[str, Any] = found if isinstance(found, dict) else {}
-        self._used: dict[str, list[list[float]]] = {}
+        self._used: dict[str, dict[str, list[list[Any]]]] = {}
+
+    def scalars(self, folder: Path, mark: str) -> dict[str, Curve]:
+        """The scalars of a run whose tags begin with `mark`: by tag, the value at each step.
+
+        Raises:
+            RunError: if its event files cannot be read.
+        """
+        paths = event_paths(folder)
+        stats = [(path, path.stat()) for path in paths]
+        text = repr((mark, [(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in stats]))
+        key = hashlib.sha256(text.encode()).hexdigest()
+        found = _recalled(self._known.get(key))
+        if found is None:
+            found = read_scalars(paths, mark)
+        self._used[key] = {
+            tag: [list(curve), [v if math.isfinite(v) else None for v in curve.values()]]
+            for tag, curve in found.items()
+        }
+        return found
 
     def curve(self, folder: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
         """Steps and ``eval/mean_reward`` of a run, each of shape (k,); None where there is no evaluation yet.
@@ -45,48 +67,37 @@ class EventCurves:
         Raises:
             RunError: if its event files cannot be read.
         """
-        paths = event_paths(folder)
-        stats = [(path, path.stat()) for path in paths]
-        text = repr([(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in stats])
-        key = hashlib.sha256(text.encode()).hexdigest()
-        curve = _checked(self._known.get(key))
-        if curve is None:
-            curve = _checked(_read(paths))
-        if curve is None:
+        found = self.scalars(folder, SCORE).get(SCORE, {})
+        steps = sorted(found)
+        scores = [found[step] for step in steps]
+        if not steps or not 0 <= steps[0] <= steps[-1] < 1 << 62 or not all(abs(v) < LARGEST_RETURN for v in scores):
             return None
-        self._used[key] = curve
-        return np.array(curve[0], dtype=np.int64), np.array(curve[1], dtype=np.float64)
+        return np.array(steps, dtype=np.int64), np.array(scores, dtype=np.float64)
 
     def content(self) -> bytes | None:
         """What to remember; None where no event file was needed."""
         return json.dumps(self._used).encode() if self._used else None
 
 
-def _checked(curve: Any) -> list[list[float]] | None:
-    """A curve as it was remembered or read, or None if it is none."""
-    if not isinstance(curve, list) or len(curve) != 2 or not all(isinstance(part, list) for part in curve):
+def _recalled(found: Any) -> dict[str, Curve] | None:
+    """Scalars as they were remembered, or None if it is none."""
+    if not isinstance(found, dict):
         return None
-    steps, scores = curve
-    if not steps or len(steps) != len(scores) or not all(type(step) is int for step in steps):
-        return None
-    if not all(isinstance(score, int | float) and abs(score) < LARGEST_RETURN for score in scores):
-        return None
-    increasing = all(one < other for one, other in zip([-1, *steps], steps, strict=False))
-    return curve if increasing and steps[-1] < 1 << 62 else None
+    recalled: dict[str, Curve] = {}
+    for tag, curve in found.items():
+        if not isinstance(curve, list) or len(curve) != 2 or not all(isinstance(part, list) for part in curve):
+            return None
+        steps, values = curve
+        if len(steps) != len(values) or not all(type(step) is int for step in steps):
+            return None
+        if not all(v is None or type(v) in (int, float) for v in values):
+            return None
+        recalled[tag] = {s: math.nan if v is None else float(v) for s, v in zip(steps, values, strict=True)}
+    return recalled
 
 
-def _read(paths: list[Path]) -> list[list[float]]:
-    found = scalars(paths, SCORE).get(SCORE, {})
-    steps = sorted(found)
-    return [list(steps), [found[step] for step in steps]]
-
-
-def scalars(paths: list[Path], mark: str) -> dict[str, dict[int, float]]:
-    """The scalars whose tags begin with `mark`: by tag, the value at each step.
-
-    Args:
-        paths: event files of one run, in the order in which they were begun.
-        mark: the beginning of the tags.
+def read_scalars(paths: list[Path], mark: str) -> dict[str, Curve]:
+    """Read event files of one run, in the order in which they were begun; see `EventScalars.scalars`.
 
     Raises:
         RunError: if one cannot be read.
@@ -94,7 +105,7 @@ def scalars(paths: list[Path], mark: str) -> dict[str, dict[int, float]]:
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-    found: dict[str, dict[int, float]] = {}
+    found: dict[str, Curve] = {}
     for path in paths:
         for record in _records(path, mark.encode()):
             try:

@@ -1,5 +1,6 @@
 """Runs that have TensorBoard's events and no ``evaluations.npz``."""
 
+import math
 import shutil
 import struct
 
@@ -9,8 +10,8 @@ from helpers.run_folders import write_runs
 from torch.utils.tensorboard import SummaryWriter
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.comparing import event_curves
-from rpp_rl.scripts.comparing.event_curves import CACHE, EventCurves
+from rpp_rl.scripts.comparing import event_scalars
+from rpp_rl.scripts.comparing.event_scalars import CACHE, EventScalars
 
 
 def write_events(folder, steps, scores, purge_step=None):
@@ -27,7 +28,7 @@ def write_events(folder, steps, scores, purge_step=None):
 
 def test_the_curve_of_the_evaluations(tmp_path):
     write_events(tmp_path, [10, 20, 30], [1.5, -2.0, 3.25])
-    steps, scores = EventCurves(tmp_path / CACHE).curve(tmp_path)
+    steps, scores = EventScalars(tmp_path / CACHE).curve(tmp_path)
     assert steps.tolist() == [10, 20, 30]
     assert scores.tolist() == [1.5, -2, 3.25]
 
@@ -35,37 +36,47 @@ def test_the_curve_of_the_evaluations(tmp_path):
 def test_what_was_undone_by_a_resume_is_no_part_of_it(tmp_path):
     write_events(tmp_path, [10, 20, 30], [1, 2, 3])
     write_events(tmp_path, [25, 35], [7, 8], purge_step=21)
-    steps, scores = EventCurves(tmp_path / CACHE).curve(tmp_path)
+    steps, scores = EventScalars(tmp_path / CACHE).curve(tmp_path)
     assert (steps.tolist(), scores.tolist()) == ([10, 20, 25, 35], [1, 2, 7, 8])
 
 
 def test_files_are_read_once_and_again_when_they_grow(tmp_path, monkeypatch):
     run = tmp_path / "run"
     write_events(run, [10], [1])
-    cache = EventCurves(tmp_path / CACHE)
+    cache = EventScalars(tmp_path / CACHE)
     before = cache.curve(run)
     (tmp_path / CACHE).write_bytes(cache.content())
     with monkeypatch.context() as patch:
-        patch.setattr(event_curves, "_read", lambda paths: pytest.fail("it is read a second time"))
-        after = EventCurves(tmp_path / CACHE).curve(run)
+        patch.setattr(event_scalars, "read_scalars", lambda paths, mark: pytest.fail("it is read a second time"))
+        after = EventScalars(tmp_path / CACHE).curve(run)
         assert [part.tolist() for part in after] == [part.tolist() for part in before]
     write_events(run, [20], [2], purge_step=11)
-    assert EventCurves(tmp_path / CACHE).curve(run)[0].tolist() == [10, 20]
+    assert EventScalars(tmp_path / CACHE).curve(run)[0].tolist() == [10, 20]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"x": [[1], ["a"]]}', b"[" * 100_000])
 def test_a_cache_that_is_none_is_as_good_as_empty(tmp_path, content):
     (tmp_path / CACHE).write_bytes(content)
     write_events(tmp_path / "run", [10], [1])
-    assert EventCurves(tmp_path / CACHE).curve(tmp_path / "run")[1].tolist() == [1]
+    assert EventScalars(tmp_path / CACHE).curve(tmp_path / "run")[1].tolist() == [1]
 
 
 @pytest.mark.parametrize(
-    "curve", [[[2, 1], [1, 1]], [[1], [1, 2]], [[-1], [1]], [[1], [1e300]], [[1], ["x"]], [[], []], 3]
+    "remembered", [3, [], {"x": 3}, {"x": [[1]]}, {"x": [[1], [1, 2]]}, {"x": [["1"], [1]]}, {"x": [[1], ["y"]]}]
 )
-def test_a_cache_that_was_changed_is_not_believed(tmp_path, curve):
-    assert event_curves._checked(curve) is None
-    assert event_curves._checked([[1, 2], [0.5, 1]]) == [[1, 2], [0.5, 1]]
+def test_what_was_not_remembered_so_is_not_believed(remembered):
+    assert event_scalars._recalled(remembered) is None
+    assert event_scalars._recalled({"x": [[1, 2], [0.5, 1]]}) == {"x": {1: 0.5, 2: 1.0}}
+
+
+@pytest.mark.parametrize(("step", "score"), [(-1, 1.0), (10, 1e300), (10, math.nan), (1 << 62, 1.0)])
+def test_a_curve_that_is_none_is_none_from_memory_too(tmp_path, step, score):
+    """Files hold 32 bits, so that infinity stands for what is too large."""
+    write_events(tmp_path / "run", [step], [score])
+    cache = EventScalars(tmp_path / CACHE)
+    assert cache.curve(tmp_path / "run") is None
+    (tmp_path / CACHE).write_bytes(cache.content())
+    assert EventScalars(tmp_path / CACHE).curve(tmp_path / "run") is None
 
 
 def test_files_that_are_cut_or_none(tmp_path):
@@ -73,13 +84,13 @@ def test_files_that_are_cut_or_none(tmp_path):
     path = tmp_path / "events.out.tfevents.1000.x"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) - 100])
-    assert EventCurves(tmp_path / CACHE).curve(tmp_path)[0].tolist() == [10, 20]
+    assert EventScalars(tmp_path / CACHE).curve(tmp_path)[0].tolist() == [10, 20]
     for content in (b"", b"text", struct.pack("<QI", 1 << 63, 0)):
         path.write_bytes(content)
-        assert EventCurves(tmp_path / CACHE).curve(tmp_path) is None
+        assert EventScalars(tmp_path / CACHE).curve(tmp_path) is None
     path.write_bytes(struct.pack("<QI", 4, 0) + b"\xff" * 8)
     with pytest.raises(RunError, match="leave the run out"):
-        EventCurves(tmp_path / CACHE).curve(tmp_path)
+        EventScalars(tmp_path / CACHE).curve(tmp_path)
 
 
 def test_compare_takes_runs_that_have_only_events(main, tmp_path):
