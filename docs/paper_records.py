@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-from rpp_rl.scripts.reproducing.trials import Result, read_csv
+from rpp_rl.scripts.reproducing.trials import Result, Trial, read, read_csv
 
 
 def errors(rows: list[dict[str, str]]) -> dict[tuple[str, str], dict[int, float]]:
@@ -22,6 +22,12 @@ def early(trials: list[Result]) -> dict[tuple[str, str], dict[int, float]]:
         best = min(result.measurements, key=lambda m: m.validation_mse)
         found[result.trial.condition, result.trial.network][result.trial.seed] = best.test_mse
     return dict(found)
+
+
+def trials(folder: Path, name: str) -> list[Result]:
+    """The trials of an experiment."""
+    record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return [read(folder / "trials" / f"{Trial(**trial).name}.json") for trial in record["trials"]]
 
 
 def command(folder: Path, name: str) -> str:

@@ -8,9 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from helpers.algebra import CONTINUOUS_GROUPS, GOLDEN, continuous_groups, groups, parse, representations
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers.algebra import CONTINUOUS_GROUPS, GOLDEN, assert_equivariant, dense_bilinear, parse
 from torch import nn
 
 from rpp_rl import (
@@ -22,9 +20,7 @@ from rpp_rl import (
     orthogonal_group,
     residual_shares,
     sign_representation,
-    special_linear_group,
     special_orthogonal_group,
-    symmetric_group,
     tensor_representation,
     trivial_representation,
     uniform_rep,
@@ -32,9 +28,7 @@ from rpp_rl import (
 from rpp_rl.bilinear import Bilinear
 from rpp_rl.emlp import EMLPBlock
 from rpp_rl.errors import NetworkError, RepresentationError
-from rpp_rl.gating import GatedNonlinearity
 from rpp_rl.priors import pathway_parameters
-from rpp_rl.representations import gated
 
 O3 = orthogonal_group(3)
 V, ONE = defining_representation(O3), trivial_representation(O3)
@@ -43,22 +37,6 @@ GOLDEN_BLOCKS = {
     "Z2": (cyclic_group(2), "2*Scalar+3*P+V", "4*Scalar+3*V+V**2"),
     "SO3": (special_orthogonal_group(3), "2*Scalar+2*V", "3*Scalar+2*V+V**2"),
 }
-
-
-def dense_bilinear(layer):
-    """The tensor K with B(x, x)_o = sum K[o, i, p, j] w_p x_i x_j, symmetrised in i and j, by probing the layer."""
-    n, weights = layer.in_features, layer.weight.numel()
-    layer = copy.deepcopy(layer).double()
-    one = torch.eye(n, dtype=torch.float64)
-    pairs = (one[:, None] + one[None, :]).reshape(-1, n)
-    K = torch.zeros(weights, n * n, layer.out_features, dtype=torch.float64)
-    with torch.no_grad():
-        for p in range(weights):
-            layer.weight.zero_()
-            layer.weight[p] = 1.0
-            squares = layer(one)
-            K[p] = layer(pairs) - (squares[:, None] + squares[None, :]).reshape(n * n, -1)
-    return K.numpy()
 
 
 def chosen_of(K, rep):
@@ -117,85 +95,6 @@ def test_a_block_computes_what_the_authors_block_computes(name):
 def projector(basis):
     Q = basis.dense()
     return Q @ Q.T
-
-
-def test_the_number_of_bilinear_weights_is_that_of_the_paper():
-    group = cyclic_group(2)
-    hidden = parse("126*Scalar+55*V+5*V**2", group)
-    assert Bilinear(hidden, hidden).weight.numel() == 44860
-    hidden = uniform_rep(256, group)
-    assert Bilinear(hidden, hidden).weight.numel() == 20016
-
-
-some = settings(max_examples=25, deadline=None)
-
-
-def assert_equivariant(f, rep_in, rep_out, tolerance=1e-9, scale=0.3):
-    """Relative to the sizes of the images, for elements of a group that is not compact."""
-    group = rep_in.group
-    x = scale * torch.randn(16, rep_in.size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    for g in group.sample(np.random.default_rng(0), 6):
-        A, B = torch.from_numpy(rep_in.rho(g).copy()), torch.from_numpy(rep_out.rho(g).copy())
-        left, right = f(x @ A.T), f(x) @ B.T
-        torch.testing.assert_close(left, right, rtol=tolerance, atol=tolerance * float(1 + left.detach().abs().max()))
-
-
-@some
-@given(st.data(), st.one_of(groups, continuous_groups), st.integers(5, 60))
-def test_the_bilinear_layer_is_equivariant(data, group, channels):
-    rep_in = uniform_rep(channels, group) + data.draw(representations(group))
-    rep_out = data.draw(representations(group)) + uniform_rep(channels, group)
-    torch.manual_seed(0)
-    layer = Bilinear(rep_in, rep_out).double()
-    assert_equivariant(layer, rep_in, rep_out)
-
-
-def test_the_bilinear_layer_is_that_of_the_definition():
-    rep = uniform_rep(40, special_linear_group(2)) + defining_representation(special_linear_group(2)).T
-    layer = Bilinear(rep, rep).double()
-    terms = [t for ts in (*layer._by_out.values(), *layer._by_source.values()) for t in ts]
-    assert {t.apply_first for t in terms} == {True, False}
-    assert any(t.axes != tuple(range(len(t.axes))) for t in terms)
-    # Quadratic, and linear in the weights: it is fixed by its values on sums of two coordinates.
-    x = torch.randn(5, rep.size, dtype=torch.float64)
-    torch.testing.assert_close(layer(2 * x), 4 * layer(x))
-    K = torch.from_numpy(dense_bilinear(layer)).reshape(-1, rep.size, rep.size, rep.size)
-    expected = 0.5 * torch.einsum("p,pijo,bi,bj->bo", layer.weight, K, x, x)
-    torch.testing.assert_close(layer(x), expected)
-
-
-def test_the_bilinear_layer_reads_what_it_is_told_to():
-    rep = 3 * V + ONE
-    both, last = Bilinear(rep, rep), Bilinear(rep, rep, {V: [2]})
-    assert (both.weight.numel(), last.weight.numel()) == (18, 6)
-    x = torch.randn(4, 10)
-    x[:, 6:9] = 0.0
-    assert last(x).abs().max() == 0
-    assert both(x).abs().max() > 0
-    with pytest.raises(NetworkError, match="3 summands V, numbered from 0"):
-        Bilinear(rep, rep, {V: [3]})
-
-
-def test_a_bilinear_layer_may_be_empty():
-    sign = sign_representation(cyclic_group(2))
-    layer = Bilinear(sign, 3 * sign)
-    torch.testing.assert_close(layer(torch.ones(2, 5, 1)), torch.zeros(2, 5, 3))
-
-
-@some
-@given(st.data(), st.one_of(groups, continuous_groups))
-def test_the_gated_nonlinearity_is_equivariant(data, group):
-    rep = data.draw(representations(group))
-    assert_equivariant(GatedNonlinearity(rep), gated(rep), rep)
-
-
-def test_scalars_and_permutations_are_their_own_gates():
-    S4 = symmetric_group(4)
-    rep = trivial_representation(S4) + defining_representation(S4)
-    x = torch.randn(3, 5)
-    torch.testing.assert_close(GatedNonlinearity(rep)(x), nn.functional.silu(x))
-    softened = GatedNonlinearity(rep, rpp=True, residual_init_scale=0.5)
-    torch.testing.assert_close(softened(x), 1.5 * nn.functional.silu(x))
 
 
 @pytest.mark.parametrize("group", CONTINUOUS_GROUPS.values(), ids=CONTINUOUS_GROUPS)

@@ -1,5 +1,6 @@
 """Groups and representations to test with: a small parser for their names, and random ones for hypothesis."""
 
+import copy
 import json
 import re
 from functools import reduce
@@ -7,6 +8,7 @@ from operator import add, mul
 from pathlib import Path
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 
 from rpp_rl import (
@@ -136,3 +138,29 @@ def representations(draw, group: Group) -> Representation:
             term = term * factor
         terms.append(draw(st.integers(1, 2)) * term)
     return reduce(add, terms)
+
+
+def dense_bilinear(layer):
+    """The tensor K with B(x, x)_o = sum K[o, i, p, j] w_p x_i x_j, symmetrised in i and j, by probing the layer."""
+    n, weights = layer.in_features, layer.weight.numel()
+    layer = copy.deepcopy(layer).double()
+    one = torch.eye(n, dtype=torch.float64)
+    pairs = (one[:, None] + one[None, :]).reshape(-1, n)
+    K = torch.zeros(weights, n * n, layer.out_features, dtype=torch.float64)
+    with torch.no_grad():
+        for p in range(weights):
+            layer.weight.zero_()
+            layer.weight[p] = 1.0
+            squares = layer(one)
+            K[p] = layer(pairs) - (squares[:, None] + squares[None, :]).reshape(n * n, -1)
+    return K.numpy()
+
+
+def assert_equivariant(f, rep_in, rep_out, tolerance=1e-9, scale=0.3):
+    """Relative to the sizes of the images, for elements of a group that is not compact."""
+    group = rep_in.group
+    x = scale * torch.randn(16, rep_in.size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for g in group.sample(np.random.default_rng(0), 6):
+        A, B = torch.from_numpy(rep_in.rho(g).copy()), torch.from_numpy(rep_out.rho(g).copy())
+        left, right = f(x @ A.T), f(x) @ B.T
+        torch.testing.assert_close(left, right, rtol=tolerance, atol=tolerance * float(1 + left.detach().abs().max()))
