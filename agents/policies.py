@@ -14,7 +14,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.sac.policies import Actor, SACPolicy
-from torch import Tensor, nn
+from torch import Tensor
 
 from rpp_rl.agents.actor_critic import SymmetricActor, SymmetricCritic
 from rpp_rl.agents.families import need_family
@@ -26,6 +26,7 @@ from rpp_rl.agents.model_files.descriptions import (
     space_from,
 )
 from rpp_rl.agents.model_files.documents import read_document, write_document
+from rpp_rl.agents.pathway_optimizers import pathway_optimizer
 from rpp_rl.archives import Archive
 from rpp_rl.errors import NetworkError, RunError, SymmetryError
 from rpp_rl.networks import network_class
@@ -34,11 +35,6 @@ from rpp_rl.symmetry import Symmetry
 
 # The strengths of the paper's RL experiments, per network; 0 where a network has no such pathway.
 PAPER_WD = {"actor": 1e-6, "critic": 0.0}
-# The optimisers whose weight decay is the gradient of a sum of squares in the loss.
-COUPLED = (
-    *(torch.optim.Adam, torch.optim.Adamax, torch.optim.NAdam, torch.optim.RAdam),
-    *(torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.SGD),
-)
 # The kind of a policy's file.
 _POLICY = "policy"
 PATHWAYS_OF = {"rpp": ("equiv", "basic"), "equivariant": ("equiv",), "mlp": ()}
@@ -166,38 +162,9 @@ class RPPPolicy(SACPolicy):
                     parameter.zero_()
         for name in ("actor", "critic"):
             network: Any = getattr(self, name)
-            network.optimizer = self._with_prior(name, network, network.optimizer, lr_schedule(1))
-
-    def _with_prior(
-        self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, learning_rate: float
-    ) -> torch.optim.Optimizer:
-        """An optimiser like the given one, with one parameter group for each pathway and its prior."""
-        prior = self.priors[name]
-        if (prior.equiv_wd or prior.basic_wd) and not _adds_decay_to_gradient(optimizer):
-            raise NetworkError(
-                f"{type(optimizer).__name__} does not add its weight decay to the gradient, so it cannot carry the "
-                f"prior of the {name}; use torch.optim.Adam, or set {name}_equiv_wd=0 and {name}_basic_wd=0"
-            )
-        optimised = {p for group in optimizer.param_groups for p in group["params"]}
-        decay = float(self.optimizer_kwargs.get("weight_decay", 0.0))
-        groups = prior.optimizer_groups(network, decay)
-        given = self.residual_step_ratio
-        ratio = prior.step_ratio if given is None else given
-        for group in groups:
-            group["lr_ratio"] = ratio if group["pathway"] == "basic" else 1.0
-            # A features extractor shared with the actor is not the critic's to optimise.
-            group["params"] = [p for p in group["params"] if p in optimised]
-        kwargs = dict(self.optimizer_kwargs)
-        if self.optimizer_class in (torch.optim.Adam, torch.optim.AdamW) and not kwargs.keys() & {"fused", "foreach"}:
-            # One pass over all parameters instead of a dozen small operations on each.
-            kwargs["fused"] = self.device.type in ("cpu", "cuda")
-        made = self.optimizer_class(groups, lr=learning_rate, **kwargs)  # type: ignore[call-arg]
-        # A fused step does not count as a write to its parameters, on which merged weights rely.
-        made.register_step_post_hook(_count_as_written)
-        rates = _GroupRates()
-        made.register_step_pre_hook(rates.scale)
-        made.register_step_post_hook(rates.put_back)
-        return made
+            made_with: tuple[Any, ...] = (network.optimizer, self.optimizer_class, self.optimizer_kwargs)
+            prior = self.priors[name]
+            network.optimizer = pathway_optimizer(name, network, prior, self.residual_step_ratio, *made_with)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
@@ -252,26 +219,6 @@ class RPPPolicy(SACPolicy):
             detail = " ".join(str(error).split())[:300]
             raise RunError(f"{path} is no {cls.__name__}: {detail}; load it with the class that saved it") from error
         return policy.to(get_device(device))
-
-
-def _count_as_written(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-    torch.autograd.graph.increment_version([p for group in optimizer.param_groups for p in group["params"]])
-
-
-class _GroupRates:
-    """Around a step of an optimiser: each group's learning rate is ``lr_ratio`` times the one that a schedule set."""
-
-    def scale(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        """Before the step."""
-        self._scheduled = [group["lr"] for group in optimizer.param_groups]
-        for group in optimizer.param_groups:
-            # Saved states from before there was a ratio have none.
-            group["lr"] = group["lr"] * group.get("lr_ratio", 1.0)
-
-    def put_back(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        """After the step."""
-        for group, rate in zip(optimizer.param_groups, self._scheduled, strict=True):
-            group["lr"] = rate
 
 
 class EquivariantPolicy(RPPPolicy):
@@ -332,7 +279,3 @@ def _check_spaces(symmetry: Symmetry, observation_space: spaces.Space[Any], acti
     where = "the environment"
     symmetry.check_sizes(observation_space.shape[0], action_space.shape[0], where)  # type: ignore[index]
     symmetry.check_action_bounds(action_space.low, action_space.high, where)  # type: ignore[attr-defined]
-
-
-def _adds_decay_to_gradient(optimizer: torch.optim.Optimizer) -> bool:
-    return type(optimizer) in COUPLED and not optimizer.defaults.get("decoupled_weight_decay", False)

@@ -70,8 +70,9 @@ Stopped early, at the least of the validation errors that a trial has, the verdi
 {early}
 
 Strengths of RPP's priors are those of inertia divided by 1e4: with s^2 = sigma^2 / (N d wd) the priors are as wide
-then, since errors are about 1e-4 instead of 0.25. With inertia's own strengths the prior outweighs the data, and a
-learning rate that decays does not help. Perfect symmetry, on seed 100, which no result is taken from:
+then, since errors are about 1e-4 instead of 0.25. With inertia's own strengths the prior outweighs the data. A
+learning rate that decays makes the last errors steadier and the least ones larger, so it stays as published. Perfect
+symmetry, on seed 100, which no result is taken from:
 
 {commands}
 
