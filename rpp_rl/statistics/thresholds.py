@@ -86,7 +86,8 @@ def _median(
     # Censored steps are no steps at which the curve falls.
     falls = np.isin(times, events)
     times, left = times[falls], np.asarray(survival.probabilities)[falls]
-    median = _first(times, left <= 0.5)
+    # A product that is one half may be a bit more.
+    median = _first(times, left <= 0.5 + 1e-9)
     if len(events) + len(censored) < FEWEST_FOR_INTERVAL:
         return median, None, None
     lower, upper = _log_log(left, survival, times, confidence)

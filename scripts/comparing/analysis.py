@@ -17,6 +17,8 @@ from rpp_rl.statistics import CurveEstimate, Estimate, Normalisation, StepsToThr
 from rpp_rl.statistics.estimates import RESAMPLES, StatisticName
 from rpp_rl.statistics.normalised import PerformanceProfile
 
+# What others are usually compared with.
+BASELINES = ("sac", "mlp_sac")
 _PROFILE_POINTS = 61
 
 
@@ -147,12 +149,14 @@ class Aggregate:
     Attributes:
         environments: those that have a normalisation, and runs of every algorithm named here.
         normalisation: of each.
+        baseline: what the others are compared with; None where nothing usual has runs on all of them.
         algorithms: with runs on all of those environments.
         left_out: algorithms that have none on some of them, and environments without a normalisation.
     """
 
     environments: tuple[str, ...]
     normalisation: Mapping[str, Normalisation]
+    baseline: str | None
     algorithms: tuple[AlgorithmAggregate, ...]
     left_out: tuple[str, ...]
 
@@ -169,7 +173,7 @@ def analyse(
         thresholds: score of each environment to count steps to; the baseline's final IQM where there is none.
     """
     labels = [group.label for group in task.groups]
-    wanted = (baseline, "sac", "mlp_sac", labels[0])
+    wanted = (baseline, *BASELINES, labels[0])
     base = next(name for name in wanted if name in labels)
     finals = {group.label: group.curves.on([task.step])[:, 0] for group in task.groups}
     threshold = (thresholds or {}).get(task.name, float(statistics.interquartile_mean(finals[base])))
@@ -233,7 +237,7 @@ def aggregate(
         results: of every environment.
         normalisation: of environments.
         draws: how intervals are drawn.
-        baseline: label to compare the others with; that of the first environment if left out or not there.
+        baseline: label to compare the others with; a usual one if left out or not there, none if no such is everywhere.
     """
     chosen = [result for result in results if result.task.name in normalisation]
     if len(chosen) < 2:
@@ -242,7 +246,7 @@ def aggregate(
     labels = sorted({group.label for result in chosen for group in result.groups})
     left_out = [f"{label} has no runs on some environment" for label in labels if label not in everywhere]
     left_out += [f"{r.task.name} has no normalisation" for r in results if r.task.name not in normalisation]
-    base = baseline if baseline in everywhere else chosen[0].baseline
+    base = next((b for b in (baseline, *BASELINES, chosen[0].baseline) if b in everywhere), None)
     scores = {label: [normalisation[r.task.name](_final(r, label)) for r in chosen] for label in sorted(everywhere)}
     if not scores:
         return None
@@ -251,7 +255,7 @@ def aggregate(
     taus = np.linspace(min(0.0, smallest), max(1.0, largest), _PROFILE_POINTS)
     found = tuple(_over_environments(label, chosen, scores[label], taus, base, draws) for label in scores)
     names = tuple(result.task.name for result in chosen)
-    return Aggregate(names, {name: normalisation[name] for name in names}, found, tuple(left_out))
+    return Aggregate(names, {name: normalisation[name] for name in names}, base, found, tuple(left_out))
 
 
 def _final(result: TaskResult, label: str) -> NDArray[np.float64]:
@@ -264,7 +268,7 @@ def _over_environments(
     chosen: Sequence[TaskResult],
     strata: Sequence[NDArray[np.float64]],
     taus: NDArray[np.float64],
-    base: str,
+    base: str | None,
     draws: Draws,
 ) -> AlgorithmAggregate:
     def estimated(name: StatisticName) -> Estimate:
@@ -272,7 +276,7 @@ def _over_environments(
         return statistics.estimate(strata, name, rng=rng, confidence=draws.confidence, resamples=draws.resamples)
 
     probability = None
-    if label != base:
+    if base is not None and label != base:
         parts = [
             statistics.probability_of_improvement(_final(r, label), _final(r, base), confidence=draws.confidence)
             for r in chosen
@@ -300,7 +304,7 @@ def parse_normalisation(data: object, where: str) -> dict[str, Normalisation]:
     found: dict[str, Normalisation] = {}
     for name, values in data.items():
         pair = (values.get("random"), values.get("reference")) if isinstance(values, dict) else (None, None)
-        numbers = [float(part) for part in pair if isinstance(part, int | float) and not isinstance(part, bool)]
+        numbers = [float(p) for p in pair if isinstance(p, int | float) and not isinstance(p, bool) and abs(p) < 1e100]
         if len(numbers) != 2:
             raise RunError(f"{where}: {str(name)[:80]} needs two numbers, random: and reference:")
         found[str(name)] = Normalisation(*numbers)

@@ -38,7 +38,7 @@ class EventScalars:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        found = None if path is None else read_json(path)
+        found = None if path is None else read_json(path, _LARGEST)
         self._known: dict[str, Any] = found if isinstance(found, dict) else {}
         self._used: dict[str, dict[str, list[list[Any]]]] = {}
 
@@ -65,13 +65,15 @@ class EventScalars:
         """Steps and ``eval/mean_reward`` of a run, each of shape (k,); None where there is no evaluation yet.
 
         Raises:
-            RunError: if its event files cannot be read.
+            RunError: if its event files cannot be read, or an evaluation is no number.
         """
         found = self.scalars(folder, SCORE).get(SCORE, {})
         steps = sorted(found)
         scores = [found[step] for step in steps]
-        if not steps or not 0 <= steps[0] <= steps[-1] < 1 << 62 or not all(abs(v) < LARGEST_RETURN for v in scores):
+        if not steps:
             return None
+        if not 0 <= steps[0] <= steps[-1] < 1 << 62 or not all(abs(v) < LARGEST_RETURN for v in scores):
+            raise RunError(f"{folder} has logged a return that is no finite number; leave the run out with --filter")
         return np.array(steps, dtype=np.int64), np.array(scores, dtype=np.float64)
 
     def content(self) -> bytes | None:

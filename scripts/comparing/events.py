@@ -57,7 +57,7 @@ def folder_name(name: str) -> str:
     """A stranger's name as one folder below ours, never above it."""
     plain = re.sub(r"[^\w.+=,()\[\]-]+", "-", name).lstrip(".")[:_LONGEST_NAME]
     # Two names must not become one.
-    return plain if plain == name else f"{plain}-{zlib.crc32(name.encode()):08x}"
+    return plain if plain and plain == name else f"{plain}-{zlib.crc32(name.encode()):08x}"
 
 
 def _tags(env: str) -> tuple[str, str, str, str, str]:

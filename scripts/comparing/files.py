@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def read_evaluations(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]
         with path.open("rb") as file:
             archive = Archive(file, path.name)
             steps, returns = (_array(archive, name) for name in ("timesteps", "results"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
         raise _damaged(path, " ".join(str(error).split())[:200]) from error
     if steps.ndim != 1 or returns.ndim != 2 or len(steps) != len(returns) or not returns.size:
         raise _damaged(path, f"it has steps of shape {steps.shape} and results of shape {returns.shape}")
@@ -93,10 +94,10 @@ def read_wall_time(path: Path) -> float | None:
     return total + last or None
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file says; None where there is no file or it is no JSON."""
+def read_json(path: Path, largest: int = _LARGEST_JSON) -> Any:
+    """What a JSON file says; None where there is no file, it is no JSON, or is larger than that."""
     try:
-        if path.stat().st_size > _LARGEST_JSON:
+        if path.stat().st_size > largest:
             return None
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

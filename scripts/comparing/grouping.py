@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +90,7 @@ def _task(name: str, runs: Sequence[Run], at: int | None) -> Task:
             f"the runs of {name} have no evaluation step in common, so that they cannot be compared; "
             "choose runs with --filter, or train them with one --eval-freq"
         )
-    notes += _unequal_lengths(kept, int(shared[-1]))
+    notes += [] if at is not None else _unequal_lengths(kept, int(shared[-1]))
     groups = _by_label(kept)
     notes += incomparable(groups)
     return Task(name, groups, tuple(int(step) for step in shared), tuple(notes))
@@ -123,20 +123,28 @@ def _without_twins(runs: Sequence[Run], notes: list[str]) -> list[Run]:
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """Algorithm, and in brackets the settings in which a run differs from the commonest of that algorithm."""
-    usual: dict[str, dict[str, str]] = {}
-    for algo in {run.algo for run in runs}:
-        same = [run.settings for run in runs if run.algo == algo]
-        keys = sorted({key for settings in same for key in settings})
-        usual[algo] = {key: Counter(s.get(key, "-") for s in same).most_common(1)[0][0] for key in keys}
+    """Algorithm, and in brackets the settings in which a run differs from the usual ones of that algorithm."""
+    usual = {algo: _usual([run for run in runs if run.algo == algo]) for algo in {run.algo for run in runs}}
+    contents: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for run in runs:
+        contents[run.algo, run.settings.get("symmetry", "-")].add(run.settings.get(SYMMETRY_DIGEST, "-"))
     labels = []
     for run in runs:
-        differs = [key for key, value in usual[run.algo].items() if run.settings.get(key, "-") != value]
-        if "symmetry" in differs and SYMMETRY_DIGEST in differs:
+        keys = sorted(usual[run.algo].keys() | run.settings.keys())
+        differs = [key for key in keys if run.settings.get(key, "-") != usual[run.algo].get(key, "-")]
+        one = len(contents[run.algo, run.settings.get("symmetry", "-")]) == 1
+        if "symmetry" in differs and SYMMETRY_DIGEST in differs and one:
             differs.remove(SYMMETRY_DIGEST)
         inside = ", ".join(f"{key}={run.settings.get(key, '-')}" for key in differs)
         labels.append(f"{run.algo} [{inside}]" if inside else run.algo)
     return labels
+
+
+def _usual(runs: Sequence[Run]) -> Mapping[str, str]:
+    """The settings that need no mention: of what lies first and least deep, those of the most runs."""
+    least = min(run.rank for run in runs)
+    settings = [tuple(sorted(run.settings.items())) for run in runs if run.rank == least]
+    return dict(Counter(settings).most_common(1)[0][0])
 
 
 def _unequal_lengths(runs: Sequence[Run], step: int) -> list[str]:

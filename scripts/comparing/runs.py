@@ -9,7 +9,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing.event_scalars import EventScalars
-from rpp_rl.scripts.comparing.files import read_evaluations, read_json, read_wall_time
+from rpp_rl.scripts.comparing.files import LARGEST_RETURN, read_evaluations, read_json, read_wall_time
 from rpp_rl.scripts.run_folder import CONFIG, EVALUATION_SEED, MONITOR, read_config
 
 EVALUATIONS = "evaluations.npz"
@@ -72,6 +72,7 @@ class Run:
         machine: processor and graphics cards.
         wall_time: in seconds; None where it does not say.
         audit: of its symmetry.
+        rank: which of the folders that were named it is in, and how deep: variants lie deeper than what they vary.
     """
 
     path: Path
@@ -90,6 +91,7 @@ class Run:
     machine: str
     wall_time: float | None
     audit: tuple[AuditLine, ...]
+    rank: tuple[int, int] = (0, 0)
 
 
 def find_runs(roots: Sequence[Path], patterns: Sequence[str] = ()) -> list[Path]:
@@ -138,12 +140,17 @@ def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventScala
         if run is None:
             waiting.append(folder)
         else:
-            runs.append(run)
+            runs.append(replace(run, rank=_rank(folder, roots)))
     if not runs:
         where = ", ".join(str(root) for root in roots)
         fitting = " that --filter lets through" if patterns else ""
         raise RunError(f"there is no run with evaluations in {where}{fitting}; rpp-rl train makes one")
     return runs, waiting
+
+
+def _rank(folder: Path, roots: Sequence[Path]) -> tuple[int, int]:
+    place = next(i for i, root in enumerate(roots) if folder.is_relative_to(root))
+    return place, len(folder.relative_to(roots[place]).parts)
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -203,7 +210,7 @@ def read_run(folder: Path, events: EventScalars) -> Run | None:
         settings=MappingProxyType(_settings(config)),
         versions=MappingProxyType({_short(k): _short(v) for k, v in config.get("versions", {}).items()}),
         model=_short(model["compiled_sha256"]) if isinstance(model, dict) and "compiled_sha256" in model else None,
-        command=shlex.join(str(part) for part in command) if isinstance(command, list) else "",
+        command=_showable(shlex.join(str(part) for part in command)) if isinstance(command, list) else "",
         machine=_short(", ".join([str(config.get("cpu", "")), *map(str, gpus if isinstance(gpus, list) else ())])),
         wall_time=read_wall_time(folder / MONITOR),
         audit=_audit(read_json(folder / "audit.json")),
@@ -238,7 +245,8 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
         if config.get(key) is not None:
             found[key] = _short(config[key])
     symmetry = config.get("symmetry")
-    if isinstance(symmetry, dict) and config["algo"] not in _PLAIN:
+    # Plain networks have none, but a normalisation that commutes with it does.
+    if isinstance(symmetry, dict) and (config["algo"] not in _PLAIN or config.get("normalize")):
         found["symmetry"] = _short(symmetry.get("name"))
         text = json.dumps(symmetry, sort_keys=True, default=repr)
         found[SYMMETRY_DIGEST] = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -250,7 +258,7 @@ def _literal(value: Any) -> dict[str, Any]:
     if isinstance(value, str) and len(value) < 10_000:
         try:
             value = ast.literal_eval(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             return {"all": value}
     return value if isinstance(value, dict) else {"all": value}
 
@@ -262,12 +270,16 @@ def _audit(data: Any) -> tuple[AuditLine, ...]:
     for g in data["generators"][:50]:
         if isinstance(g, dict):
             error = g.get("dynamics_median")
-            number = float(error) if isinstance(error, int | float) else None
+            number = float(error) if isinstance(error, int | float) and abs(error) < LARGEST_RETURN else None
             verdict, sentence = _short(g.get("verdict")), _short(g.get("sentence"))
             lines.append(AuditLine(_short(data.get("name")), _short(g.get("name")), verdict, sentence, number))
     return tuple(lines)
 
 
 def _short(value: Any) -> str:
-    """Text of a stranger's, in one line and not without end."""
-    return " ".join(str(value).split())[:_LONGEST]
+    """Text of a stranger's, in one line, of characters that can be shown, and not without end."""
+    return " ".join(_showable(str(value)).split())[:_LONGEST]
+
+
+def _showable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

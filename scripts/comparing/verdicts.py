@@ -32,7 +32,7 @@ def sentence(pair: Pair, n: tuple[int, int]) -> str:
             f"{pair.first} and {pair.second}: {NO_DIFFERENCE} from {seeds}; under {FEWEST_FOR_INTERVAL} seeds there is "
             "no interval."
         )
-    drawn = "same seeds, drawn in pairs" if pair.paired else "runs drawn apart"
+    drawn = "its seeds drawn in pairs" if pair.paired else "its runs drawn apart"
     figures = (
         f"a run of {pair.first} beats one of {pair.second} with probability {shown(pair.probability)}, "
         f"and the IQM of {pair.first} minus that of {pair.second} is {shown(pair.difference)} ({seeds}; {drawn})"
@@ -86,10 +86,13 @@ def aggregate_sentences(found: Aggregate) -> list[str]:
         if p is None:
             continue
         if p.low is None:
-            sentences.append(f"{a.label}: {NO_DIFFERENCE} over {where}; some have under {FEWEST_FOR_INTERVAL} seeds.")
+            few = f"some have under {FEWEST_FOR_INTERVAL} seeds"
+            sentences.append(f"{a.label} and {found.baseline}: {NO_DIFFERENCE} over {where}; {few}.")
         else:
             told = NO_DIFFERENCE if p.includes(0.5) else ("better" if p.value > 0.5 else "worse")
-            sentences.append(f"{a.label} over {where}: {told}; probability of improvement {shown(p)}.")
+            opening = f"{a.label} {'and' if told == NO_DIFFERENCE else f'is {told} than'} {found.baseline} over {where}"
+            opening += f": {told}" if told == NO_DIFFERENCE else ""
+            sentences.append(f"{opening}, by the probability of improvement alone, {shown(p)}.")
     return sentences
 
 

@@ -12,6 +12,9 @@ from rpp_rl.scripts.comparing.looks import EVENTS
 from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, verdicts
 from rpp_rl.scripts.output_files import replace_file
 
+REPORT = "report.html"
+DRAWN = tuple(f"{name}.{form}" for name in ("curves", "best_so_far", "profiles", "symmetry") for form in ("png", "svg"))
+
 
 def render(comparison: Comparison, events: EventScalars, report: bool, tensorboard: bool) -> dict[str, bytes]:
     """The files of a comparison by their path in its folder.
@@ -39,7 +42,7 @@ def render(comparison: Comparison, events: EventScalars, report: bool, tensorboa
 
         need_matplotlib()
         symmetry = found_in(results, events)
-        files["report.html"] = report_page(comparison, symmetry).encode()
+        files[REPORT] = report_page(comparison, symmetry).encode()
         files |= figures(results, comparison.aggregate, symmetry)
     if tensorboard:
         from rpp_rl.scripts.comparing.events import event_files
@@ -77,6 +80,10 @@ def write(out: Path, files: Mapping[str, bytes]) -> None:
     """Write files, each aside and then in place of what was there; curves of an earlier comparison are removed."""
     for name, content in files.items():
         replace_file(out / name, content)
+    # What an earlier comparison has drawn of other runs.
+    for old in (out / name for name in DRAWN):
+        if old.name not in files and REPORT in files:
+            old.unlink(missing_ok=True)
     # TensorBoard would show algorithms that are not compared any more.
     for old in out.rglob(EVENTS) if EVENTS in files else ():
         if old.relative_to(out).as_posix() not in files:

@@ -113,11 +113,13 @@ def _keep_checkpoint(checkpoint: Path, into: Path) -> None:
 
 
 def _other_files(run: Path) -> Iterator[Path]:
-    for path in sorted(run.rglob("*")):
-        name = path.relative_to(run)
-        in_checkpoint = name.parts[0] == _CHECKPOINTS and len(name.parts) > 2
-        if not in_checkpoint and name.name != ".lock" and path.is_file():
-            yield name
+    # Not rglob, which stops at a folder that is renamed or removed meanwhile, as those of checkpoints are.
+    for folder, below, files in os.walk(run):
+        name = Path(folder).relative_to(run)
+        if name == Path(_CHECKPOINTS):
+            below.clear()
+        below.sort()
+        yield from (name / file for file in sorted(files) if file != ".lock" and (run / name / file).is_file())
 
 
 def _checkpoint_of(name: str) -> str | None:

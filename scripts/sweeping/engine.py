@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from rpp_rl.agents.checkpoints.archive import checkpoints
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.run_folder import RunFolder
 from rpp_rl.scripts.sweeping.plan import Job
 from rpp_rl.scripts.sweeping.progress import Progress, State, is_locked, progress_of
 
@@ -128,10 +129,17 @@ def words_of(job: Job, trust: bool, root: Path | None = None) -> list[str]:
         job: the run.
         trust: whether it may import modules that it names when it goes on.
         root: the folder of all runs where it is to run, if that is another one.
+
+    Raises:
+        RunError: if there is an agent, and no checkpoint from which training could go on.
     """
     there = job if root is None else replace(job, root=root)
     if checkpoints(job.folder / "checkpoints") or is_locked(job.folder):
         return ["train", "--resume", str(there.folder), "-n", str(job.steps), *(["--trust"] if trust else [])]
+    if RunFolder(job.folder).model.exists():
+        raise RunError(
+            f"{job.folder} holds an agent but no checkpoint to go on from; move it away, or choose another --log-folder"
+        )
     # Killed before its first checkpoint: there is nothing in it to go on from.
     shutil.rmtree(job.folder, ignore_errors=True)
     return there.command()

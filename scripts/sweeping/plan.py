@@ -19,7 +19,10 @@ _VARIANT_KEYS = ("algos", "envs", "options")
 # Names of folders that are the same everywhere, and of none that a run itself has.
 _VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 Words = tuple[str, ...]
-_HYPERPARAMS, _SAME_AS_HYPERPARAMS = "--hyperparams", ("-params", "--hyperparams")
+_HYPERPARAMS = "--hyperparams"
+_SAME_AS = {"-params": _HYPERPARAMS, "-n": "--n-timesteps", "-f": "--log-folder", "-tb": "--tensorboard-log"}
+# What a sweep says of every run.
+_ITS_OWN = ("--algo", "--env", "--seed", "--seeds", "--n-timesteps", "--log-folder", "--resume")
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,9 @@ def joined(*options: Words) -> Words:
     for word in (word for words in options for word in words):
         if re.match(r"-+[A-Za-z]", word):
             flag, equals, value = word.partition("=")
-            flag = _HYPERPARAMS if flag in _SAME_AS_HYPERPARAMS else flag
+            flag = _SAME_AS.get(flag, flag.replace("_", "-"))
+            if flag in _ITS_OWN:
+                raise RunError(f"{flag} is no option of a plan, which says it of every run itself")
             opposite = f"--{flag[5:]}" if flag.startswith("--no-") else f"--no-{flag[2:]}"
             flags.pop(opposite, None)
             earlier = flags.pop(flag, []) if flag == _HYPERPARAMS else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import enum
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,8 @@ def run_folders(root: Path) -> list[Path]:
     Raises:
         RunError: if there is none.
     """
-    found = sorted(path.parent for path in root.rglob(CONFIG)) if root.is_dir() else []
+    # Not rglob, which stops at a folder that is renamed or removed meanwhile, as those of checkpoints are.
+    found = sorted(Path(folder) for folder, _, files in os.walk(root) if CONFIG in files)
     if not found:
         raise RunError(f"there are no runs in {root}; give a folder that rpp-rl train or sweep has written to")
     return found

@@ -43,7 +43,18 @@ def test_every_combination_is_an_ordinary_run(run_cli, tmp_path):
     shown = run_cli("status", "runs").stdout
     assert shown.count("done") == 5 and "800 of 800 steps" in shown
     run_cli(*SWEEP, "--algos", "sac", "--seeds", "1", "-n", 300, *TINY)
+    assert "going on from step" in (folder(tmp_path, "sac", 1).with_name("seed1.log")).read_text()
     assert RPPSAC.load(folder(tmp_path, "sac", 1) / "model.zip", device="cpu").num_timesteps == 300
+
+
+def test_an_agent_without_a_checkpoint_is_not_lost(run_cli, tmp_path):
+    words = ("--algo", "sac", "--env", "InvertedPendulum-v5", "--seed", 0, "--no-audit", "--eval-episodes", 1)
+    run_cli("train", *words, "-n", 60, *TINY)
+    model = (folder(tmp_path, "sac", 0) / "model.zip").read_bytes()
+    done = run_cli(*SWEEP, "--algos", "sac", "--seeds", "0", "-n", 90, *TINY, check=False)
+    assert done.returncode == 1
+    assert "holds an agent but no checkpoint to go on from" in done.stdout
+    assert (folder(tmp_path, "sac", 0) / "model.zip").read_bytes() == model
 
 
 @pytest.mark.slow
@@ -149,6 +160,9 @@ def test_a_variant_is_trained_as_it_says(run_cli, tmp_path):
         "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 0",
         "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: 3",
         "algo: [sac]",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: {n_timesteps: 5}",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: ['-f', elsewhere]",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {a: {options: {seed: 7}}}",
         "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: [x]",
         "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: [a]",
         "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {a: 3}",

@@ -70,13 +70,15 @@ def test_what_was_not_remembered_so_is_not_believed(remembered):
 
 
 @pytest.mark.parametrize(("step", "score"), [(-1, 1.0), (10, 1e300), (10, math.nan), (1 << 62, 1.0)])
-def test_a_curve_that_is_none_is_none_from_memory_too(tmp_path, step, score):
+def test_a_curve_that_is_none_is_refused_from_memory_too(tmp_path, step, score):
     """Files hold 32 bits, so that infinity stands for what is too large."""
     write_events(tmp_path / "run", [step], [score])
     cache = EventScalars(tmp_path / CACHE)
-    assert cache.curve(tmp_path / "run") is None
+    with pytest.raises(RunError, match="no finite number; leave the run out"):
+        cache.curve(tmp_path / "run")
     (tmp_path / CACHE).write_bytes(cache.content())
-    assert EventScalars(tmp_path / CACHE).curve(tmp_path / "run") is None
+    with pytest.raises(RunError, match="no finite number; leave the run out"):
+        EventScalars(tmp_path / CACHE).curve(tmp_path / "run")
 
 
 def test_files_that_are_cut_or_none(tmp_path):

@@ -1,5 +1,7 @@
 """Which runs belong together, and what is said of those that do not."""
 
+import json
+
 import numpy as np
 import pytest
 from helpers.run_folders import HYPERPARAMETERS, write_run, write_runs
@@ -87,3 +89,57 @@ def test_what_keeps_runs_from_being_compared_is_said(tmp_path, config, message):
     write_runs(tmp_path, ["Ant-v5"], {"sac": 1.0}, range(2))
     write_run(tmp_path, "Ant-v5", "rpp_sac", 0, **config)
     assert any(message in note for note in tasks(tmp_path)[0].notes)
+
+
+TRIVIAL = {"name": "trivial", "group": "C1"}
+
+
+def labels(*roots):
+    (task,) = group_runs(read_runs(roots, [], EventScalars())[0])
+    return {group.label: group.seeds for group in task.groups}
+
+
+@pytest.mark.parametrize("variant", ["trivial", "Zebra"])
+def test_a_variant_never_takes_the_name_of_what_it_varies(tmp_path, variant):
+    """Wherever its folder stands in the alphabet, and however many seeds it has."""
+    write_runs(tmp_path, ["Ant-v5"], {"rpp_sac": 1.0}, seeds=range(3))
+    write_runs(tmp_path / variant, ["Ant-v5"], {"rpp_sac": 1.0}, seeds=range(5), symmetry=TRIVIAL)
+    assert labels(tmp_path) == {"rpp_sac": (0, 1, 2), "rpp_sac [symmetry=trivial]": (0, 1, 2, 3, 4)}
+
+
+def test_of_several_folders_the_first_has_what_is_usual(tmp_path):
+    rate = HYPERPARAMETERS | {"learning_rate": 6e-4}
+    write_runs(tmp_path / "runs", ["Ant-v5"], {"sac": 1.0}, seeds=range(3))
+    write_runs(tmp_path / "double", ["Ant-v5"], {"sac": 1.0}, seeds=range(4), hyperparameters=rate)
+    assert set(labels(tmp_path / "runs", tmp_path / "double")) == {"sac", "sac [learning_rate=0.0006]"}
+    assert set(labels(tmp_path / "double", tmp_path / "runs")) == {"sac", "sac [learning_rate=0.0003]"}
+
+
+def test_symmetries_of_one_name_and_other_content_are_told_apart(tmp_path):
+    write_runs(tmp_path, ["Ant-v5"], {"rpp_sac": 1.0}, seeds=range(3))
+    for group in ("C2", "C4"):
+        mirror = {"name": "mirror", "group": group}
+        write_runs(tmp_path / group, ["Ant-v5"], {"rpp_sac": 1.0}, seeds=range(3), symmetry=mirror)
+    found = labels(tmp_path)
+    assert len(found) == 3
+    assert set(found.values()) == {(0, 1, 2)}
+
+
+def test_plain_networks_with_a_normalisation_depend_on_its_symmetry(tmp_path):
+    write_runs(tmp_path, ["Ant-v5"], {"sac": 1.0}, seeds=range(3), normalize=True)
+    write_runs(tmp_path / "trivial", ["Ant-v5"], {"sac": 1.0}, seeds=range(3), normalize=True, symmetry=TRIVIAL)
+    assert set(labels(tmp_path)) == {"sac", "sac [symmetry=trivial]"}
+
+
+def test_runs_of_one_length_are_of_one_length_at_any_step(tmp_path):
+    assert all(task.notes == () for task in tasks(write_runs(tmp_path), at=5000))
+
+
+@pytest.mark.parametrize("env", ["m:", "\x1b[31mred", "\ud800"])
+def test_a_strangers_names_stay_where_they_belong(tmp_path, main, env):
+    for path in write_runs(tmp_path / "runs", ["Ant-v5"], seeds=range(3)).rglob("config.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"env": env}))
+    code, said, err = main("compare", "runs", "--out", "out")
+    assert code == 0, err
+    assert "\x1b" not in said
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "out"}

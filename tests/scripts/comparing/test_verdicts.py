@@ -37,7 +37,7 @@ def test_a_difference_that_can_be_told(tmp_path):
     (said,) = verdicts(result)
     assert said.startswith("rpp_sac is better than sac: ")
     assert "probability 1.00 [0.80, 1.00]" in said
-    assert "n = 10 seeds each; same seeds, drawn in pairs" in said
+    assert "n = 10 seeds each; its seeds drawn in pairs" in said
     assert "Warning" not in said
     assert seed_warnings(result) == []
     (turned,) = verdicts(analysed(tmp_path, baseline="rpp_sac")[0])
@@ -128,8 +128,23 @@ def test_over_environments(tmp_path):
     assert [a.label for a in found.algorithms] == ["rpp_sac", "sac"]
     assert found.left_out == ("mlp_sac has no runs on some environment", "Other-v0 has no normalisation")
     assert found.algorithms[0].iqm.value == pytest.approx(1.5, abs=0.3)
-    assert len(aggregate_sentences(found)) == 1
+    assert found.baseline == "sac"
+    (sentence,) = aggregate_sentences(found)
+    assert sentence.startswith(
+        "rpp_sac is better than sac over 2 environments, by the probability of improvement alone"
+    )
     assert aggregate(results, {"Ant-v5": Normalisation(0, 1)}, Draws(), None) is None
+
+
+def test_over_environments_without_a_baseline_that_is_on_all_of_them(tmp_path):
+    write_runs(tmp_path, ["Ant-v5"], {"rpp_sac": 1.0, "sac": 1.0})
+    write_runs(tmp_path, ["Hopper-v5"], {"rpp_sac": 1.0, "mlp_sac": 1.0})
+    scale = {name: Normalisation(0, 1000) for name in ("Ant-v5", "Hopper-v5")}
+    for baseline in (None, "sac", "mlp_sac"):
+        found = aggregate(analysed(tmp_path), scale, Draws(resamples=200), baseline)
+        assert found.baseline is None
+        assert [(a.label, a.probability) for a in found.algorithms] == [("rpp_sac", None)]
+        assert aggregate_sentences(found) == []
 
 
 def test_an_interval_does_not_depend_on_what_else_is_compared(tmp_path):
