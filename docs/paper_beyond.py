@@ -6,6 +6,7 @@ from pathlib import Path
 
 from paper_records import command, errors, last_errors
 
+from rpp_rl.scripts.markdown import markdown_table
 from rpp_rl.scripts.reproducing.trials import read_csv
 from rpp_rl.scripts.reproducing.verdicts import median
 
@@ -23,15 +24,13 @@ def steps(folder: Path) -> str:
     rows = {"in proportion to its prior": (errors(read_csv(folder / "inertia.csv"))["perfect", "rpp"], folder)}
     rows |= {f"{ratio} times the rest": (by_seed, own / ratio) for ratio, by_seed in found.items()}
     few = min(rows.items(), key=lambda row: len(row[1][0]))[1][0].keys()
-    lines = [
-        "| the residual's learning rate | trials | median test MSE | least to greatest | the same of the first "
-        f"{len(few)} | equivariance error at the end |",
-        "|---|---|---|---|---|---|",
-    ]
+    first = f"the same of the first {len(few)}"
+    header = ("the residual's learning rate", "trials", "median test MSE", "least to greatest", first)
+    lines = []
     for name, (by_seed, where) in rows.items():
         values, last = list(by_seed.values()), median(last_errors(where)["perfect"])
         spread, same = f"{min(values):.3g} to {max(values):.3g}", median([by_seed[seed] for seed in few])
-        lines.append(f"| {name} | {len(values)} | {median(values):.3g} | {spread} | {same:.3g} | {last:.2g} |")
+        lines.append((name, str(len(values)), f"{median(values):.3g}", spread, f"{same:.3g}", f"{last:.2g}"))
     commands = "\n".join(f"    {command(own / ratio, 'inertia')}" for ratio in found)
     return f"""## How far Adam steps in the residual pathway
 
@@ -43,7 +42,7 @@ the residual never settles, and the equivariant pathway learns under its noise. 
 residual's learning rate is smaller, in the proportion of the two standard deviations, sqrt(wd_equiv / wd_basic), unless
 that is more than 1; see `PathwayPrior.step_ratio`. At 0 the residual stays as it was drawn.
 
-""" + "\n".join(lines)
+""" + markdown_table((*header, "equivariance error at the end"), lines)
 
 
 def layers(folder: Path) -> str:
@@ -55,24 +54,19 @@ def layers(folder: Path) -> str:
     for row in read_csv(own / "inertia_layers.csv"):
         if row["residual_share"]:
             found[row["condition"], row["layer"]].append(row)
-    lines = [
-        "| condition | layer | residual share | effective, equivariant | effective, residual |",
-        "|---|---|---|---|---|",
-    ]
+    lines = []
     for (condition, layer), rows in found.items():
-        middle = {
-            key: median([float(row[key]) for row in rows])
+        share, equiv, basic = (
+            median([float(row[key]) for row in rows])
             for key in ("residual_share", "equiv_effective", "basic_effective")
-        }
-        lines.append(
-            f"| {condition} | `{layer}` | {middle['residual_share']:.2g} | {middle['equiv_effective']:.3g} | "
-            f"{middle['basic_effective']:.2g} |"
         )
+        lines.append((condition, f"`{layer}`", f"{share:.2g}", f"{equiv:.3g}", f"{basic:.2g}"))
+    header = ("condition", "layer", "residual share", "effective, equivariant", "effective, residual")
     return (
         f"## Is it only two weight decays?\n\n    {command(own, 'inertia')}\n\n"
         "What a trained RPP tells of each layer: |B| / (|A| + |B|), and how many parameters of each pathway the data\n"
         f"determine (`rpp_rl.evidence.effective_parameters`), of {rows[0]['outputs']} outputs; medians over "
-        f"{len({row['seed'] for row in rows})} seeds.\n\n" + "\n".join(lines)
+        f"{len({row['seed'] for row in rows})} seeds.\n\n" + markdown_table(header, lines)
     )
 
 
@@ -83,10 +77,7 @@ def learned(folder: Path) -> str:
         return ""
     found = errors(read_csv(own / "inertia.csv"))
     priors = read_csv(own / "inertia_priors.csv")
-    lines = [
-        "| condition | s_eq | s_res | sigma | wd_equiv | wd_basic | median test MSE | least to greatest | trials |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = []
     for (condition, _), by_seed in found.items():
         mine = [row for row in priors if row["condition"] == condition]
         last = [row for row in mine if row["epoch"] == mine[-1]["epoch"]]
@@ -96,13 +87,14 @@ def learned(folder: Path) -> str:
             for p in ("equiv", "basic")
         ]
         noise, values = median([float(r["noise"]) for r in last]), list(by_seed.values())
-        lines.append(
-            f"| {condition} | {stds[0]:.2g} | {stds[1]:.2g} | {noise:.2g} | {wds[0]:.2g} | {wds[1]:.2g} | "
-            f"{median(values):.3g} | {min(values):.3g} to {max(values):.3g} | {len(values)} |"
-        )
+        spread = f"{min(values):.3g} to {max(values):.3g}"
+        learnt = [f"{value:.2g}" for value in (*stds, noise, *wds)]
+        lines.append((condition, *learnt, f"{median(values):.3g}", spread, str(len(values))))
+    header = ("condition", "s_eq", "s_res", "sigma", "wd_equiv", "wd_basic", "median test MSE", "least to greatest")
     return (
         f"## Learning the strengths\n\n    {command(own, 'inertia')}\n\n"
-        "Medians over seeds of what was learnt last; wd = sigma^2 / (N d s^2).\n\n" + "\n".join(lines)
+        "Medians over seeds of what was learnt last; wd = sigma^2 / (N d s^2).\n\n"
+        + markdown_table((*header, "trials"), lines)
     )
 
 
@@ -113,18 +105,16 @@ def chosen(folder: Path) -> str:
         return ""
     rows = read_csv(own / "prior-sweep.csv")
     strengths = list(dict.fromkeys(row["basic_wd"] for row in rows))
-    lines = [
-        "| condition | " + " | ".join(f"{float(wd):g}" for wd in strengths) + " |",
-        "|---" * (len(strengths) + 1) + "|",
-    ]
+    lines = []
     for condition in dict.fromkeys(row["condition"] for row in rows):
         of = {row["basic_wd"]: float(row["validation_mse"]) for row in rows if row["condition"] == condition}
-        lines.append(f"| {condition} | " + " | ".join(f"{of[wd]:.3g}" for wd in strengths) + " |")
+        lines.append((condition, *(f"{of[wd]:.3g}" for wd in strengths)))
+    header = ("condition", *(f"{float(wd):g}" for wd in strengths))
     return (
         f"## Choosing the strengths\n\n    {command(own, 'prior-sweep')}\n\n"
         "Those of the approximate and mis-specified conditions are ours, as none were among the published facts we\n"
         f"had: validation errors by wd_basic, wd_equiv being 1e-3, on seed {rows[0]['seed']}, which no result is\n"
-        "taken from.\n\n" + "\n".join(lines)
+        "taken from.\n\n" + markdown_table(header, lines)
     )
 
 
@@ -138,35 +128,30 @@ def residual_policy(folder: Path) -> str:
         values = [float(row[key]) for key in ("iqm", "low", "high")]
         found[int(row["step"])][row["environment"]] = f"{values[0]:.2f} ({values[1]:.2f} to {values[2]:.2f})"
     names = ("Reacher-v5", "ResidualReacher-v5")
-    lines = ["| step | from scratch | on top of the controller |", "|---|---|---|"]
-    lines += [f"| {step} | {by_env[names[0]]} | {by_env[names[1]]} |" for step, by_env in sorted(found.items())]
-    return f"## Residual policy learning\n\n{(own / 'notes.md').read_text(encoding='utf-8').strip()}\n\n" + "\n".join(
-        lines
-    )
+    rows = [(str(step), *(by_env[name] for name in names)) for step, by_env in sorted(found.items())]
+    notes = (own / "notes.md").read_text(encoding="utf-8").strip()
+    shown = markdown_table(("step", "from scratch", "on top of the controller"), rows)
+    return f"## Residual policy learning\n\n{notes}\n\n{shown}"
 
 
 def costs(folder: Path) -> str:
     """The section on what trials take, and why they are run one after the other."""
     stacked = json.loads((folder / STACKING).read_text(encoding="utf-8"))
-    passes = "\n".join(
-        f"| five {name.upper()} | {t['one_after_the_other']:g} | {t['stacked']:g} |" for name, t in stacked.items()
-    )
+    passes = [
+        (f"five {name.upper()}", f"{t['one_after_the_other']:g}", f"{t['stacked']:g}") for name, t in stacked.items()
+    ]
     seconds: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for path in (folder / "inertia.csv", folder / "pendulum.csv"):
         for row in read_csv(path) if path.exists() else []:
             seconds[row["problem"], row["condition"], row["network"]].append(float(row["seconds"]))
-    times = "\n".join(f"| {' | '.join(key)} | {median(values):.0f} |" for key, values in seconds.items())
+    times = [(*key, f"{median(values):.0f}") for key, values in seconds.items()]
     return f"""## What a trial takes, and several at once
 
-Median wall time of a trial, two running at a time on two processors:
+Median wall time of a trial, with at least one other at the same time on two processors:
 
-| experiment | condition | network | seconds |
-|---|---|---|---|
-{times}
+{markdown_table(("experiment", "condition", "network", "seconds"), times)}
 
 Trials are run one after the other, because stacking them (`torch.func.vmap`) does not pay on a processor. A forward and
 backward pass, in milliseconds, by `python -m rpp_rl.scripts.benchmarks.stacking`:
 
-| | one after the other | stacked |
-|---|---|---|
-{passes}"""
+{markdown_table(("", "one after the other", "stacked"), passes)}"""

@@ -222,18 +222,25 @@ def by_epoch(results: Sequence[Result]) -> dict[str, dict[int, list[float]]]:
 
 def summary(arguments: ReproduceArguments, results: Sequence[Result]) -> str:
     """The table of an experiment, in Markdown."""
+    from rpp_rl.scripts.markdown import markdown_table
     from rpp_rl.scripts.reproducing.verdicts import median, table
 
     if arguments.experiment == "prior-sweep":
-        lines = ["| condition | equiv | basic | median validation MSE | median test MSE |", "|---|---|---|---|---|"]
-        for condition, grid in cells(results).items():
-            lines += [f"| {condition} | {e:g} | {b:g} | {v:.3g} | {t:.3g} |" for (e, b), (v, t) in grid.items()]
-        return "\n".join(lines)
+        header: tuple[str, ...] = ("condition", "equiv", "basic", "median validation MSE", "median test MSE")
+        rows = [
+            (condition, *(f"{value:.3g}" for value in (*cell, *medians)))
+            for condition, grid in cells(results).items()
+            for cell, medians in grid.items()
+        ]
+        return markdown_table(header, rows)
     if arguments.experiment == "equivariance":
-        lines = ["| condition | epoch | median equivariance error |", "|---|---|---|"]
-        for condition, epochs in by_epoch(results).items():
-            lines += [f"| {condition} | {epoch} | {median(values):.2e} |" for epoch, values in epochs.items()]
-        return "\n".join(lines)
+        header = ("condition", "epoch", "median equivariance error")
+        rows = [
+            (condition, str(epoch), f"{median(values):.2e}")
+            for condition, epochs in by_epoch(results).items()
+            for epoch, values in epochs.items()
+        ]
+        return markdown_table(header, rows)
     return table(errors_by_seed(results))
 
 

@@ -1,7 +1,7 @@
 """Symmetries that are wrong on purpose: the mirror of a task, with the sign of every observation turned besides.
 
-It is a representation of the same group, s -> -rho(g) s, so networks are as constrained as by the right one, but no
-trajectory has such an image. What an agent gains with it, it does not gain by symmetry.
+It is a representation of the same group, s -> sign(g) rho(g) s, so networks are as constrained as by the right one, but
+no trajectory has such an image. What an agent gains with it, it does not gain by symmetry.
 
 PYTHONPATH=docs/evidence rpp-rl train --env wrong_maps:Walker2d-v5 --symmetry wrong --algo rpp_sac
 """

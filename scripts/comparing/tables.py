@@ -154,10 +154,3 @@ def duration(seconds: float | None) -> str:
         if seconds >= 60
         else f"{seconds:.0f} s"
     )
-
-
-def markdown(cells: Cells) -> str:
-    """A table in Markdown."""
-    header, rows = cells
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)

@@ -10,6 +10,7 @@ from rpp_rl.scripts.comparing.comparison import Comparison, warnings_of
 from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.looks import EVENTS
 from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, verdicts
+from rpp_rl.scripts.markdown import markdown_table
 from rpp_rl.scripts.output_files import replace_file
 
 REPORT = "report.html"
@@ -58,14 +59,14 @@ def summary_markdown(comparison: Comparison) -> str:
     for result in comparison.results:
         sentences = [*verdicts(result), *(f"Note: {note}." for note in warnings_of(result))]
         parts.append(f"## {result.task.name}, at step {result.task.step}\n\n" + "".join(f"- {s}\n" for s in sentences))
-        parts.append(tables.markdown(tables.summary_cells(result)))
+        parts.append(markdown_table(*tables.summary_cells(result)) + "\n")
         if result.pairs:
-            parts.append(tables.markdown(tables.pair_cells(result)))
+            parts.append(markdown_table(*tables.pair_cells(result)) + "\n")
     found = comparison.aggregate
     if found is not None:
         lines = [*aggregate_sentences(found), f"Random = 0 and reference = 1, by {comparison.normalisation}."]
         parts.append(f"## Over {', '.join(found.environments)}\n\n" + "".join(f"- {s}\n" for s in lines))
-        parts.append(tables.markdown(tables.aggregate_cells(found)))
+        parts.append(markdown_table(*tables.aggregate_cells(found)) + "\n")
     parts.append("".join(f"- {note}\n" for note in comparison.notes) + INTERVALS)
     return "\n".join(parts)
 

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rpp_rl.scripts.markdown import markdown_table
+
 # A network keeps up with another if its median error is no more than this many times as large.
 AS_GOOD = 1.5
 
@@ -101,14 +103,15 @@ def finite(value: float) -> float:
 
 def table(errors: Errors) -> str:
     """A table in Markdown: median, least and greatest test error of every condition and network, and the verdicts."""
-    lines = ["| condition | network | median test MSE | least to greatest | trials |", "|---|---|---|---|---|"]
+    rows = []
     for (condition, network), by_seed in errors.items():
         values = [finite(v) for v in by_seed.values()]
         spread = f"{min(values):.3g} to {max(values):.3g}"
-        lines.append(f"| {condition} | {network.upper()} | {median(values):.3g} | {spread} | {len(values)} |")
-    lines += ["", "| condition | claim | medians | verdict | seeds that agree |", "|---|---|---|---|---|"]
+        rows.append((condition, network.upper(), f"{median(values):.3g}", spread, str(len(values))))
+    judged = []
     for v in verdicts(errors):
-        verdict = "holds" if v.holds else "**does not hold**"
-        medians = f"{v.rpp:.3g} and {v.other:.3g}"
-        lines.append(f"| {v.claim.condition} | {v.claim.text} | {medians} | {verdict} | {v.agreeing} of {v.trials} |")
-    return "\n".join(lines)
+        verdict, medians = "holds" if v.holds else "**does not hold**", f"{v.rpp:.3g} and {v.other:.3g}"
+        judged.append((v.claim.condition, v.claim.text, medians, verdict, f"{v.agreeing} of {v.trials}"))
+    found = markdown_table(("condition", "network", "median test MSE", "least to greatest", "trials"), rows)
+    claims = markdown_table(("condition", "claim", "medians", "verdict", "seeds that agree"), judged)
+    return f"{found}\n\n{claims}"

@@ -15,6 +15,7 @@ from rpp_rl.errors import RunError
 from rpp_rl.scripts.run_folder import RunFolder
 from rpp_rl.scripts.sweeping.plan import Job
 from rpp_rl.scripts.sweeping.progress import Progress, State, is_locked, progress_of
+from rpp_rl.scripts.training.stopping import interrupted_when_asked
 
 # Seconds between looks at the runs, and for which a run may write its checkpoint when it is asked to stop.
 LOOK, FAREWELL = 0.2, 120.0
@@ -53,12 +54,13 @@ class Engine(ABC, Generic[Handle]):
         """
         self._waiting = list(self.jobs)
         try:
-            while self._waiting or self._running:
-                self._begin_what_fits()
-                time.sleep(LOOK)
-                for job in list(self._running):
-                    self._look(job)
-                show([self._state(job) for job in self.jobs])
+            with interrupted_when_asked():
+                while self._waiting or self._running:
+                    self._begin_what_fits()
+                    time.sleep(LOOK)
+                    for job in list(self._running):
+                        self._look(job)
+                    show([self._state(job) for job in self.jobs])
         except KeyboardInterrupt:
             self._stop()
             raise RunError("interrupted; the runs have written checkpoints; the same command goes on") from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -20,10 +22,9 @@ _DRAW, _LINE = 1.0, 60.0
 def as_table(rows: Sequence[Progress]) -> Table:
     """The table of some runs."""
     table = Table("run", "state", "step", "of", "steps/s", "last return", "left", box=None, pad_edge=False)
-    for row in rows:
-        parts = row.folder.parts[-3:]
+    for row, name in zip(rows, names([row.folder for row in rows]), strict=True):
         table.add_row(
-            "/".join(parts),
+            name,
             row.state.value,
             str(row.step),
             str(row.total),
@@ -32,6 +33,13 @@ def as_table(rows: Sequence[Progress]) -> Table:
             duration(row.seconds_left),
         )
     return table
+
+
+def names(folders: Sequence[Path]) -> list[str]:
+    """Run folders by environment, algorithm and seed; those of variants, which lie deeper, by the variant too."""
+    whole = [folder.absolute() for folder in folders]
+    common = os.path.commonpath([path.parents[:3][-1] for path in whole]) if whole else ""
+    return [path.relative_to(common).as_posix() for path in whole]
 
 
 def duration(seconds: float | None) -> str:

@@ -15,7 +15,8 @@ from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RPPError
 from rpp_rl.scripts.sweeping.plan import Job, plan_from, read_plan
 from rpp_rl.scripts.sweeping.progress import State, progress_of
-from rpp_rl.scripts.sweeping.table import duration
+from rpp_rl.scripts.sweeping.table import duration, names
+from rpp_rl.scripts.training.stopping import interrupted_when_asked
 
 TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:200", "policy_kwargs:{net_arch: [16]}")
 SWEEP = ("sweep", "--envs", "InvertedPendulum-v5", "-n", 200, "--eval-episodes", 1, "--jobs", 2)
@@ -58,7 +59,8 @@ def test_an_agent_without_a_checkpoint_is_not_lost(run_cli, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_interrupted_sweep_goes_on(run_cli, tmp_path):
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_sweep_goes_on(run_cli, tmp_path, asked):
     undisturbed, disturbed = tmp_path / "one", tmp_path / "two"
     for place in (undisturbed, disturbed):
         place.mkdir()
@@ -69,7 +71,7 @@ def test_an_interrupted_sweep_goes_on(run_cli, tmp_path):
     deadline = time.monotonic() + 60
     while not list(folder(disturbed, "rpp_sac", 0).glob("checkpoints/step_*")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, asked)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 2, said
     assert "the same command goes on" in said
@@ -187,6 +189,29 @@ def test_bad_input(refused):
     assert "cannot be read" in refused("sweep", "--plan", "nowhere.yaml")
     assert "a sweep needs algos" in refused("sweep", *some)
     assert "there are no runs in nowhere" in refused("status", "nowhere")
+
+
+def test_a_closed_terminal_is_no_reason_to_stop_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupted_when_asked():
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_runs_of_variants_are_told_apart_in_the_table():
+    below = ["Ant-v5/sac/seed0", "Ant-v5/sac/seed1", "twice/Ant-v5/sac/seed0"]
+    assert names([Path("/somewhere/runs") / name for name in below]) == below
+    assert names([Path("runs") / name for name in below]) == below
+    assert names([Path(name) for name in below]) == below
+    assert names([Path("runs/Ant-v5/sac/seed0")]) == ["Ant-v5/sac/seed0"]
+    assert names([Path("/seed0")]) == ["seed0"]
+    assert names([]) == []
 
 
 def test_durations():
