@@ -58,6 +58,10 @@ def test_an_agent_without_a_checkpoint_is_not_lost(run_cli, tmp_path):
     assert (folder(tmp_path, "sac", 0) / "model.zip").read_bytes() == model
 
 
+def hears_of_its_terminal():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_sweep_goes_on(run_cli, tmp_path, asked):
@@ -67,7 +71,9 @@ def test_an_interrupted_sweep_goes_on(run_cli, tmp_path, asked):
     words = (*SWEEP, "--algos", "rpp_sac", "--seeds", "0", "-n", 1500, "--save-freq", 100, *TINY)
     run_cli(*words, cwd=undisturbed)
     command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, words)]
-    process = subprocess.Popen(command, cwd=disturbed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    # These tests may themselves run under nohup, which a process hands on.
+    process = subprocess.Popen(command, cwd=disturbed, preexec_fn=hears_of_its_terminal, **output)
     deadline = time.monotonic() + 60
     while not list(folder(disturbed, "rpp_sac", 0).glob("checkpoints/step_*")) and time.monotonic() < deadline:
         time.sleep(0.05)
