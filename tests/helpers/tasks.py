@@ -50,7 +50,7 @@ class Bicycle(gym.Env):
             os._exit(7)
         if fault == "orphan":
             os.kill(os.getppid(), signal.SIGKILL)
-        if fault == "hang":
+        if fault in ("hang", "orphan"):  # an orphan would go on to its next checkpoint before it notices
             time.sleep(3600)
         forms = {
             "longer": np.ones(5),

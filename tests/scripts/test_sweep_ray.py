@@ -162,7 +162,7 @@ def test_a_run_whose_workers_are_lost_again_and_again_fails_and_the_others_are_d
     (tmp_path / "plan.yaml").write_text(
         "algos: [sac]\nenvs: ['helpers.tasks:Bicycle-v0']\nseeds: 0\nn_timesteps: 60\n"
         "options: {audit: false, eval_episodes: 1, save_freq: 20}\n"
-        "variants: {shaky: {options: {env_kwargs: ['fault:orphan', 'at:40']}}}\n"
+        "variants: {shaky: {options: {env_kwargs: ['fault:orphan', 'at:15']}}}\n"
     )
     process = begun(("sweep", "--plan", "plan.yaml", "--ray", machines.address, "--trust", *TINY), tmp_path)
     code, said = ended(process, tmp_path)
