@@ -19,6 +19,7 @@ EVALUATION_SEED = 10_000  # added to the run's seed, so that evaluation never me
 # What is read back, and what it is.
 _CONFIG_KINDS = {"env": str, "algo": str, "env_kwargs": dict, "evaluation_seed": int, "versions": dict, "device": str}
 _LARGEST_CONFIG = 1 << 24
+_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,14 @@ class RunFolder:
 
     def write_json(self, name: str, data: dict[str, Any]) -> None:
         """Write a JSON file into the folder; what JSON has no form for (a class, say) is written as its repr."""
-        (self.path / name).write_text(json.dumps(data, indent=2, default=repr) + "\n", encoding="utf-8")
+        # Never half of one in place of a whole one: a run that goes on writes its configuration again.
+        aside = self.path / f".{name}"
+        aside.write_text(json.dumps(data, indent=2, default=repr) + "\n", encoding="utf-8")
+        aside.replace(self.path / name)
 
     @contextmanager
-    def lock(self, patience: int = 10) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Hold the folder, so that no second process trains in it; the lock of a process that died is gone with it.
-
-        Args:
-            patience: how often to try again, a twentieth of a second apart.
 
         Raises:
             RunError: if another process holds it.
@@ -77,17 +78,33 @@ class RunFolder:
             return
         with (self.path / ".lock").open("w") as file:
             # Somebody who looks whether it is held, holds it for an instant.
-            for attempt in range(patience + 1):
+            for attempt in range(_TRIES):
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except OSError as error:
-                    if attempt == patience:
+                    if attempt == _TRIES - 1:
                         raise RunError(
                             f"another process is training in {self.path}; wait for it, or stop it"
                         ) from error
                     time.sleep(0.05)
             yield
+
+    def is_held(self) -> bool:
+        """Whether a process holds the folder, which need not be writable; False where that cannot be seen."""
+        try:
+            import fcntl
+        except ImportError:
+            return False
+        try:
+            with (self.path / ".lock").open("rb") as file:
+                # Shared, so that two who look do not take each other for a run.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     @property
     def model(self) -> Path:

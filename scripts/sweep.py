@@ -57,17 +57,18 @@ class SweepArguments:
 
 def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
     """Run every combination, a few at a time; rerun the command to go on after an interruption."""
+    from rpp_rl.scripts.sweeping.checking import check_jobs
     from rpp_rl.scripts.sweeping.plan import plan_from, read_plan
     from rpp_rl.scripts.sweeping.table import Display
 
     given: dict[str, Any] = dict(read_plan(arguments.plan)) if arguments.plan is not None else {}
     for key in ("algos", "envs", "seeds", "n_timesteps"):
-        if getattr(arguments, key):
+        if getattr(arguments, key) not in (None, ()):
             given[key] = getattr(arguments, key)
     plan = plan_from(given)
     plan = plan.with_options(_flags(arguments, plan))
-    _check(plan)
     jobs = plan.jobs(arguments.log_folder)
+    check_jobs(jobs, arguments.log_folder, elsewhere=arguments.ray is not None)
     engine = _engine(arguments, jobs)
     with Display() as display:
         failed = engine.run(display.show)
@@ -102,24 +103,13 @@ def _engine(arguments: SweepArguments, jobs: Sequence[Job]) -> Engine[Any]:
     return LocalEngine(jobs, 1 if arguments.jobs is None else arguments.jobs, arguments.trust)
 
 
-def _check(plan: Plan) -> None:
-    """Refuse names that are not known before any run is begun."""
-    from rpp_rl.agents.algorithms import algorithm
-    from rpp_rl.scripts.tasks import resolve_symmetry
-
-    for algos, envs in plan.pairs:
-        for algo in algos:
-            algorithm(algo)
-        for env in envs:
-            resolve_symmetry(env, None, {}, needed=any(a not in ("sac", "mlp_sac") for a in algos))
-
-
 def _flags(arguments: SweepArguments, plan: Plan) -> tuple[str, ...]:
     words: list[str] = []
     for flag, value in (("--eval-freq", arguments.eval_freq), ("--eval-episodes", arguments.eval_episodes)):
         words += [] if value is None else [flag, str(value)]
     if arguments.save_freq is not None or "--save-freq" not in plan.options:
-        words += ["--save-freq", str(arguments.save_freq or max(1, plan.steps // 20))]
+        freq = max(1, plan.steps // 20) if arguments.save_freq is None else arguments.save_freq
+        words += ["--save-freq", str(freq)]
     return (*words, *(["--hyperparams", *arguments.hyperparams] if arguments.hyperparams else []))
 
 

@@ -44,9 +44,10 @@ class _Away:
 class BringingEngine(RayEngine):
     """As `RayEngine`, for clusters without shared storage.
 
-    A run is in a folder of its worker, which gets what is here of it, and is removed in the end. Its newest checkpoint
-    is brought back whenever there is a new one, as long as that takes no more than a twentieth of the time; so the run
-    of a lost worker goes on from the last that was brought. Here its folder is locked meanwhile.
+    A run is in a folder of its worker, which gets what is here of it, and is removed in the end; that of a worker that
+    was lost stays among the temporary files of its machine. The newest checkpoint is brought back whenever there is a
+    new one, as long as that takes no more than a twentieth of the time; so the run of a lost worker goes on from the
+    last that was brought. Here its folder is locked meanwhile.
 
     Args:
         jobs: the runs, in the order in which they are begun; those that are done are left alone.

@@ -138,13 +138,18 @@ def words_of(job: Job, trust: bool, root: Path | None = None) -> list[str]:
     there = job if root is None else replace(job, root=root)
     if checkpoints(job.folder / "checkpoints") or is_locked(job.folder):
         return ["train", "--resume", str(there.folder), "-n", str(job.steps), *(["--trust"] if trust else [])]
-    if RunFolder(job.folder).model.exists():
+    if holds_something(job.folder):
         raise RunError(
             f"{job.folder} holds an agent but no checkpoint to go on from; move it away, or choose another --log-folder"
         )
     # Killed before its first checkpoint: there is nothing in it to go on from.
     shutil.rmtree(job.folder, ignore_errors=True)
     return there.command()
+
+
+def holds_something(folder: Path) -> bool:
+    """Whether a run folder holds more than the beginning of a run that was killed before its first checkpoint."""
+    return bool(checkpoints(folder / "checkpoints")) or is_locked(folder) or RunFolder(folder).model.exists()
 
 
 def threads(count: int) -> dict[str, str]:

@@ -118,17 +118,27 @@ class Plan:
             raise RunError(f"a sweep needs at least one step for each run, got {self.steps}")
 
     def jobs(self, root: Path) -> list[Job]:
-        """The runs, seed by seed, so that a comparison can be made before all are done."""
+        """The runs, seed by seed, so that a comparison can be made before all are done.
+
+        Raises:
+            RunError: if two of them have one folder.
+        """
         folders = [root, *(root / v.name for v in self.variants)]
         options = [self.options, *(joined(self.options, v.options) for v in self.variants)]
         parts = [(f, *names, o) for f, names, o in zip(folders, self.pairs, options, strict=True)]
-        return [
+        jobs = [
             Job(algo, env, seed, self.steps, folder, options)
             for seed in self.seeds
             for folder, algos, envs, options in parts
             for env in envs
             for algo in algos
         ]
+        by_folder: dict[Path, Job] = {}
+        for job in jobs:
+            other = by_folder.setdefault(job.folder, job)
+            if other is not job:
+                raise RunError(f"{other.env} and {job.env} would both run in {job.folder}; name one of them")
+        return jobs
 
     @property
     def pairs(self) -> tuple[tuple[Words, Words], ...]:

@@ -7,6 +7,7 @@ import enum
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class Progress:
         step: environment steps that its finished episodes took.
         total: steps that it is to take.
         last_return: of the last episode; None before there is one.
-        rate: steps per second since it began; None before there is one.
+        rate: steps per second since it began or went on, without pauses; None before an episode is over.
     """
 
     folder: Path
@@ -70,28 +71,22 @@ def progress_of(folder: Path, total: int | None = None) -> Progress:
         planned = int(total or config.get("n_timesteps") or 0)
     except (RPPError, TypeError, ValueError):
         return Progress(folder, State.FAILED, total=total or 0)
-    step, last, seconds = _episodes(folder / MONITOR)
+    episodes = _episodes(folder / MONITOR)
     # Steps of an episode that is not over are known to evaluations alone.
-    step = max(step, _evaluated(folder))
+    step, last = max(episodes.steps, _evaluated(folder)), episodes.last_return
     running = is_locked(folder)
     if (folder / EVALUATION).is_file() and not running:
         done = _steps_taken(folder, int(config.get("n_timesteps") or 0))
         step = max(step, done)
         state = State.DONE if done >= planned else State.INTERRUPTED
         return Progress(folder, state, step, max(step, planned), last, None)
-    rate = step / seconds if running and seconds > 0 else None
+    rate = episodes.rate if running else None
     return Progress(folder, State.RUNNING if running else State.INTERRUPTED, step, planned, last, rate)
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process trains in a folder."""
-    if not (folder / ".lock").is_file():
-        return False
-    try:
-        with RunFolder(folder).lock(patience=0):
-            return False
-    except RunError:
-        return True
+    """Whether a process trains in a folder; also of somebody else's, which may only be read."""
+    return (folder / ".lock").is_file() and RunFolder(folder).is_held()
 
 
 def run_folders(root: Path) -> list[Path]:
@@ -107,18 +102,44 @@ def run_folders(root: Path) -> list[Path]:
     return found
 
 
-def _episodes(path: Path) -> tuple[int, float | None, float]:
-    """Steps, the last return, and seconds since the beginning, from the monitor of a run."""
-    steps, last = 0, None
-    try:
+@dataclass
+class _Episodes:
+    """What the monitor of a run says.
+
+    Attributes:
+        steps: of all episodes.
+        last_return: of the last one.
+        recent: steps of the episodes since the run began or last went on.
+        seconds: from then to the last episode.
+        age: seconds since that.
+    """
+
+    steps: int = 0
+    last_return: float | None = None
+    recent: int = 0
+    seconds: float = 0.0
+    age: float = 0.0
+
+    @property
+    def rate(self) -> float | None:
+        """Steps per second since the run began or last went on."""
+        return self.recent / (self.seconds + self.age) if self.recent and self.seconds > 0 else None
+
+
+def _episodes(path: Path) -> _Episodes:
+    found = _Episodes()
+    with suppress(OSError, ValueError, KeyError, TypeError):  # it may be being written
+        found.age = max(0.0, time.time() - path.stat().st_mtime)
         with path.open(encoding="utf-8") as file:
-            began = float(json.loads(file.readline().lstrip("#"))["t_start"])
+            file.readline()
             for row in csv.DictReader(file):
-                steps += int(row["l"])
-                last = float(row["r"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return steps, last, 0.0
-    return steps, last, time.time() - began
+                steps, seconds = int(row["l"]), float(row["t"])
+                # Time is counted anew by each process that goes on.
+                found.recent = steps + (found.recent if seconds >= found.seconds else 0)
+                found.seconds = seconds
+                found.steps += steps
+                found.last_return = float(row["r"])
+    return found
 
 
 def _evaluated(folder: Path) -> int:

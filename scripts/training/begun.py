@@ -40,14 +40,19 @@ def as_begun(run: Path, given: TrainArguments) -> TrainArguments:
     raw = read_config(run / CONFIG).get("arguments")
     if not isinstance(raw, dict):
         raise RunError(f"{run / CONFIG} does not say how the run was begun; it is of another version")
-    begun = _arguments_from(raw, run / CONFIG)
+    begun = recorded_arguments(run, raw)
     if not given.trust:
         refuse_modules(modules_named(raw), run / CONFIG)
     device = begun.device if given.device == TrainArguments.device else given.device
     return replace(begun, device=device, progress=given.progress, verbose=given.verbose, trust=given.trust)
 
 
-def _arguments_from(raw: Mapping[str, Any], path: Path) -> TrainArguments:
+def recorded_arguments(run: Path, raw: Mapping[str, Any]) -> TrainArguments:
+    """The arguments of a run from what its configuration says of them.
+
+    Raises:
+        RunError: if it says something else.
+    """
     hints = get_type_hints(TrainArguments)
     values: dict[str, Any] = {}
     for name, value in raw.items():
@@ -57,7 +62,7 @@ def _arguments_from(raw: Mapping[str, Any], path: Path) -> TrainArguments:
         else:
             values[name] = tuple(value) if isinstance(value, list) else value
         if hint is None or not _fits(values[name], hint):
-            raise RunError(f"{path} does not say how the run was begun: its {name} is {str(value)[:50]!r}")
+            raise RunError(f"{run / CONFIG} does not say how the run was begun: its {name} is {str(value)[:50]!r}")
     return TrainArguments(**values)
 
 

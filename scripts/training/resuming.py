@@ -40,7 +40,7 @@ def resume(folders: Sequence[Path], given: TrainArguments) -> list[Path]:
         stop = held.enter_context(stop_when_asked())
         if len(folders) == 1:
             prepared = _restored(folders[0], begun[0], stop)
-            return [learn(prepared, _steps_left([prepared], given), fresh=False)]
+            return [learn(prepared, _planned_steps([prepared], given), fresh=False)]
         return _resume_together(folders, begun, given, stop)
 
 
@@ -58,7 +58,7 @@ def _resume_together(
         return cast(RPPSAC, runs[-1].model)
 
     together = ManySeeds(restored, range(len(folders)))
-    return learn_together(runs, together, _steps_left(runs, given), fresh=False)
+    return learn_together(runs, together, _planned_steps(runs, given), fresh=False)
 
 
 def _restored(folder: Path, arguments: TrainArguments, stop: Callable[[], bool]) -> PreparedRun:
@@ -77,8 +77,8 @@ def _restored(folder: Path, arguments: TrainArguments, stop: Callable[[], bool])
     return prepared
 
 
-def _steps_left(runs: Sequence[PreparedRun], given: TrainArguments) -> int:
-    """Environment steps that are still to be taken by each of the runs.
+def _planned_steps(runs: Sequence[PreparedRun], given: TrainArguments) -> int:
+    """Environment steps that are still to be taken by each of the runs, whose configurations get a new total.
 
     Raises:
         RunError: if there are none, or the runs differ.
@@ -88,9 +88,14 @@ def _steps_left(runs: Sequence[PreparedRun], given: TrainArguments) -> int:
     totals = {given.n_timesteps if given.n_timesteps is not None else model._total_timesteps for model in models}
     if len(done) > 1 or len(totals) > 1:
         raise RunError(f"the runs have done {sorted(done)} of {sorted(totals)} steps; resume one at a time")
-    left = totals.pop() - min(done)
+    total = totals.pop()
+    left = total - min(done)
     if left <= 0:
         for prepared in runs:
             prepared.evaluation_env.close()
         raise RunError(f"{runs[0].run.path} has done its {min(done)} steps; give more with -n")
+    for prepared in runs:
+        config = read_config(prepared.run.path / CONFIG)
+        if config.get("n_timesteps") != total:
+            prepared.run.write_json(CONFIG, {**config, "n_timesteps": total})
     return left

@@ -90,20 +90,20 @@ def test_an_interrupted_sweep_goes_on(run_cli, tmp_path, asked):
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-def test_a_failed_run_is_told_and_the_others_are_done(run_cli, tmp_path):
-    (tmp_path / "wheels.py").write_text("import helpers.tasks\n")
-    words = ("--algos", "rpp_sac", "--seeds", "0-1", "--envs", "helpers.tasks:Bicycle-v0", "-n", 60)
-    plan = "options:\n  env_kwargs: ['fault:raise', 'at:40']\n"
-    (tmp_path / "plan.yaml").write_text(plan)
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
-    try:
-        done = run_cli("sweep", "--plan", "plan.yaml", *words, "--eval-episodes", 1, *TINY, check=False)
-        assert done.returncode == 1, done.stdout + done.stderr
-        assert done.stdout.count("the left wheel came off") == 2
-        assert "seed0.log" in done.stdout
-        (tmp_path / "plan.yaml").write_text("options: {no_audit: true}\n")
-    finally:
-        del os.environ["PYTHONPATH"]
+def test_a_failed_run_is_told_and_the_others_are_done(run_cli, tmp_path, monkeypatch):
+    (tmp_path / "plan.yaml").write_text(
+        "algos: [rpp_sac]\nenvs: ['helpers.tasks:Bicycle-v0']\nseeds: 0-1\nn_timesteps: 60\n"
+        "variants: {loose: {options: {env_kwargs: ['fault:raise', 'at:40']}}}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # of the task
+    done = run_cli("sweep", "--plan", "plan.yaml", "--eval-episodes", 1, *TINY, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+    for seed, line in enumerate(failed):
+        assert f"Bicycle-v0 rpp_sac {seed}: " in line and "the left wheel came off" in line
+        assert line.endswith(f"see runs/loose/Bicycle-v0/rpp_sac/seed{seed}.log")
+        assert progress_of(tmp_path / f"runs/Bicycle-v0/rpp_sac/seed{seed}").state is State.DONE
+    assert len(failed) == 2 and "2 of 4 runs are done" in done.stdout
 
 
 def test_plans(tmp_path):

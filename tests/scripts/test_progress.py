@@ -1,0 +1,83 @@
+"""How far runs are, as `rpp-rl status` reads it from their folders."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rpp_rl.scripts.run_folder import RunFolder
+from rpp_rl.scripts.sweeping.progress import State, is_locked, progress_of
+
+
+def a_run(folder, rows, age=0.0, **config):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"env": "Hopper-v5", "algo": "sac", "n_timesteps": 1000, **config}))
+    lines = ['#{"t_start": 1.0, "env_id": "None"}', "r,l,t", *(f"{r},{n},{t}" for r, n, t in rows)]
+    (folder / "monitor.csv").write_text("\n".join(lines) + "\n")
+    then = time.time() - age
+    os.utime(folder / "monitor.csv", (then, then))
+    return folder
+
+
+def test_the_rate_knows_no_pauses(tmp_path):
+    once = a_run(tmp_path / "once", [(1.0, 100, 10.0), (2.0, 100, 20.0)])
+    # It went on, perhaps days later; time in the monitor begins anew.
+    again = a_run(tmp_path / "again", [(1.0, 100, 10.0), (2.0, 100, 20.0), (3.0, 100, 5.0), (4.0, 200, 15.0)])
+    for folder, step, rate in ((once, 200, 10.0), (again, 500, 20.0)):
+        with RunFolder(folder).lock():
+            found = progress_of(folder)
+        assert (found.state, found.step) == (State.RUNNING, step)
+        assert found.rate == pytest.approx(rate, rel=0.02)
+        assert found.seconds_left == pytest.approx((1000 - step) / rate, rel=0.02)
+        assert progress_of(folder).rate is None  # it is not running
+
+
+def test_a_run_that_hangs_grows_slower(tmp_path):
+    folder = a_run(tmp_path / "run", [(1.0, 100, 10.0)], age=90.0)
+    with RunFolder(folder).lock():
+        assert progress_of(folder).rate == pytest.approx(1.0, rel=0.05)
+
+
+def test_no_episode_no_rate(tmp_path):
+    folder = a_run(tmp_path / "run", [])
+    with RunFolder(folder).lock():
+        found = progress_of(folder)
+    assert (found.step, found.rate, found.last_return, found.seconds_left) == (0, None, None, None)
+
+
+def test_a_run_that_is_given_more_steps_says_so(main, tmp_path):
+    words = ("train", "--env", "InvertedPendulum-v5", "--algo", "sac", "--eval-episodes", 1, "--save-freq", 20)
+    assert main(*words, "-n", 40, "-params", "learning_starts:30", "policy_kwargs:{net_arch: [8]}")[0] == 0
+    run = tmp_path / "runs/InvertedPendulum-v5/sac/seed0"
+    begun = json.loads((run / "config.json").read_text())
+    assert main("train", "--resume", run, "-n", 90)[0] == 0
+    config = json.loads((run / "config.json").read_text())
+    assert config == {**begun, "n_timesteps": 90}
+    found = progress_of(run)
+    assert (found.state, found.step, found.total) == (State.DONE, 90, 90)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from rpp_rl.scripts.run_folder import RunFolder
+with RunFolder(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_run_is_seen_by_those_who_may_only_read_it(tmp_path):
+    assert not is_locked(tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        (tmp_path / ".lock").chmod(0o444)
+        assert is_locked(tmp_path)
+    finally:
+        process.kill()
+        process.wait()
+    assert not is_locked(tmp_path)
