@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 # TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those: the runs with curves
 # and intervals, neither single runs nor rows of the table. Smoothing would draw a curve that leaves its own interval.
-CHARTS = f"#custom_scalars&regexInput={quote('^compare/(?!hparams)')}&_smoothingWeight=0"
+CHARTS = "#custom_scalars&regexInput={}&_smoothingWeight=0"
+_BESIDE = "compare"
 
 
 @dataclass(frozen=True)
@@ -151,11 +153,25 @@ def _say(comparison: Comparison, arguments: CompareArguments, out: Path) -> None
     if arguments.report:
         print(f"report                  {out / 'report.html'}")
     if arguments.tensorboard:
-        root = arguments.runs[0]
-        inside = out.resolve().is_relative_to(root.resolve())
-        where = f"--logdir {shlex.quote(str(root))}" if inside else f"--logdir_spec compare:{out},runs:{root}"
+        where, fragment = tensorboard_place(out, arguments.runs[0])
         print(f"curves                  tensorboard {where}")
-        print(f"  open                  http://localhost:6006/{CHARTS}")
+        print(f"  open                  http://localhost:6006/{fragment}")
+
+
+def tensorboard_place(out: Path, runs: Path) -> tuple[str, str]:
+    """The flag with which TensorBoard shows a comparison beside its runs, and the part of the address with its charts.
+
+    Args:
+        out: the folder of the comparison.
+        runs: that of the runs.
+    """
+    if out.resolve().is_relative_to(runs.resolve()):
+        flag, name = f"--logdir {shlex.quote(str(runs))}", out.resolve().relative_to(runs.resolve()).as_posix()
+    else:
+        flag, name = f"--logdir_spec {shlex.quote(f'{_BESIDE}:{out},runs:{runs}')}", _BESIDE
+    # Written into the runs' own folder, curves can only be told from runs by lying less deep.
+    pattern = f"^{re.escape(name)}/(?!hparams)" if name != "." else "^[^/]+/[^/]+$"
+    return flag, CHARTS.format(quote(pattern))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rpp_rl.scripts.comparing.analysis import Aggregate, TaskResult
+from rpp_rl.scripts.comparing.runs import BELONGS_TO_ENVIRONMENT
 from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, caution, seed_warnings, verdicts
 
 
@@ -46,6 +47,18 @@ def warnings_of(result: TaskResult) -> list[str]:
     return [*seed_warnings(result), *result.task.notes]
 
 
+def _pooled(results: Sequence[TaskResult]) -> list[str]:
+    """What a name stands for that is not the same on every environment, though one number is given for all."""
+    notes = []
+    for label in sorted({g.group.label for result in results for g in result.groups}):
+        settings = [g.group.runs[0].settings for result in results for g in result.groups if g.group.label == label]
+        keys = sorted({key for found in settings for key in found} - set(BELONGS_TO_ENVIRONMENT))
+        differing = [key for key in keys if len({found.get(key, "-") for found in settings}) > 1]
+        if differing:
+            notes.append(f"{label} has another {', '.join(differing)} on some environments than on others")
+    return notes
+
+
 def general_notes(results: Sequence[TaskResult], unevaluated: Sequence[Path]) -> tuple[str, ...]:
     """What holds for all environments.
 
@@ -63,6 +76,7 @@ def general_notes(results: Sequence[TaskResult], unevaluated: Sequence[Path]) ->
         for same in bases.values()
         if len(same) > 1
     ]
+    notes += _pooled(results)
     if unevaluated:
         shown = ", ".join(str(path) for path in unevaluated[:6])
         notes.append(f"{len(unevaluated)} runs have no evaluation yet and are left out: {shown}")

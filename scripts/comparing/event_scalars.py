@@ -30,7 +30,7 @@ def event_paths(folder: Path) -> list[Path]:
 
 
 class EventScalars:
-    """Scalars of event files, remembered by the files' names, sizes and times.
+    """Scalars of event files, remembered by their folder for as long as the files' names, sizes and times stay.
 
     Args:
         path: of a file with what was remembered before; one that is missing or is none is as good as empty. None to
@@ -40,7 +40,7 @@ class EventScalars:
     def __init__(self, path: Path | None = None) -> None:
         found = None if path is None else read_json(path, _LARGEST)
         self._known: dict[str, Any] = found if isinstance(found, dict) else {}
-        self._used: dict[str, dict[str, list[list[Any]]]] = {}
+        self._used: dict[str, dict[str, Any]] = {}
 
     def scalars(self, folder: Path, mark: str) -> dict[str, Curve]:
         """The scalars of a run whose tags begin with `mark`: by tag, the value at each step.
@@ -50,15 +50,17 @@ class EventScalars:
         """
         paths = event_paths(folder)
         stats = [(path, path.stat()) for path in paths]
-        text = repr((mark, [(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in stats]))
-        key = hashlib.sha256(text.encode()).hexdigest()
-        found = _recalled(self._known.get(key))
+        text = repr([(path.name, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
+        stamp, key = hashlib.sha256(text.encode()).hexdigest(), f"{mark} {folder.resolve()}"
+        known = self._known.get(key)
+        found = _recalled(known.get("scalars")) if isinstance(known, dict) and known.get("stamp") == stamp else None
         if found is None:
             found = read_scalars(paths, mark)
-        self._used[key] = {
+        written = {
             tag: [list(curve), [v if math.isfinite(v) else None for v in curve.values()]]
             for tag, curve in found.items()
         }
+        self._used[key] = {"stamp": stamp, "scalars": written}
         return found
 
     def curve(self, folder: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
@@ -77,8 +79,11 @@ class EventScalars:
         return np.array(steps, dtype=np.int64), np.array(scores, dtype=np.float64)
 
     def content(self) -> bytes | None:
-        """What to remember; None where no event file was needed."""
-        return json.dumps(self._used).encode() if self._used else None
+        """What to remember, also of runs that were not asked for this time; None where no event file was needed."""
+        if not self._used:
+            return None
+        content = json.dumps({**self._known, **self._used}).encode()
+        return content if len(content) <= _LARGEST else json.dumps(self._used).encode()
 
 
 def _recalled(found: Any) -> dict[str, Curve] | None:

@@ -24,6 +24,8 @@ from rpp_rl.scripts.run_folder import CONFIG, EVALUATION_SEED, MONITOR, read_con
 
 EVALUATIONS = "evaluations.npz"
 SYMMETRY_DIGEST = "symmetry_sha256"
+# Settings that every environment has its own of.
+BELONGS_TO_ENVIRONMENT = ("symmetry", SYMMETRY_DIGEST)
 _MOST_FOLDERS = 100_000
 _LONGEST = 200
 # Algorithms that are given a symmetry to be measured by, and make no use of it.

@@ -58,7 +58,7 @@ class Film:
         fps: frames per second.
 
     Raises:
-        RunError: by `add`, if the file cannot be written.
+        RunError: by `add` or at the end, if the file cannot be written.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -84,8 +84,11 @@ class Film:
                 self._writer = _writer(self._aside, frame, self.fps)
             self._writer.write_frame(np.ascontiguousarray(frame))
         except OSError as error:
-            detail = " ".join(str(error).split())[:200]
-            raise RunError(f"no video can be written to {self.path}: {detail}; choose another place") from error
+            raise self._unwritten(str(error)) from error
+
+    def _unwritten(self, detail: str) -> RunError:
+        detail = " ".join(detail.split())[:200]
+        return RunError(f"no video can be written to {self.path}: {detail}; choose another place")
 
     def _keep_small(self, frame: Frame) -> None:
         """Every k-th frame, where k doubles when there are too many."""
@@ -103,16 +106,30 @@ class Film:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.close()
         try:
-            if kind is None and self._is_gif:
+            failed = self._end_writer()
+            if kind is not None:
+                return
+            if failed is not None:
+                raise self._unwritten(failed)
+            if self._is_gif:
                 self._aside.parent.mkdir(parents=True, exist_ok=True)
                 self._aside.write_bytes(gif(self._frames, self.fps))
-            if kind is None:
-                self._aside.replace(self.path)
+            self._aside.replace(self.path)
         finally:
             self._aside.unlink(missing_ok=True)
+
+    def _end_writer(self) -> str | None:
+        """Let ffmpeg write what it still holds; returns what kept it from that."""
+        if self._writer is None:
+            return None
+        process = self._writer.proc
+        try:
+            self._writer.close()
+        except OSError as error:  # it was gone already
+            return str(error)
+        # moviepy does not look, and half a film is one that a player shows.
+        return None if not process or process.returncode == 0 else f"ffmpeg ended with code {process.returncode}"
 
 
 def _writer(path: Path, frame: Frame, fps: float) -> Any:

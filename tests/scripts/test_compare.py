@@ -4,6 +4,8 @@ import csv
 import re
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from rpp_rl.scripts.compare import tensorboard_place
 
 
 def rows(path):
@@ -192,6 +196,35 @@ class TestReport:
         assert rows(tmp_path / "runs/compare/summary.csv")[0]["algorithm"].startswith("'=<")
 
 
+@pytest.mark.parametrize(
+    ("out", "flag", "ticked"),
+    [
+        ("runs/compare", "--logdir runs", "compare/"),
+        ("runs/of/mine (1)", "--logdir runs", "of/mine (1)/"),
+        ("elsewhere", "--logdir_spec compare:elsewhere,runs:runs", "compare/"),
+        ("a b", "--logdir_spec 'compare:a b,runs:runs'", "compare/"),
+        ("runs", "--logdir runs", ""),
+    ],
+)
+def test_tensorboard_ticks_the_curves_with_intervals_wherever_they_are(out, flag, ticked):
+    where, fragment = tensorboard_place(Path(out), Path("runs"))
+    assert where == flag
+    pattern = re.compile(unquote(fragment.partition("regexInput=")[2].partition("&")[0]))
+    assert pattern.search(f"{ticked}Ant-v5/sac")
+    for other in ("Ant-v5/sac/seed0", "runs/Ant-v5/sac/seed0", f"{ticked}hparams/Ant-v5/sac/seed0"):
+        assert not pattern.search(other), other
+
+
+def test_what_is_pooled_over_environments_though_it_differs_is_said(main, tmp_path):
+    write_runs(tmp_path / "runs")
+    assert "on some environments" not in main("compare", "runs", "--no-report")[1]
+    other = {"learning_rate": 3e-4, "gamma": 0.95, "batch_size": 256}
+    write_runs(tmp_path / "runs", ["Walker2d-v5"], {"sac": 900.0}, hyperparameters=other)
+    out = main("compare", "runs", "--no-report", "--out", "out")[1]
+    assert "note: sac has another gamma, policy_kwargs.net_arch on some environments than on others" in out
+    assert "rpp_sac has another" not in out
+
+
 def test_options(main, tmp_path):
     write_runs(tmp_path / "runs", ["Ant-v5"])
     write_run(tmp_path / "runs", "Ant-v5", "sac", 9, [1000])
@@ -204,7 +237,7 @@ def test_options(main, tmp_path):
     assert code == 0, err
     assert "sac is worse than rpp_sac" in out
     assert "left out, since not evaluated at step 5000" in out
-    assert "--logdir_spec" in out
+    assert "tensorboard --logdir_spec compare:out,runs:runs" in out
     assert "by scale.yml" in (tmp_path / "out/summary.md").read_text()
     found = rows(tmp_path / "out/summary.csv")
     assert {row["step"] for row in found} == {"5000"}

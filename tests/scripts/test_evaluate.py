@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ def images_of(folder):
 @pytest.mark.parametrize("renderer", ["", "egl", "osmesa"])
 def test_video(renderer, trained, tmp_path):
     run = trained / "rpp_sac" / "seed0"
-    command = [sys.executable, "-m", "rpp_rl.scripts.main", "evaluate", str(run), "-n", "1", "--video", "film"]
+    command = [sys.executable, "-m", "rpp_rl.scripts.main", "evaluate", str(run), "-n", "2", "--video", "film"]
     environment = {**os.environ, "MUJOCO_GL": renderer}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 2 and "no off-screen renderer works here" in done.stderr:
@@ -29,8 +30,10 @@ def test_video(renderer, trained, tmp_path):
     # The first episode, and the picture at its beginning.
     frames = [frame for frame in imageio.get_reader(film)]
     assert done.stdout.strip().endswith("video in film")
-    assert len(frames) > 1
-    assert any(frame.std() > 1 for frame in frames)
+    told = subprocess.run([*command[:-2], "--json"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert len(frames) == 1 + json.loads(told.stdout)["lengths"][0]
+    assert all(frame.std() > 1 for frame in frames)
+    assert (frames[0] != frames[-1]).any()
     (image,) = images_of(run / "videos" / "evaluate").Images("videos/evaluate")
     assert image.encoded_image_string.startswith(b"GIF")
     assert image.step == 400

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 import pytest
 from helpers.run_folders import write_runs
 
-from rpp_rl.scripts.compare import CHARTS
+from rpp_rl.scripts.compare import tensorboard_place
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = [
@@ -99,7 +99,7 @@ def tensorboard(folder):
 
 def test_tensorboard_is_the_comparison(page, folder, tmp_path):
     with tensorboard(folder) as address:
-        page.goto(f"{address}/{CHARTS}")
+        page.goto(f"{address}/{tensorboard_place(folder / 'compare', folder)[1]}")
         chart = page.locator("tf-custom-scalar-margin-chart-card").first
         chart.wait_for()
         # Both algorithms are in the chart: their curves, and the area between lower and upper end.

@@ -1,5 +1,6 @@
 """Runs that have TensorBoard's events and no ``evaluations.npz``."""
 
+import json
 import math
 import shutil
 import struct
@@ -52,6 +53,23 @@ def test_files_are_read_once_and_again_when_they_grow(tmp_path, monkeypatch):
         assert [part.tolist() for part in after] == [part.tolist() for part in before]
     write_events(run, [20], [2], purge_step=11)
     assert EventScalars(tmp_path / CACHE).curve(run)[0].tolist() == [10, 20]
+
+
+def test_what_is_not_asked_for_is_not_forgotten_and_what_is_old_does_not_pile_up(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        write_events(tmp_path / name, [10], [1])
+    cache = EventScalars()
+    for name in ("one", "two"):
+        cache.curve(tmp_path / name)
+    for step in (20, 30, 40):
+        (tmp_path / CACHE).write_bytes(cache.content())
+        write_events(tmp_path / "one", [step], [2], purge_step=step)
+        cache = EventScalars(tmp_path / CACHE)
+        assert cache.curve(tmp_path / "one")[0].tolist()[-1] == step
+    (tmp_path / CACHE).write_bytes(cache.content())
+    assert len(json.loads(cache.content())) == 2
+    monkeypatch.setattr(event_scalars, "read_scalars", lambda paths, mark: pytest.fail("it is read a second time"))
+    assert EventScalars(tmp_path / CACHE).curve(tmp_path / "two")[0].tolist() == [10]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"x": [[1], ["a"]]}', b"[" * 100_000])

@@ -45,6 +45,15 @@ def test_what_fails_leaves_no_part_of_a_film(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_film_that_could_not_be_finished_is_no_film(tmp_path):
+    refused = pytest.raises(RunError, match=r"no video can be written to .*film\.mp4: .*choose another place")
+    with refused, Film(tmp_path / "film.mp4", 20.0) as film:
+        film.add(picture(0))
+        film._writer.proc.kill()
+        film._writer.proc.wait()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_preview_is_of_the_whole_film_and_small(tmp_path):
     preview = filmed(tmp_path / "film.gif", 127)
     with Image.open(io.BytesIO(preview)) as opened:

@@ -1,6 +1,8 @@
 """Which renderer is taken."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -86,7 +88,17 @@ def test_a_file_called_like_a_library_is_not_run(tmp_path, monkeypatch):
 
 
 def test_the_trial_is_a_real_one():
-    # Where a renderer is missing there is a reason, and no crash; which are there is the machine's matter.
+    # Which are there is the machine's matter; the trial says what a program of gymnasium's own meets.
+    draw = (
+        "import gymnasium as gym\n"
+        "env = gym.make('InvertedPendulum-v5', render_mode='rgb_array')\n"
+        "env.reset(seed=0)\n"
+        "assert env.render().std() > 0\n"
+        "import os; os._exit(0)"
+    )
     for name in ("egl", "osmesa"):
+        environment = {**os.environ, "MUJOCO_GL": name}
+        done = subprocess.run([sys.executable, "-c", draw], env=environment, capture_output=True, check=False)
         failure = failure_of(name)
-        assert failure is None or failure
+        assert (failure is None) == (done.returncode == 0), (name, failure, done.stderr)
+        assert failure is None or failure.strip()
