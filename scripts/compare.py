@@ -81,9 +81,10 @@ def compared(arguments: CompareArguments, events: EventScalars) -> Comparison:
     Raises:
         RPPError: if there is nothing to compare, or with `strict` something is not comparable.
     """
-    from rpp_rl.scripts.comparing.analysis import Draws, aggregate, analyse
+    from rpp_rl.scripts.comparing.analysis import Draws, analyse
     from rpp_rl.scripts.comparing.comparison import Comparison, general_notes
     from rpp_rl.scripts.comparing.grouping import group_runs
+    from rpp_rl.scripts.comparing.over_environments import aggregate
     from rpp_rl.scripts.comparing.runs import read_runs
 
     if not arguments.runs:
@@ -123,7 +124,7 @@ def _normalisation(path: Path | None) -> tuple[dict[str, Normalisation], str]:
     """Scores of environments, and where they are from."""
     import yaml
 
-    from rpp_rl.scripts.comparing.analysis import parse_normalisation
+    from rpp_rl.scripts.comparing.over_environments import parse_normalisation
 
     source = path or Path(__file__).parent / "comparing" / "reference_scores.yml"
     try:

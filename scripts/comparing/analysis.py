@@ -1,25 +1,22 @@
-"""The statistics of a comparison: what tables, figures, report and TensorBoard show."""
+"""The statistics of an environment: what tables, figures, report and TensorBoard show."""
 
 from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl import statistics
-from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing.grouping import Group, Task
-from rpp_rl.statistics import CurveEstimate, Estimate, Normalisation, StepsToThreshold
+from rpp_rl.statistics import CurveEstimate, Estimate, StepsToThreshold
 from rpp_rl.statistics.estimates import RESAMPLES, StatisticName
-from rpp_rl.statistics.normalised import PerformanceProfile
 
 # What others are usually compared with.
 BASELINES = ("sac", "mlp_sac")
-_PROFILE_POINTS = 61
 
 
 @dataclass(frozen=True)
@@ -89,13 +86,15 @@ class Pair:
         second: label.
         probability: that a run of the first is better than one of the second.
         difference: of the IQMs of the final scores.
-        paired: whether runs with the same seed were drawn together for the difference.
+        area_difference: of the IQMs of the areas under the curves, as mean heights.
+        paired: whether runs with the same seed were drawn together for the differences.
     """
 
     first: str
     second: str
     probability: Estimate
     difference: Estimate
+    area_difference: Estimate
     paired: bool
 
 
@@ -121,46 +120,6 @@ class TaskResult:
         return n[pair.first], n[pair.second]
 
 
-@dataclass(frozen=True)
-class AlgorithmAggregate:
-    """An algorithm over environments, in normalised scores.
-
-    Attributes:
-        label: of the algorithm.
-        iqm: of all runs.
-        mean: of all runs.
-        median: of all runs.
-        probability: of improvement on the baseline, averaged over environments; None for the baseline.
-        profile: share of runs above a score.
-    """
-
-    label: str
-    iqm: Estimate
-    mean: Estimate
-    median: Estimate
-    probability: Estimate | None
-    profile: PerformanceProfile
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """Algorithms over environments.
-
-    Attributes:
-        environments: those that have a normalisation, and runs of every algorithm named here.
-        normalisation: of each.
-        baseline: what the others are compared with; None where nothing usual has runs on all of them.
-        algorithms: with runs on all of those environments.
-        left_out: algorithms that have none on some of them, and environments without a normalisation.
-    """
-
-    environments: tuple[str, ...]
-    normalisation: Mapping[str, Normalisation]
-    baseline: str | None
-    algorithms: tuple[AlgorithmAggregate, ...]
-    left_out: tuple[str, ...]
-
-
 def analyse(
     task: Task, draws: Draws, baseline: str | None = None, thresholds: Mapping[str, float] | None = None
 ) -> TaskResult:
@@ -175,17 +134,16 @@ def analyse(
     labels = [group.label for group in task.groups]
     wanted = (baseline, *BASELINES, labels[0])
     base = next(name for name in wanted if name in labels)
-    finals = {group.label: group.curves.on([task.step])[:, 0] for group in task.groups}
-    threshold = (thresholds or {}).get(task.name, float(statistics.interquartile_mean(finals[base])))
+    final = next(final_scores(task, group) for group in task.groups if group.label == base)
+    threshold = (thresholds or {}).get(task.name, float(statistics.interquartile_mean(final)))
     groups = tuple(_group_result(task, group, draws, threshold) for group in task.groups)
     ordered = sorted(task.groups, key=lambda group: group.label == base)
-    pairs = tuple(_pair(task, one, other, finals, draws) for one, other in itertools.combinations(ordered, 2))
+    pairs = tuple(_pair(task, one, other, draws) for one, other in itertools.combinations(ordered, 2))
     return TaskResult(task, groups, pairs, base)
 
 
 def _group_result(task: Task, group: Group, draws: Draws, threshold: float) -> GroupResult:
-    final = group.curves.on([task.step])[:, 0]
-    areas = statistics.area_under_curve(task.shared, group.curves.on(task.shared))
+    final, areas = final_scores(task, group), _areas(task, group)
 
     def estimated(scores: NDArray[np.float64], name: StatisticName, what: str) -> Estimate:
         rng = draws.rng(task.name, group.label, name, what)
@@ -213,99 +171,29 @@ def _group_result(task: Task, group: Group, draws: Draws, threshold: float) -> G
     )
 
 
-def _pair(task: Task, first: Group, second: Group, finals: Mapping[str, NDArray[np.float64]], draws: Draws) -> Pair:
-    x, y = finals[first.label], finals[second.label]
+def final_scores(task: Task, group: Group) -> NDArray[np.float64]:
+    """The scores of the runs of a group at the step at which all are compared."""
+    return group.curves.on([task.step])[:, 0]
+
+
+def _areas(task: Task, group: Group) -> NDArray[np.float64]:
+    return statistics.area_under_curve(task.shared, group.curves.on(task.shared))
+
+
+def _pair(task: Task, first: Group, second: Group, draws: Draws) -> Pair:
+    x, y = final_scores(task, first), final_scores(task, second)
     # Runs of a group are in the order of their seeds, each seed once.
     paired = first.seeds == second.seeds
-    difference = statistics.difference(
-        *(x, y, "iqm"),
-        rng=draws.rng(task.name, first.label, second.label),
-        paired=paired,
-        confidence=draws.confidence,
-        resamples=draws.resamples,
-    )
+
+    def difference(one: NDArray[np.float64], other: NDArray[np.float64], *what: str) -> Estimate:
+        return statistics.difference(
+            *(one, other, "iqm"),
+            rng=draws.rng(task.name, first.label, second.label, *what),
+            paired=paired,
+            confidence=draws.confidence,
+            resamples=draws.resamples,
+        )
+
     probability = statistics.probability_of_improvement(x, y, confidence=draws.confidence)
-    return Pair(first.label, second.label, probability, difference, paired)
-
-
-def aggregate(
-    results: Sequence[TaskResult], normalisation: Mapping[str, Normalisation], draws: Draws, baseline: str | None
-) -> Aggregate | None:
-    """Algorithms over the environments that have a normalisation; None where those are fewer than two.
-
-    Args:
-        results: of every environment.
-        normalisation: of environments.
-        draws: how intervals are drawn.
-        baseline: label to compare the others with; a usual one if left out or not there, none if no such is everywhere.
-    """
-    chosen = [result for result in results if result.task.name in normalisation]
-    if len(chosen) < 2:
-        return None
-    everywhere = set.intersection(*({group.label for group in result.groups} for result in chosen))
-    labels = sorted({group.label for result in chosen for group in result.groups})
-    left_out = [f"{label} has no runs on some environment" for label in labels if label not in everywhere]
-    left_out += [f"{r.task.name} has no normalisation" for r in results if r.task.name not in normalisation]
-    base = next((b for b in (baseline, *BASELINES, chosen[0].baseline) if b in everywhere), None)
-    scores = {label: [normalisation[r.task.name](_final(r, label)) for r in chosen] for label in sorted(everywhere)}
-    if not scores:
-        return None
-    largest = max(float(s.max()) for strata in scores.values() for s in strata)
-    smallest = min(float(s.min()) for strata in scores.values() for s in strata)
-    taus = np.linspace(min(0.0, smallest), max(1.0, largest), _PROFILE_POINTS)
-    found = tuple(_over_environments(label, chosen, scores[label], taus, base, draws) for label in scores)
-    names = tuple(result.task.name for result in chosen)
-    return Aggregate(names, {name: normalisation[name] for name in names}, base, found, tuple(left_out))
-
-
-def _final(result: TaskResult, label: str) -> NDArray[np.float64]:
-    group = next(g.group for g in result.groups if g.label == label)
-    return group.curves.on([result.task.step])[:, 0]
-
-
-def _over_environments(
-    label: str,
-    chosen: Sequence[TaskResult],
-    strata: Sequence[NDArray[np.float64]],
-    taus: NDArray[np.float64],
-    base: str | None,
-    draws: Draws,
-) -> AlgorithmAggregate:
-    def estimated(name: StatisticName) -> Estimate:
-        rng = draws.rng("aggregate", label, name)
-        return statistics.estimate(strata, name, rng=rng, confidence=draws.confidence, resamples=draws.resamples)
-
-    probability = None
-    if base is not None and label != base:
-        parts = [
-            statistics.probability_of_improvement(_final(r, label), _final(r, base), confidence=draws.confidence)
-            for r in chosen
-        ]
-        probability = statistics.average_probability(parts)
-    profile = statistics.performance_profile(
-        strata,
-        taus,
-        rng=draws.rng("profile", label),
-        confidence=draws.confidence,
-        resamples=draws.resamples,
-    )
-    return AlgorithmAggregate(label, estimated("iqm"), estimated("mean"), estimated("median"), probability, profile)
-
-
-def parse_normalisation(data: object, where: str) -> dict[str, Normalisation]:
-    """Read ``{environment: {random: number, reference: number}}``.
-
-    Raises:
-        RunError: if it is of another form.
-        StatisticsError: if the two are no different numbers.
-    """
-    if not isinstance(data, dict):
-        raise RunError(f"{where} is no mapping from environments to random and reference scores")
-    found: dict[str, Normalisation] = {}
-    for name, values in data.items():
-        pair = (values.get("random"), values.get("reference")) if isinstance(values, dict) else (None, None)
-        numbers = [float(p) for p in pair if isinstance(p, int | float) and not isinstance(p, bool) and abs(p) < 1e100]
-        if len(numbers) != 2:
-            raise RunError(f"{where}: {str(name)[:80]} needs two numbers, random: and reference:")
-        found[str(name)] = Normalisation(*numbers)
-    return found
+    areas = difference(_areas(task, first), _areas(task, second), "area")
+    return Pair(first.label, second.label, probability, difference(x, y), areas, paired)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rpp_rl.scripts.comparing.analysis import Aggregate, TaskResult
+from rpp_rl.scripts.comparing.analysis import TaskResult
+from rpp_rl.scripts.comparing.over_environments import Aggregate
 from rpp_rl.scripts.comparing.runs import BELONGS_TO_ENVIRONMENT
 from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, caution, seed_warnings, verdicts
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.comparing.analysis import Aggregate, GroupResult, TaskResult
+from rpp_rl.scripts.comparing.analysis import GroupResult, TaskResult
 from rpp_rl.scripts.comparing.looks import SCORE, STEPS, colours
+from rpp_rl.scripts.comparing.over_environments import Aggregate
 from rpp_rl.scripts.comparing.symmetry_curves import SymmetryFound
 from rpp_rl.scripts.comparing.symmetry_figure import symmetry_figure
 

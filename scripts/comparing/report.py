@@ -9,10 +9,11 @@ from typing import Any
 
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing import tables
-from rpp_rl.scripts.comparing.analysis import Aggregate, TaskResult
+from rpp_rl.scripts.comparing.analysis import TaskResult
 from rpp_rl.scripts.comparing.comparison import Comparison, warnings_of
 from rpp_rl.scripts.comparing.grouping import settings_table
 from rpp_rl.scripts.comparing.looks import colours
+from rpp_rl.scripts.comparing.over_environments import Aggregate
 from rpp_rl.scripts.comparing.symmetry_curves import SymmetryCurves, SymmetryFound
 from rpp_rl.scripts.comparing.traces import (
     best_so_far_figure,

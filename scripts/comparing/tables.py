@@ -7,7 +7,8 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 
-from rpp_rl.scripts.comparing.analysis import Aggregate, GroupResult, TaskResult
+from rpp_rl.scripts.comparing.analysis import GroupResult, TaskResult
+from rpp_rl.scripts.comparing.over_environments import Aggregate
 from rpp_rl.scripts.comparing.verdicts import number, shown
 from rpp_rl.statistics import Estimate, StepsToThreshold
 
@@ -24,6 +25,7 @@ CURVES = (
 PAIRS = (
     *("environment", "first", "second", "n_first", "n_second", "probability_of_improvement", "probability_low"),
     *("probability_high", "iqm_difference", "difference_low", "difference_high", "paired"),
+    *("area_difference", "area_difference_low", "area_difference_high"),
 )
 
 
@@ -82,12 +84,13 @@ def pair_rows(results: Iterable[TaskResult]) -> list[Row]:
     rows: list[Row] = []
     for result in results:
         for p in result.pairs:
-            probability, difference = p.probability, p.difference
+            probability, difference, area = p.probability, p.difference, p.area_difference
             rows.append(
                 (
                     *(result.task.name, p.first, p.second, *result.groups_n(p)),
                     *(probability.value, probability.low, probability.high),
                     *(difference.value, difference.low, difference.high, p.paired),
+                    *(area.value, area.low, area.high),
                 )
             )
     return rows
@@ -112,10 +115,13 @@ def summary_cells(result: TaskResult) -> Cells:
 def pair_cells(result: TaskResult) -> Cells:
     """The pairs of an environment for readers."""
     rows = [
-        [p.first, p.second, shown(p.probability), shown(p.difference), "in pairs" if p.paired else "apart"]
+        [
+            *(p.first, p.second, shown(p.probability), shown(p.difference), shown(p.area_difference)),
+            "in pairs" if p.paired else "apart",
+        ]
         for p in result.pairs
     ]
-    return ("X", "Y", "P(X > Y)", "IQM of X minus IQM of Y", "seeds drawn"), rows
+    return ("X", "Y", "P(X > Y)", "final IQM of X minus Y's", "area of X minus Y's", "seeds drawn"), rows
 
 
 def aggregate_cells(found: Aggregate) -> Cells:

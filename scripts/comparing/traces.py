@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpp_rl.scripts.comparing.analysis import Aggregate, GroupResult, TaskResult
+from rpp_rl.scripts.comparing.analysis import GroupResult, TaskResult
 from rpp_rl.scripts.comparing.looks import LEAST_ERROR, SCORE, STEPS, layer_colour
+from rpp_rl.scripts.comparing.over_environments import Aggregate
 from rpp_rl.scripts.comparing.symmetry_curves import SymmetryCurves
 
 Trace = dict[str, Any]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rpp_rl.scripts.comparing.analysis import Aggregate, Pair, TaskResult
+from rpp_rl.scripts.comparing.analysis import Pair, TaskResult
+from rpp_rl.scripts.comparing.over_environments import Aggregate
 from rpp_rl.statistics import FEWEST_FOR_INTERVAL, FEWEST_WITHOUT_WARNING, Estimate
 
 NO_DIFFERENCE = "no difference can be told"

@@ -60,6 +60,10 @@ class TestTables:
     def test_pairs_and_markdown(self, compared):
         (ant, _) = rows(compared[0] / "pairs.csv")
         assert (ant["first"], ant["second"], ant["paired"]) == ("rpp_sac", "sac", "True")
+        ours, theirs = rows(compared[0] / "summary.csv")[:2]
+        for difference, of in (("iqm_difference", "final_iqm"), ("area_difference", "area_under_curve")):
+            assert float(ant[difference]) == pytest.approx(float(ours[of]) - float(theirs[of]))
+        assert float(ant["area_difference_low"]) < float(ant["area_difference"]) < float(ant["area_difference_high"])
         text = (compared[0] / "summary.md").read_text()
         assert "| algorithm | n | final IQM |" in text
         assert f"{float(ant['probability_of_improvement']):.2f} [" in text

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from helpers.run_folders import write_run, write_runs
 
-from rpp_rl.scripts.comparing.analysis import Draws, Pair, aggregate, analyse
+from rpp_rl.scripts.comparing.analysis import Draws, Pair, analyse
 from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.grouping import group_runs
+from rpp_rl.scripts.comparing.over_environments import aggregate
 from rpp_rl.scripts.comparing.runs import read_runs
 from rpp_rl.scripts.comparing.verdicts import (
     aggregate_sentences,
@@ -64,7 +65,8 @@ def test_where_an_interval_includes_it_no_difference_can_be_told(tmp_path):
     ],
 )
 def test_both_intervals_must_agree(probability, difference_of_iqms, told):
-    pair = Pair("a", "b", Estimate(*probability, 8), Estimate(*difference_of_iqms, 8), False)
+    difference = Estimate(*difference_of_iqms, 8)
+    pair = Pair("a", "b", Estimate(*probability, 8), difference, difference, False)
     assert direction(pair) == told
     assert ("no difference can be told" in sentence(pair, (8, 8))) == (told is None)
 
