@@ -22,6 +22,7 @@ CURVES = (
     *("environment", "algorithm", "step", "n", "iqm", "low", "high"),
     *("best_so_far_mean", "best_so_far_deviation"),
 )
+SCORES = ("environment", "algorithm", "seed", "step", "score")
 PAIRS = (
     *("environment", "first", "second", "n_first", "n_second", "probability_of_improvement", "probability_low"),
     *("probability_high", "iqm_difference", "difference_low", "difference_high", "paired"),
@@ -72,6 +73,17 @@ def curve_rows(results: Iterable[TaskResult]) -> list[Row]:
             *(g.curve.steps, g.curve.n, g.curve.value, g.curve.low, g.curve.high, g.best, g.best_deviation),
             strict=True,
         )
+    ]
+
+
+def score_rows(results: Iterable[TaskResult]) -> list[Row]:
+    """One row per run and evaluation, as `SCORES` names: what all else is computed from."""
+    return [
+        (result.task.name, g.label, run.seed, int(step), float(score))
+        for result in results
+        for g in result.groups
+        for run in g.group.runs
+        for step, score in zip(run.steps, run.scores, strict=True)
     ]
 
 

@@ -33,6 +33,7 @@ def render(comparison: Comparison, events: EventScalars, report: bool, tensorboa
     files = {
         "summary.csv": tables.csv_text(tables.SUMMARY, tables.summary_rows(results)).encode(),
         "curves.csv": tables.csv_text(tables.CURVES, tables.curve_rows(results)).encode(),
+        "scores.csv": tables.csv_text(tables.SCORES, tables.score_rows(results)).encode(),
         "pairs.csv": tables.csv_text(tables.PAIRS, tables.pair_rows(results)).encode(),
         "summary.md": summary_markdown(comparison).encode(),
     }

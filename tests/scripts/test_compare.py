@@ -1,6 +1,7 @@
 """`rpp-rl compare`: what it writes, and what it refuses."""
 
 import csv
+import itertools
 import re
 import subprocess
 import sys
@@ -57,6 +58,15 @@ class TestTables:
         best = [float(r["best_so_far_mean"]) for r in found[:10]]
         assert best == sorted(best)
 
+    def test_scores_have_a_row_per_run_and_evaluation(self, compared, tmp_path):
+        found = rows(compared[0] / "scores.csv")
+        assert len(found) == 2 * 2 * 6 * 10
+        for (env, algo, seed), got in itertools.groupby(found, lambda r: (r["environment"], r["algorithm"], r["seed"])):
+            data = np.load(tmp_path / "runs" / env / algo / f"seed{seed}" / "evaluations.npz")
+            steps, scores = zip(*((int(r["step"]), float(r["score"])) for r in got), strict=True)
+            assert list(steps) == data["timesteps"].tolist()
+            np.testing.assert_allclose(scores, data["results"].mean(axis=1))
+
     def test_pairs_and_markdown(self, compared):
         (ant, _) = rows(compared[0] / "pairs.csv")
         assert (ant["first"], ant["second"], ant["paired"]) == ("rpp_sac", "sac", "True")
@@ -76,7 +86,7 @@ class TestTables:
         assert "15 comparisons" not in out
 
     def test_the_same_runs_give_the_same_files(self, compared, main):
-        names = ("summary.csv", "curves.csv", "pairs.csv", "summary.md", "curves.svg", "report.html")
+        names = ("summary.csv", "curves.csv", "scores.csv", "pairs.csv", "summary.md", "curves.svg", "report.html")
         before = {name: (compared[0] / name).read_bytes() for name in names}
         assert main("compare", "runs")[0] == 0
         for name in names:
