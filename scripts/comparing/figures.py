@@ -16,7 +16,7 @@ from rpp_rl.scripts.comparing.over_environments import Aggregate
 from rpp_rl.scripts.comparing.symmetry_curves import SymmetryFound
 from rpp_rl.scripts.comparing.symmetry_figure import symmetry_figure
 
-_ACROSS = 3
+_ACROSS, _MOST_INSIDE = 3, 4
 _RESOLUTION = 110
 
 
@@ -65,14 +65,18 @@ def _panels(
 ) -> Any:
     across = min(_ACROSS, len(results))
     down = math.ceil(len(results) / across)
-    figure = figure_class(figsize=(max(6.0, 4.6 * across), 3.6 * down), layout="constrained")
+    most = max(len(result.groups) for result in results)
+    # Many names would cover the curves; they stand below them.
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)} if most > _MOST_INSIDE else {}
+    height = 3.6 + (0.18 * most if below else 0.0)
+    figure = figure_class(figsize=(max(6.0, 4.6 * across), height * down), layout="constrained")
     for i, result in enumerate(results):
         axes = figure.add_subplot(down, across, i + 1)
         for group in result.groups:
             draw(axes, group, palette[group.label])
         axes.axvline(result.task.step, color="0.8", lw=0.8, zorder=0)
         axes.set(xlabel=STEPS, ylabel=SCORE, title=result.task.name)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, **below)
     return figure
 
 

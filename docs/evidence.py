@@ -1,0 +1,179 @@
+"""Write docs/evidence.md from the tables of a comparison; the commands stand in the page itself.
+
+python docs/evidence.py docs/results/evidence docs/evidence.md
+"""
+
+import csv
+import math
+import sys
+from pathlib import Path
+
+from rpp_rl.scripts.markdown import markdown_table
+
+TEXT = """# Does the symmetry help? With the controls that the question needs
+
+Written by `python docs/evidence.py docs/results/evidence docs/evidence.md`, never by hand, from the tables that
+`rpp-rl compare` has made of {runs} runs, {hours:.0f} hours of them, two at a time on two cores. Those tables, with each
+evaluation of every run in `scores.csv`, are in `docs/results/evidence`.
+
+    export PYTHONPATH=docs/evidence OMP_NUM_THREADS=1
+{commands}
+    rpp-rl compare runs/evidence --baseline mlp_sac --out docs/results/evidence
+
+The plan, [evidence/plan.yml](evidence/plan.yml), has seven rows for each task, five seeds each:
+
+| row | what it is |
+|---|---|
+| `rpp_sac` | both pathways, the task's own mirror, hyperparameters as shipped |
+| `equivariant_sac` | no residual: exactly equivariant networks |
+| `mlp_sac` | plain networks in the same gradient step, which is that of stable-baselines3's SAC up to rounding |
+| `rpp_sac [symmetry=trivial]` | both pathways, but the group of one element: no symmetry, and twice the parameters |
+| `rpp_sac [symmetry=wrong]` | both pathways, and a [map that is wrong on purpose](evidence/wrong_maps.py) |
+| `mlp_sac [learning_rate=0.0006]` | plain networks that move twice as far |
+| `rpp_sac [residual_step_ratio=0.1]` | a residual that moves a tenth as far |
+
+What is better than `mlp_sac` but no better than the control with the group of one element is no gain of symmetry: with
+Adam a weight that is the sum of two parameters moves up to twice as far. A difference is told, in bold, only where the
+intervals of P(X > Y) and of the difference both leave out none. Each interval holds with 95 % by itself, and there are
+{comparisons} of them: chance alone tells about one of twenty.
+
+![Reward curves: every seed thin, the interquartile mean bold](results/evidence/curves.png)
+
+{tasks}
+## What follows
+
+{reading}"""
+
+TASK = """## {name}: {what}
+
+{steps} steps, an evaluation of five episodes every {every}.
+
+{table}
+
+{contrasts}
+"""
+
+WHAT = {
+    "Reacher-v5": "the mirror is exact",
+    "Walker2d-v5": "the mirror is exact",
+    "HalfCheetah-v5": "there is no exact mirror, and the one of the paper is approximate",
+}
+PAIRS = (
+    ("rpp_sac", "mlp_sac", "Does RPP-SAC learn more than plain networks?"),
+    ("rpp_sac", "rpp_sac [symmetry=trivial]", "More than two pathways without a symmetry?"),
+    ("rpp_sac", "rpp_sac [symmetry=wrong]", "More than with a wrong map?"),
+    ("equivariant_sac", "mlp_sac", "Does exact symmetry alone help?"),
+    ("equivariant_sac", "rpp_sac", "Does it help more than RPP?"),
+    ("rpp_sac [symmetry=trivial]", "mlp_sac", "Do two pathways help without a symmetry?"),
+    ("mlp_sac [learning_rate=0.0006]", "mlp_sac", "Does moving twice as far?"),
+    ("rpp_sac [residual_step_ratio=0.1]", "rpp_sac", "Does a slower residual?"),
+)
+Row = dict[str, str]
+
+
+def main(folder: Path, page: Path) -> None:
+    """Write the page."""
+    summary, pairs, scores = (rows(folder / f"{name}.csv") for name in ("summary", "pairs", "scores"))
+    names = sorted({row["environment"] for row in summary}, key=list(WHAT).index)
+    hours = sum(int(row["n"]) * float(row["wall_time_s"]) for row in summary) / 3600
+    tasks = "".join(task(name, summary, pairs, scores) for name in names)
+    text = TEXT.format(
+        runs=sum(int(row["n"]) for row in summary),
+        hours=hours,
+        commands="\n".join(f"    {command(name, scores)}" for name in names),
+        comparisons=4 * len(PAIRS) * len(names),
+        tasks=tasks,
+        reading=(folder / "reading.md").read_text(encoding="utf-8"),
+    )
+    page.write_text(text, encoding="utf-8")
+
+
+def rows(path: Path) -> list[Row]:
+    """The rows of a table."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def steps_of(name: str, scores: list[Row]) -> list[int]:
+    """The steps at which runs of a task were evaluated."""
+    return sorted({int(row["step"]) for row in scores if row["environment"] == name})
+
+
+def command(name: str, scores: list[Row]) -> str:
+    """The command that trains the runs of a task, and goes on with them."""
+    first, *_, last = steps_of(name, scores)
+    return (
+        f"rpp-rl sweep --plan docs/evidence/plan.yml --envs wrong_maps:{name} -n {last} --eval-freq {first} --jobs 2 "
+        "-f runs/evidence --trust"
+    )
+
+
+def task(name: str, summary: list[Row], pairs: list[Row], scores: list[Row]) -> str:
+    """The part of a task."""
+    steps = steps_of(name, scores)
+    header = ("", "n", "final IQM", "area under the curve, as a height", "minutes a run")
+    cells = [
+        [
+            *(f"`{row['algorithm']}`", row["n"], interval(row, "final_iqm", "low", "high")),
+            interval(row, "area_under_curve", "area_low", "area_high"),
+            f"{float(row['wall_time_s']) / 60:.0f}",
+        ]
+        for row in summary
+        if row["environment"] == name
+    ]
+    found = {(row["first"], row["second"]): row for row in pairs if row["environment"] == name}
+    return TASK.format(
+        name=name,
+        what=WHAT[name],
+        steps=steps[-1],
+        every=steps[1] - steps[0],
+        table=markdown_table(header, cells),
+        contrasts=markdown_table(
+            ("", "X", "Y", "P(X > Y)", "final IQM, X minus Y", "area, X minus Y"),
+            [[question, f"`{x}`", f"`{y}`", *contrast(found, x, y)] for x, y, question in PAIRS],
+        ),
+    )
+
+
+def contrast(found: dict[tuple[str, str], Row], x: str, y: str) -> list[str]:
+    """A pair's probability and both differences, the other way round where the table has it so."""
+    turned = (x, y) not in found
+    row = found[(y, x) if turned else (x, y)]
+    chance = [number(row, key) for key in ("probability_of_improvement", "probability_low", "probability_high")]
+    final = [number(row, key) for key in ("iqm_difference", "difference_low", "difference_high")]
+    area = [number(row, key) for key in ("area_difference", "area_difference_low", "area_difference_high")]
+    if turned:
+        chance = [1 - chance[0], 1 - chance[2], 1 - chance[1]]
+        final, area = ([-v[0], -v[2], -v[1]] for v in (final, area))
+    told = excludes(chance, 0.5) and excludes(final, 0.0) and (chance[0] > 0.5) == (final[0] > 0)
+    cells = [shown(chance), shown(final), shown(area)]
+    return [*(f"**{cell}**" if told else cell for cell in cells[:2]), cells[2]]
+
+
+def excludes(values: list[float], null: float) -> bool:
+    """Whether an interval leaves out a value."""
+    return values[1] > null or values[2] < null
+
+
+def interval(row: Row, *keys: str) -> str:
+    """An estimate with its interval."""
+    return shown([number(row, key) for key in keys])
+
+
+def number(row: Row, key: str) -> float:
+    """A number of a row; NaN where it is empty."""
+    return float(row[key] or "nan")
+
+
+def shown(values: list[float]) -> str:
+    """An estimate with its interval, in three digits or as a whole number."""
+    largest = max(abs(v) for v in values if not math.isnan(v))
+    digits = 0 if largest >= 100 else 1 if largest >= 10 else 2
+    value, low, high = (f"{v + 0.0:.{digits}f}" for v in values)
+    return f"{value} [{low}, {high}]"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
