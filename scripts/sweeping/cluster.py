@@ -7,16 +7,16 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.sweeping.child import Child
-from rpp_rl.scripts.sweeping.engine import FAREWELL, Engine, threads, words_of
+from rpp_rl.scripts.sweeping.engine import FAREWELL, Engine, Show, threads, words_of
 from rpp_rl.scripts.sweeping.plan import Job
-from rpp_rl.scripts.sweeping.progress import Progress, is_locked
+from rpp_rl.scripts.sweeping.progress import is_locked
 
 # How often the run of a lost worker is tried again, and how long it may hold its folder after its end.
 _RETRIES, _LOCKED = 3, 60.0
@@ -85,7 +85,7 @@ class RayEngine(Engine[Attempt]):
         self._losses: Counter[Job] = Counter()
         self._free_at: dict[Job, float] = {}
 
-    def run(self, show: Callable[[list[Progress]], None]) -> list[Job]:
+    def run(self, show: Show) -> list[Job]:
         """Run all that is not done; returns the jobs that failed.
 
         Args:

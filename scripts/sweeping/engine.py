@@ -21,6 +21,8 @@ from rpp_rl.scripts.training.stopping import interrupted_when_asked
 LOOK, FAREWELL = 0.2, 120.0
 
 Handle = TypeVar("Handle")
+# Is told what reads the progress of all runs, and whether all are over.
+Show = Callable[[Callable[[], list[Progress]], bool], None]
 
 
 class Engine(ABC, Generic[Handle]):
@@ -42,12 +44,13 @@ class Engine(ABC, Generic[Handle]):
         self.failed: list[Job] = []
         self._waiting: list[Job] = []
         self._running: dict[Job, Handle] = {}
+        self._done: dict[Job, Progress] = {}
 
-    def run(self, show: Callable[[list[Progress]], None]) -> list[Job]:
+    def run(self, show: Show) -> list[Job]:
         """Run all that is not done; returns the jobs that failed.
 
         Args:
-            show: given the progress of all jobs, again and again.
+            show: called again and again.
 
         Raises:
             RunError: when interrupted, after the runs have written their checkpoints.
@@ -60,14 +63,21 @@ class Engine(ABC, Generic[Handle]):
                     time.sleep(LOOK)
                     for job in list(self._running):
                         self._look(job)
-                    show([self._state(job) for job in self.jobs])
+                    show(self._progress, False)
         except KeyboardInterrupt:
             self._stop()
             raise RunError("interrupted; the runs have written checkpoints; the same command goes on") from None
         finally:
             self._stop()
-        show([self._state(job) for job in self.jobs])
+        show(self._progress, True)
         return self.failed
+
+    def _progress(self) -> list[Progress]:
+        """Of all jobs; what is done stays as it is."""
+        found = [self._done.get(job) or self._state(job) for job in self.jobs]
+        done = (pair for pair in zip(self.jobs, found, strict=True) if pair[1].state is State.DONE)
+        self._done.update(done)
+        return found
 
     def _begin_what_fits(self) -> None:
         for job in list(self._waiting):

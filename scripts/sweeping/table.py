@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -75,16 +75,20 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, rows: list[Progress]) -> None:
-        """Show how far some runs are."""
+    def show(self, progress: Callable[[], list[Progress]], over: bool) -> None:
+        """Show how far some runs are, if it is time to.
+
+        Args:
+            progress: reads it, which takes a while where there are many.
+            over: whether this is the end.
+        """
         now = time.monotonic()
-        over = all(row.state in (State.DONE, State.FAILED) for row in rows)
-        if self._live is not None and (over or now - self._shown > _DRAW):
-            self._shown = now
-            self._live.update(as_table(rows), refresh=True)
-        elif self._live is None and (over or now - self._shown > _LINE):
-            line = in_one_line(rows)
-            if line != self._said:
-                print(line)
-                sys.stdout.flush()
-            self._shown, self._said = now, line
+        if not over and now - self._shown <= (_LINE if self._live is None else _DRAW):
+            return
+        self._shown = now
+        if self._live is not None:
+            self._live.update(as_table(progress()), refresh=True)
+        elif (line := in_one_line(progress())) != self._said:
+            print(line)
+            sys.stdout.flush()
+            self._said = line

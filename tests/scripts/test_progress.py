@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,7 +10,11 @@ import time
 import pytest
 
 from rpp_rl.scripts.run_folder import RunFolder
-from rpp_rl.scripts.sweeping.progress import State, is_locked, progress_of
+from rpp_rl.scripts.sweeping import table
+from rpp_rl.scripts.sweeping.local import LocalEngine
+from rpp_rl.scripts.sweeping.plan import Job
+from rpp_rl.scripts.sweeping.progress import Progress, State, is_locked, progress_of
+from rpp_rl.scripts.sweeping.table import Display
 
 
 def a_run(folder, rows, age=0.0, **config):
@@ -81,3 +86,24 @@ def test_a_run_is_seen_by_those_who_may_only_read_it(tmp_path):
         process.kill()
         process.wait()
     assert not is_locked(tmp_path)
+
+
+def test_what_is_done_is_not_read_again_and_nothing_between_two_lines(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(table, "_LINE", 0.3)
+    read = []
+    with Display() as display:
+        for k in range(20):
+            display.show(lambda k=k: read.append(k) or [Progress(tmp_path, State.RUNNING, k, 20)], over=k == 19)
+            time.sleep(0.05)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "1 running; 0 of 20 steps" and lines[-1] == "1 running; 19 of 20 steps"
+    assert len(read) == len(lines) <= 6
+    jobs = [Job("sac", "Hopper-v5", seed, 100, tmp_path) for seed in range(2)]
+    engine = LocalEngine(jobs)
+    for job in jobs:
+        job.folder.parent.mkdir(parents=True, exist_ok=True)
+        a_run(job.folder, [(1.0, 100, 10.0)])
+    (jobs[0].folder / "evaluation.json").write_text('{"num_timesteps": 100}')
+    assert [found.state for found in engine._progress()] == [State.DONE, State.INTERRUPTED]
+    shutil.rmtree(tmp_path / "Hopper-v5")
+    assert [found.state for found in engine._progress()] == [State.DONE, State.WAITING]
