@@ -8,13 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rpp_rl.errors import RunError
 
 MODEL = "model.zip"
 CONFIG = "config.json"
 MONITOR = "monitor.csv"
+AUDIT = "audit.json"
+LOCK = ".lock"
+# What ended a run before its time, if that was not somebody who asked it to stop.
+FAILURE = "failure.json"
+# Beside the runs of an algorithm: what could not go on and was not to be lost.
+ABANDONED = ".abandoned"
 EVALUATION_SEED = 10_000  # added to the run's seed, so that evaluation never meets a training episode
 # What is read back, and what it is.
 _CONFIG_KINDS = {"env": str, "algo": str, "env_kwargs": dict, "evaluation_seed": int, "versions": dict, "device": str}
@@ -71,23 +77,15 @@ class RunFolder:
         Raises:
             RunError: if another process holds it.
         """
-        try:
-            import fcntl
-        except ImportError:  # Windows has no such locks
-            yield
-            return
-        with (self.path / ".lock").open("w") as file:
-            # Somebody who looks whether it is held, holds it for an instant.
-            for attempt in range(_TRIES):
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError as error:
-                    if attempt == _TRIES - 1:
-                        raise RunError(
-                            f"another process is training in {self.path}; wait for it, or stop it"
-                        ) from error
-                    time.sleep(0.05)
+        # Somebody who looks whether it is held, holds it for an instant.
+        for _ in range(_TRIES):
+            file = hold(self.path / LOCK)
+            if file is not None:
+                break
+            time.sleep(0.05)
+        else:
+            raise RunError(f"another process is training in {self.path}; wait for it, or stop it")
+        with file:
             yield
 
     def is_held(self) -> bool:
@@ -97,7 +95,7 @@ class RunFolder:
         except ImportError:
             return False
         try:
-            with (self.path / ".lock").open("rb") as file:
+            with (self.path / LOCK).open("rb") as file:
                 # Shared, so that two who look do not take each other for a run.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -110,6 +108,24 @@ class RunFolder:
     def model(self) -> Path:
         """The final model."""
         return self.path / MODEL
+
+
+def hold(path: Path) -> IO[bytes] | None:
+    """A file, made where it is missing, that this process alone holds until it closes it or dies; None if another does.
+
+    Where a system or a drive has no such locks, everybody holds it.
+    """
+    file = path.open("ab")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except (ImportError, OSError):
+        return file
+    return file
 
 
 def find_model(run: Path) -> Path:

@@ -100,10 +100,10 @@ def run_training(arguments: TrainArguments) -> Path:
     model = build(arguments, settled)
     say_if_nothing_is_learnt(arguments, model, settled.steps)
     audit = audited(arguments, settled)
-    with stop_when_asked() as stop:
-        prepared = complete(arguments, settled, model, audit, stop)
-        with prepared.run.lock():
-            return learn(prepared, settled.steps, fresh=arguments.trained_agent is None)
+    with ExitStack() as held:
+        stop = held.enter_context(stop_when_asked())
+        prepared = complete(arguments, settled, model, audit, stop, held)
+        return learn(prepared, settled.steps, fresh=arguments.trained_agent is None)
 
 
 def run_many(arguments: TrainArguments) -> list[Path]:
@@ -128,9 +128,8 @@ def run_many(arguments: TrainArguments) -> list[Path]:
     audit = audited(arguments, settled)
     with ExitStack() as held:
         stop = held.enter_context(stop_when_asked())
-        runs = [complete(one, settled, agent, audit, stop) for one, agent in zip(each, together.agents, strict=True)]
-        for prepared in runs:
-            held.enter_context(prepared.run.lock())
+        pairs = zip(each, together.agents, strict=True)
+        runs = [complete(one, settled, agent, audit, stop, held) for one, agent in pairs]
         return learn_together(runs, together, settled.steps, fresh=True)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.files import LARGEST_RETURN, read_evaluations, read_json, read_wall_time
-from rpp_rl.scripts.run_folder import CONFIG, EVALUATION_SEED, MONITOR, read_config
+from rpp_rl.scripts.run_folder import ABANDONED, AUDIT, CONFIG, EVALUATION_SEED, MONITOR, read_config
 
 EVALUATIONS = "evaluations.npz"
 SYMMETRY_DIGEST = "symmetry_sha256"
@@ -160,7 +160,7 @@ def _folders(root: Path) -> Iterator[Path]:
     for count, (path, folders, files) in enumerate(os.walk(root)):
         if count > _MOST_FOLDERS:
             raise RunError(f"{root} holds more than {_MOST_FOLDERS} folders; give one nearer to the runs")
-        folders.sort()
+        folders[:] = sorted(name for name in folders if name != ABANDONED)
         if CONFIG in files:
             folders.clear()  # checkpoints have configurations of their own
             yield Path(path)
@@ -215,7 +215,7 @@ def read_run(folder: Path, events: EventScalars) -> Run | None:
         command=_showable(shlex.join(str(part) for part in command)) if isinstance(command, list) else "",
         machine=_short(", ".join([str(config.get("cpu", "")), *map(str, gpus if isinstance(gpus, list) else ())])),
         wall_time=read_wall_time(folder / MONITOR),
-        audit=_audit(read_json(folder / "audit.json")),
+        audit=_audit(read_json(folder / AUDIT)),
     )
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.run_folder import RunFolder
+from rpp_rl.scripts.sweeping.beginning import words_of
 from rpp_rl.scripts.sweeping.bringing import pieces, take
 from rpp_rl.scripts.sweeping.cluster import Attempt, RayEngine
-from rpp_rl.scripts.sweeping.engine import threads, words_of
+from rpp_rl.scripts.sweeping.engine import threads
 from rpp_rl.scripts.sweeping.plan import Job
 
 # Seconds for which a worker may take to send a piece; and bringing back is to cost one part in so many of a run's time.
@@ -65,7 +66,6 @@ class BringingEngine(RayEngine):
         self._away: dict[Job, _Away] = {}
 
     def _begin(self, job: Job) -> Attempt:
-        job.folder.parent.mkdir(parents=True, exist_ok=True)
         away = _Away()
         words = words_of(job, self.trust, _ROOT)
         job.folder.mkdir(exist_ok=True)

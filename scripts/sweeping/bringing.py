@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rpp_rl.agents.checkpoints.archive import FileRecord, checkpoints, read_manifest, remove_old
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.run_folder import LOCK
 from rpp_rl.scripts.sweeping.progress import EVALUATION
 
 # Bytes that are sent at a time.
@@ -85,7 +86,7 @@ def pieces(run: Path) -> Iterator[tuple[str, int, bytes]]:
     """The files of a run's folder, as name, offset and content."""
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run)
-        if path.is_file() and name.parts[0] not in (_ASIDE, ".lock"):
+        if path.is_file() and name.parts[0] not in (_ASIDE, LOCK):
             with path.open("rb") as file:
                 offset = 0
                 while (content := file.read(PIECE)) or offset == 0:
@@ -119,7 +120,7 @@ def _other_files(run: Path) -> Iterator[Path]:
         if name == Path(_CHECKPOINTS):
             below.clear()
         below.sort()
-        yield from (name / file for file in sorted(files) if file != ".lock" and (run / name / file).is_file())
+        yield from (name / file for file in sorted(files) if file != LOCK and (run / name / file).is_file())
 
 
 def _checkpoint_of(name: str) -> str | None:

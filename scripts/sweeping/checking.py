@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.scripts.run_folder import CONFIG, read_config
 from rpp_rl.scripts.settings import key_values
-from rpp_rl.scripts.sweeping.engine import holds_something
+from rpp_rl.scripts.sweeping.beginning import arguments_of, holds_run, refuse_strange
 from rpp_rl.scripts.sweeping.plan import Job
 from rpp_rl.scripts.train import TrainArguments, check
 from rpp_rl.scripts.training.begun import recorded_arguments
+from rpp_rl.scripts.training.prepared_run import evaluation_interval
 from rpp_rl.scripts.training.settled import Settled, build, settle
 
 # What makes one run another one, beside its folder and its symmetry; what is left out is told by one of two programs.
-_COUNTS = ("n_envs", "eval_freq", "eval_episodes", "trained_agent")
+_COUNTS = ("n_envs", "eval_episodes", "trained_agent")
 _COUNTS_BY_KEY = {"env_kwargs": "--env-kwargs", "hyperparams": "--hyperparams"}
 
 
@@ -42,6 +39,7 @@ def check_jobs(jobs: Sequence[Job], root: Path, elsewhere: bool = False) -> None
     """
     settled: dict[tuple[Path, str, str], Settled] = {}
     built: set[tuple[Path, str]] = set()
+    intervals: dict[Job, int] = {}
     for job in jobs:
         try:
             arguments = arguments_of(job)
@@ -53,32 +51,15 @@ def check_jobs(jobs: Sequence[Job], root: Path, elsewhere: bool = False) -> None
             if part[:2] not in built:
                 built.add(part[:2])
                 _build(arguments, settled[part])
-            _refuse_other_settings(job, arguments, settled[part])
+            refuse_strange(job.folder)
+            interval = _refuse_other_settings(job, arguments, settled[part])
+            if arguments.eval_freq is None:
+                intervals[job] = interval
         except RPPError as error:
             if job.root == root:
                 raise
             raise RunError(f"variant {job.root.name}: {error}") from error
-
-
-def arguments_of(job: Job) -> TrainArguments:
-    """A run's words as `rpp-rl train` reads them.
-
-    Raises:
-        RunError: for a word that it does not know.
-    """
-    said = io.StringIO()
-    try:
-        with redirect_stderr(said), redirect_stdout(said):
-            return tyro.cli(TrainArguments, args=job.command()[1:], prog="rpp-rl train")
-    except SystemExit as error:
-        raise RunError(f"rpp-rl train does not take these options: {_sentence(said.getvalue())}") from error
-
-
-def _sentence(text: str) -> str:
-    """What tyro says between the rules of its box; all of it where it draws none."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    rules = [i for i, line in enumerate(lines) if set(line) <= set("-─╭╮╰╯")]
-    return " ".join(lines[rules[0] + 1 : rules[1]] if len(rules) > 1 else lines)[:300]
+    _refuse_other_intervals(intervals)
 
 
 def _build(arguments: TrainArguments, settled: Settled) -> None:
@@ -89,19 +70,41 @@ def _build(arguments: TrainArguments, settled: Settled) -> None:
         env.close()
 
 
-def _refuse_other_settings(job: Job, arguments: TrainArguments, settled: Settled) -> None:
-    """Check that what a folder holds is what the sweep asks for: it would count as done, or be gone on with."""
-    config = read_config(job.folder / CONFIG) if holds_something(job.folder) else {}
+def _refuse_other_settings(job: Job, arguments: TrainArguments, settled: Settled) -> int:
+    """Check that what a folder holds is what the sweep asks for: it would count as done, or be gone on with.
+
+    Returns:
+        Steps between its evaluations.
+    """
+    interval = evaluation_interval(arguments, settled)
+    config = read_config(job.folder / CONFIG) if holds_run(job.folder) else {}
     if not isinstance(config.get("arguments"), dict):
-        return
+        return interval
     then, now = _counted(recorded_arguments(job.folder, config["arguments"])), _counted(arguments)
     # JSON has lists where a symmetry has tuples.
     then["symmetry"], now["symmetry"] = config.get("symmetry"), json.loads(json.dumps(settled.symmetry))
+    recorded = config.get("eval_freq")
+    found = recorded if type(recorded) is int else interval
+    # What is left out is what it was: a longer run has no other interval than it began with.
+    then["eval_freq"], now["eval_freq"] = found, found if arguments.eval_freq is None else interval
     for name, value in now.items():
         if value != then[name]:
             shown = "" if name == "symmetry" else f" {then[name]!r}, where this sweep has {value!r}"
             raise RunError(
                 f"{job.folder} holds a run with another {name}{shown}; choose another --log-folder, or move it away"
+            )
+    return found
+
+
+def _refuse_other_intervals(found: Mapping[Job, int]) -> None:
+    """Check that runs of one environment that say nothing of it are evaluated at the same steps."""
+    first: dict[str, Job] = {}
+    for job, interval in found.items():
+        other = first.setdefault(job.env, job)
+        if found[other] != interval:
+            raise RunError(
+                f"{other.folder} is evaluated every {found[other]} steps and {job.folder} every {interval}, so that "
+                f"they could not be compared at every step; give one with --eval-freq"
             )
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.sweeping.beginning import note, words_of
 from rpp_rl.scripts.sweeping.child import Child
-from rpp_rl.scripts.sweeping.engine import FAREWELL, Engine, Show, threads, words_of
+from rpp_rl.scripts.sweeping.engine import FAREWELL, Engine, Show, threads
 from rpp_rl.scripts.sweeping.plan import Job
-from rpp_rl.scripts.sweeping.progress import is_locked
 
 # How often the run of a lost worker is tried again, and how long it may hold its folder after its end.
 _RETRIES, _LOCKED = 3, 60.0
@@ -101,14 +101,12 @@ class RayEngine(Engine[Attempt]):
 
     def _may_begin(self, job: Job) -> bool:
         # What a lost worker leaves behind may take a moment to end; after a while, the run itself says what is wrong.
-        return time.monotonic() > self._free_at.get(job, 0.0) or not is_locked(job.folder)
+        return super()._may_begin(job) or time.monotonic() > self._free_at.get(job, float("inf"))
 
     def _at_work(self, job: Job) -> bool:
         return job in self._running and self._is_ready(self._running[job].begun)
 
     def _begin(self, job: Job) -> Attempt:
-        job.folder.parent.mkdir(parents=True, exist_ok=True)
-        job.log.touch()
         worker = self._worker.remote()
         words = words_of(job, self.trust)
         begun = worker.begin.remote(words, os.getcwd(), str(job.log), threads(int(self.cpus)))
@@ -128,19 +126,19 @@ class RayEngine(Engine[Attempt]):
             self._lose(job)
             return
         except (errors.RayError, RunError) as error:
-            self._note(job, str(getattr(error, "cause", None) or error))
+            note(job, str(getattr(error, "cause", None) or error))
             code = 2
         if code is None:
             attempt.look = attempt.worker.look.remote(_LOOK)
             return
         self._ray.kill(attempt.worker)
-        self._over(job, code == 0)
+        self._over(job, self._is_well(job, code))
 
     def _lose(self, job: Job) -> None:
         """The worker of a run is gone: the run is to go on elsewhere."""
         self._losses[job] += 1
         again = self._losses[job] <= _RETRIES
-        self._note(job, f"the worker was lost, {self._losses[job]} of {_RETRIES + 1} times")
+        note(job, f"the worker was lost, {self._losses[job]} of {_RETRIES + 1} times")
         self._over(job, well=again)
         if again:
             self._free_at[job] = time.monotonic() + _LOCKED

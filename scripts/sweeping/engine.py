@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Generic, TypeVar
+from typing import IO, Generic, TypeVar
 
-from rpp_rl.agents.checkpoints.archive import checkpoints
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.run_folder import RunFolder
+from rpp_rl.scripts.run_folder import hold
+from rpp_rl.scripts.sweeping.beginning import note
 from rpp_rl.scripts.sweeping.plan import Job
-from rpp_rl.scripts.sweeping.progress import Progress, State, is_locked, progress_of
+from rpp_rl.scripts.sweeping.progress import Progress, State, has_done, is_locked, progress_of
 from rpp_rl.scripts.training.stopping import interrupted_when_asked
 
 # Seconds between looks at the runs, and for which a run may write its checkpoint when it is asked to stop.
@@ -27,6 +25,9 @@ Show = Callable[[Callable[[], list[Progress]], bool], None]
 
 class Engine(ABC, Generic[Handle]):
     """Runs jobs, some at a time.
+
+    Its log is held as long as a run is at work, and a run whose log or folder somebody else holds is waited for: so two
+    sweeps of one folder share the work.
 
     Args:
         jobs: the runs, in the order in which they are begun; those that are done are left alone.
@@ -44,6 +45,7 @@ class Engine(ABC, Generic[Handle]):
         self.failed: list[Job] = []
         self._waiting: list[Job] = []
         self._running: dict[Job, Handle] = {}
+        self._held: dict[Job, IO[bytes]] = {}
         self._done: dict[Job, Progress] = {}
 
     def run(self, show: Show) -> list[Job]:
@@ -69,6 +71,8 @@ class Engine(ABC, Generic[Handle]):
             raise RunError("interrupted; the runs have written checkpoints; the same command goes on") from None
         finally:
             self._stop()
+            for job in list(self._held):
+                self._let_go(job)
         show(self._progress, True)
         return self.failed
 
@@ -83,39 +87,57 @@ class Engine(ABC, Generic[Handle]):
         for job in list(self._waiting):
             if self.at_once is not None and len(self._running) >= self.at_once:
                 return
-            if not self._may_begin(job):
+            if not self._may_begin(job) or not self._hold(job):
                 continue
             self._waiting.remove(job)
             if self._state(job).state is State.DONE:
+                self._let_go(job)
                 continue
             try:
                 self._running[job] = self._begin(job)
             except RunError as error:
-                self._note(job, str(error))
+                note(job, str(error))
                 self.failed.append(job)
+                self._let_go(job)
+
+    def _hold(self, job: Job) -> bool:
+        """Hold the log of a run, so that no other sweep begins it; False where one has."""
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        held = hold(job.log)
+        if held is not None:
+            self._held[job] = held
+        return held is not None
+
+    def _let_go(self, job: Job) -> None:
+        self._held.pop(job).close()
 
     def _state(self, job: Job) -> Progress:
         found = progress_of(job.folder, job.steps)
+        if found.state is State.FAILED and job in self._waiting:
+            found = replace(found, state=State.WAITING)  # that was another time
         if job in self.failed:
             return Progress(job.folder, State.FAILED, found.step, job.steps, found.last_return)
         if self._at_work(job) and found.state is not State.RUNNING:
             return Progress(job.folder, State.RUNNING, found.step, job.steps, found.last_return)
         return found
 
+    def _is_well(self, job: Job, code: int) -> bool:
+        """Whether a run that ended has done what it was to do, where it was to."""
+        if code == 0 and not has_done(job.folder, job.steps):
+            note(job, f"the run ended without an error, but {job.folder} does not hold its {job.steps} steps")
+            return False
+        return code == 0
+
     def _over(self, job: Job, well: bool) -> None:
         """A run has ended."""
         del self._running[job]
+        self._let_go(job)
         if not well:
             self.failed.append(job)
 
-    def _note(self, job: Job, sentence: str) -> None:
-        """Add a sentence to what a run has printed."""
-        with job.log.open("a", encoding="utf-8") as log:
-            log.write(f"rpp-rl: {sentence}\n")
-
     def _may_begin(self, job: Job) -> bool:
         """Whether nothing but room keeps a job from being begun."""
-        return True
+        return not is_locked(job.folder)
 
     def _at_work(self, job: Job) -> bool:
         """Whether a process is at a run, though its folder may not say so yet."""
@@ -132,34 +154,6 @@ class Engine(ABC, Generic[Handle]):
     @abstractmethod
     def _stop(self) -> None:
         """Ask all runs to write a checkpoint and stop; those that do not are ended."""
-
-
-def words_of(job: Job, trust: bool, root: Path | None = None) -> list[str]:
-    """The words of `rpp-rl` that begin a run, or go on with one; what cannot be gone on with is removed.
-
-    Args:
-        job: the run.
-        trust: whether it may import modules that it names when it goes on.
-        root: the folder of all runs where it is to run, if that is another one.
-
-    Raises:
-        RunError: if there is an agent, and no checkpoint from which training could go on.
-    """
-    there = job if root is None else replace(job, root=root)
-    if checkpoints(job.folder / "checkpoints") or is_locked(job.folder):
-        return ["train", "--resume", str(there.folder), "-n", str(job.steps), *(["--trust"] if trust else [])]
-    if holds_something(job.folder):
-        raise RunError(
-            f"{job.folder} holds an agent but no checkpoint to go on from; move it away, or choose another --log-folder"
-        )
-    # Killed before its first checkpoint: there is nothing in it to go on from.
-    shutil.rmtree(job.folder, ignore_errors=True)
-    return there.command()
-
-
-def holds_something(folder: Path) -> bool:
-    """Whether a run folder holds more than the beginning of a run that was killed before its first checkpoint."""
-    return bool(checkpoints(folder / "checkpoints")) or is_locked(folder) or RunFolder(folder).model.exists()
 
 
 def threads(count: int) -> dict[str, str]:

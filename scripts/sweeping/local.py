@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from rpp_rl.scripts.sweeping.engine import FAREWELL, Engine, threads, words_of
+from rpp_rl.scripts.sweeping.beginning import words_of
+from rpp_rl.scripts.sweeping.engine import FAREWELL, Engine, threads
 from rpp_rl.scripts.sweeping.plan import Job
 
 
@@ -29,7 +30,6 @@ class LocalEngine(Engine["subprocess.Popen[bytes]"]):
 
     def _begin(self, job: Job) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "rpp_rl.scripts.main", *words_of(job, self.trust)]
-        job.folder.parent.mkdir(parents=True, exist_ok=True)
         with job.log.open("ab") as log:
             # A group of its own: Ctrl-C is for this process, which asks the runs to stop.
             return subprocess.Popen(  # noqa: S603
@@ -43,7 +43,7 @@ class LocalEngine(Engine["subprocess.Popen[bytes]"]):
     def _look(self, job: Job) -> None:
         code = self._running[job].poll()
         if code is not None:
-            self._over(job, code == 0)
+            self._over(job, self._is_well(job, code))
 
     def _stop(self) -> None:
         for process in self._running.values():

@@ -15,8 +15,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from rpp_rl.agents.checkpoints.archive import checkpoints
 from rpp_rl.errors import RPPError, RunError
-from rpp_rl.scripts.run_folder import CONFIG, MONITOR, RunFolder, read_config
+from rpp_rl.scripts.run_folder import ABANDONED, CONFIG, FAILURE, LOCK, MONITOR, RunFolder, read_config
 
 EVALUATION = "evaluation.json"
 
@@ -38,7 +39,7 @@ class Progress:
     Attributes:
         folder: of the run.
         state: whether it runs.
-        step: environment steps that its finished episodes took.
+        step: environment steps that its finished episodes took, or an evaluation or checkpoint knows of.
         total: steps that it is to take.
         last_return: of the last episode; None before there is one.
         rate: steps per second since it began or went on, without pauses; None before an episode is over.
@@ -72,21 +73,28 @@ def progress_of(folder: Path, total: int | None = None) -> Progress:
     except (RPPError, TypeError, ValueError):
         return Progress(folder, State.FAILED, total=total or 0)
     episodes = _episodes(folder / MONITOR)
-    # Steps of an episode that is not over are known to evaluations alone.
-    step, last = max(episodes.steps, _evaluated(folder)), episodes.last_return
+    # Steps of an episode that is not over are known to evaluations and checkpoints alone.
+    step, last = max(episodes.steps, _evaluated(folder), _kept(folder)), episodes.last_return
     running = is_locked(folder)
     if (folder / EVALUATION).is_file() and not running:
         done = _steps_taken(folder, int(config.get("n_timesteps") or 0))
         step = max(step, done)
         state = State.DONE if done >= planned else State.INTERRUPTED
         return Progress(folder, state, step, max(step, planned), last, None)
-    rate = episodes.rate if running else None
-    return Progress(folder, State.RUNNING if running else State.INTERRUPTED, step, planned, last, rate)
+    if running:
+        return Progress(folder, State.RUNNING, step, planned, last, episodes.rate)
+    failed = (folder / FAILURE).is_file()
+    return Progress(folder, State.FAILED if failed else State.INTERRUPTED, step, planned, last)
+
+
+def has_done(folder: Path, steps: int) -> bool:
+    """Whether the run in a folder has come to its end, after so many steps at least."""
+    return (folder / EVALUATION).is_file() and _steps_taken(folder, steps) >= steps
 
 
 def is_locked(folder: Path) -> bool:
     """Whether a process trains in a folder; also of somebody else's, which may only be read."""
-    return (folder / ".lock").is_file() and RunFolder(folder).is_held()
+    return (folder / LOCK).is_file() and RunFolder(folder).is_held()
 
 
 def run_folders(root: Path) -> list[Path]:
@@ -96,7 +104,8 @@ def run_folders(root: Path) -> list[Path]:
         RunError: if there is none.
     """
     # Not rglob, which stops at a folder that is renamed or removed meanwhile, as those of checkpoints are.
-    found = sorted(Path(folder) for folder, _, files in os.walk(root) if CONFIG in files)
+    found = [Path(folder) for folder, _, files in os.walk(root) if CONFIG in files]
+    found = sorted(folder for folder in found if ABANDONED not in folder.parts)
     if not found:
         raise RunError(f"there are no runs in {root}; give a folder that rpp-rl train or sweep has written to")
     return found
@@ -148,6 +157,13 @@ def _evaluated(folder: Path) -> int:
             return int(data["timesteps"][-1])
     except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile):  # it may be being written
         return 0
+
+
+def _kept(folder: Path) -> int:
+    """The step of the newest checkpoint, by its name."""
+    found = checkpoints(folder / "checkpoints")
+    number = found[0].name.rpartition("_")[2] if found else ""
+    return int(number) if number.isdecimal() else 0
 
 
 def _steps_taken(folder: Path, planned: int) -> int:

@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from rpp_rl.agents.checkpoints import go_back, newest_checkpoint, restore_run
 from rpp_rl.scripts.provenance import provenance
-from rpp_rl.scripts.run_folder import CONFIG, MONITOR, RunFolder, read_config
+from rpp_rl.scripts.run_folder import CONFIG, FAILURE, MONITOR, RunFolder, read_config
 from rpp_rl.scripts.tasks import simulated_model
 from rpp_rl.scripts.training.normalization import monitored
 from rpp_rl.scripts.training.prepared_run import PreparedRun, accompanied, events_folder, logger_of
@@ -48,6 +48,7 @@ def go_on(
     unsaved = restore_run(folder, state, model, prepared.checkpoint)
     # Only now that the checkpoint fits is anything in the folder changed.
     go_back(run.path, folder, state)
+    (run.path / FAILURE).unlink(missing_ok=True)
     _reopen_monitor(model, run)
     logger.output_formats.append(PurgedTensorBoard(events_folder(arguments, run), steps + 1))
     for callback in prepared.callbacks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rpp_rl.agents.environment_failures import environment_failure
 from rpp_rl.agents.many_seeds import ManySeeds
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.scripts.evaluate import EvaluateArguments, evaluate_run
+from rpp_rl.scripts.run_folder import FAILURE
 from rpp_rl.scripts.training.begun import modules_named
 from rpp_rl.scripts.training.prepared_run import PreparedRun
 
@@ -40,6 +42,7 @@ def learn(prepared: PreparedRun, steps: int, fresh: bool) -> Path:
         ended = error
     # Whatever happened, what was learnt so far is kept.
     problem = prepared.close()
+    _record_failure(prepared, ended)
     sentence = _sentence(prepared, ended, problem)
     if sentence is not None:
         raise RunError(sentence) from ended
@@ -77,6 +80,8 @@ def learn_together(runs: list[PreparedRun], together: ManySeeds, steps: int, fre
         ended = error
     problems = [prepared.close() for prepared in runs]
     each = [ended] * len(runs) if ended is not None else errors
+    for prepared, why in zip(runs, each, strict=True):
+        _record_failure(prepared, why)
     sentences = [_sentence(*parts) for parts in zip(runs, each, problems, strict=True)]
     if ended is not None and not any(sentences):
         raise ended
@@ -115,6 +120,15 @@ def _sentence(prepared: PreparedRun, error: BaseException | None, problem: str |
     if isinstance(error, OSError):
         return f"a file of {prepared.run.path} cannot be written at step {step} ({error.strerror or error}); {kept}"
     return None
+
+
+def _record_failure(prepared: PreparedRun, error: BaseException | None) -> None:
+    """Leave word of what ended a run, for those who ask how it is; not of somebody who asked it to stop."""
+    if error is None or isinstance(error, KeyboardInterrupt | StopRequested):
+        return
+    with suppress(OSError):  # the disk may be what failed
+        said = {"error": type(error).__name__, "sentence": str(error), "step": prepared.model.num_timesteps}
+        prepared.run.write_json(FAILURE, said)
 
 
 def resume_command(*runs: PreparedRun) -> str:

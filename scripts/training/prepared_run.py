@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from rpp_rl.envs.registry import base_id
 from rpp_rl.scripts.audit import quick_audit
 from rpp_rl.scripts.provenance import provenance
 from rpp_rl.scripts.run_folder import (
+    AUDIT,
     CONFIG,
     EVALUATION_SEED,
     MONITOR,
@@ -94,17 +96,28 @@ def complete(
     arguments: TrainArguments,
     settled: Settled,
     model: SAC,
-    audit: SymmetryAudit | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    audit: SymmetryAudit | None,
+    stop: Callable[[], bool],
+    held: ExitStack,
 ) -> PreparedRun:
-    """Make the run folder, and what accompanies learning; `stop` tells whether to write a checkpoint and stop."""
+    """Make the run folder, and what accompanies learning.
+
+    Args:
+        arguments: of the run.
+        settled: what they come to.
+        model: the agent.
+        audit: of its symmetry; None where there is none.
+        stop: tells whether to write a checkpoint and stop.
+        held: gets the lock of the folder.
+    """
     run = RunFolder.create(arguments.log_folder, base_id(arguments.env), arguments.algo, arguments.seed)
+    held.enter_context(run.lock())
     _write_config(arguments, settled, model, run)
     env = model.get_env()
     if env is not None:
         model.set_env(monitored(env, str(run.path / MONITOR)))
     if audit is not None:
-        run.write_json("audit.json", audit.to_dict())
+        run.write_json(AUDIT, audit.to_dict())
     model.set_logger(logger_of(arguments, events_folder(arguments, run)))
     for g in audit.generators if audit is not None else ():
         model.logger.record("symmetry/dynamics_error", g.dynamics_median)
@@ -124,7 +137,7 @@ def _write_config(arguments: TrainArguments, settled: Settled, model: SAC, run: 
             "n_timesteps": settled.steps,
             "n_envs": settled.n_envs,
             "normalize": settled.normalize,
-            "eval_freq": _eval_freq(arguments, settled),
+            "eval_freq": evaluation_interval(arguments, settled),
             "hyperparameters": _read_back(model, settled.values),
             "symmetry": settled.symmetry,
             "evaluation_seed": arguments.seed + EVALUATION_SEED,
@@ -146,7 +159,7 @@ def accompanied(
     evaluation = EvalCallback(
         evaluation_env,
         n_eval_episodes=arguments.eval_episodes,
-        eval_freq=max(1, _eval_freq(arguments, settled) // model.n_envs),
+        eval_freq=max(1, evaluation_interval(arguments, settled) // model.n_envs),
         log_path=str(run.path),
         callback_after_eval=SymmetryCallback(),
         verbose=arguments.verbose,
@@ -168,7 +181,8 @@ def accompanied(
     return PreparedRun(arguments, model, run, settled.steps, evaluation_env, callbacks, checkpoint)
 
 
-def _eval_freq(arguments: TrainArguments, settled: Settled) -> int:
+def evaluation_interval(arguments: TrainArguments, settled: Settled) -> int:
+    """Environment steps between evaluations."""
     return arguments.eval_freq or min(10_000, max(1, settled.steps // 5))
 
 

@@ -101,6 +101,7 @@ def test_killed_and_resumed(main, tmp_path, killed_at, monkeypatch, case):
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert not (folders[1] / "model.zip").exists()
+    time.sleep(1)  # files of one second are read in the order of their names, 10 before 9
     code, out, err = main("train", "--resume", folders[1])
     assert code == 0, err
     assert "going on from step 28" in out
@@ -131,6 +132,7 @@ def test_several_seeds_go_on_together(main, tmp_path, killed_at, monkeypatch):
         main(*PENDULUM, *OPTIONS, "--seeds", "0-2", "-f", "killed", "--save-freq", 70)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
+    time.sleep(1)  # as above
     code, out, err = main("train", "--resume", *each[1])
     assert code == 0, err
     assert out.count("going on from step 280") == 3

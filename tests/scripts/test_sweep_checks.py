@@ -6,7 +6,8 @@ import pytest
 
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.scripts.sweep import SweepArguments, _flags
-from rpp_rl.scripts.sweeping.checking import arguments_of, check_jobs
+from rpp_rl.scripts.sweeping.beginning import arguments_of
+from rpp_rl.scripts.sweeping.checking import check_jobs
 from rpp_rl.scripts.sweeping.plan import plan_from
 
 SOME = {"algos": ["rpp_sac"], "envs": ["InvertedPendulum-v5"], "seeds": "0-1", "n_timesteps": 40}
@@ -65,7 +66,7 @@ def test_a_folder_of_other_settings_is_neither_done_nor_gone_on_with(main, tmp_p
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     for more, sentence in (
         (["gamma:0.9"], "another hyperparams"),
-        (["--eval-freq", 10], "another eval_freq None, where this sweep has 10"),
+        (["--eval-freq", 10], "another eval_freq 8, where this sweep has 10"),
         (["--eval-episodes", 2], "another eval_episodes 1, where this sweep has 2"),
     ):
         for steps in (40, 80):
