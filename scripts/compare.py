@@ -17,6 +17,7 @@ from tyro.conf import Positional, arg
 from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
+    from rpp_rl.scripts.comparing.analysis import TaskResult
     from rpp_rl.scripts.comparing.comparison import Comparison
     from rpp_rl.scripts.comparing.event_scalars import EventScalars
     from rpp_rl.statistics import Normalisation
@@ -58,9 +59,12 @@ class CompareArguments:
 def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     """Compare algorithms over seeds, with intervals, and write tables, figures, a report and TensorBoard's events."""
     from rpp_rl.scripts.comparing.event_scalars import CACHE, EventScalars
+    from rpp_rl.scripts.comparing.runs import check_root
     from rpp_rl.scripts.comparing.writing import render, write
     from rpp_rl.scripts.output_files import check_folder
 
+    for root in arguments.runs:
+        check_root(root)
     out = arguments.out or (arguments.runs[0] / "compare" if arguments.runs else Path("compare"))
     check_folder(out, "nothing", "choose another with --out")
     events = EventScalars(out / CACHE)
@@ -98,11 +102,11 @@ def compared(arguments: CompareArguments, events: EventScalars) -> Comparison:
     _check_names(arguments, thresholds, {t.name for t in tasks}, {g.label for t in tasks for g in t.groups})
     draws = Draws(arguments.seed)
     results = tuple(analyse(task, draws, arguments.baseline, thresholds) for task in tasks)
-    notes = general_notes(results, unevaluated)
     problems = [f"{task.name}: {note}" for task in tasks for note in task.notes]
     if arguments.strict and problems:
         raise RunError(f"--strict, and not everything is comparable: {problems[0]}; leave runs out with --filter")
     found = aggregate(results, normalisation, draws, arguments.baseline)
+    notes = (*general_notes(results, unevaluated), *_normalisation_notes(arguments, normalisation, results))
     command = shlex.join(["rpp-rl", *sys.argv[1:]]) if "compare" in sys.argv else "rpp-rl compare"
     return Comparison(results, found, source, notes, command)
 
@@ -111,6 +115,8 @@ def _thresholds(pairs: Sequence[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for pair in pairs:
         name, _, text = pair.rpartition(":")
+        if name in found:
+            raise RunError(f"--threshold gives two scores for {name}; give one")
         try:
             found[name] = float(text)
         except ValueError:
@@ -133,6 +139,24 @@ def _normalisation(path: Path | None) -> tuple[dict[str, Normalisation], str]:
         raise RunError(f"--normalisation {source} cannot be read: {' '.join(str(error).split())[:200]}") from error
     where = "random actions and published agents of RL Zoo (reference_scores.yml)" if path is None else str(path)
     return parse_normalisation(data, str(source)), where
+
+
+def _normalisation_notes(
+    arguments: CompareArguments, normalisation: dict[str, Normalisation], results: Sequence[TaskResult]
+) -> list[str]:
+    """What a reader should know who looks for a score over environments, or has given a file for it."""
+    names = [result.task.name for result in results]
+    missing = [name for name in names if name not in normalisation]
+    strange = sorted(set(normalisation) - set(names)) if arguments.normalisation is not None else []
+    notes = []
+    if len(names) - len(missing) < 2 <= len(names):
+        notes.append(
+            f"there is no score over environments, since {', '.join(missing)} "
+            f"{'has' if len(missing) == 1 else 'have'} no normalisation; give it with --normalisation"
+        )
+    if strange:
+        notes.append(f"{arguments.normalisation} names environments of which there are no runs: {', '.join(strange)}")
+    return notes
 
 
 def _check_names(

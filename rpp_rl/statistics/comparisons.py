@@ -21,8 +21,8 @@ from rpp_rl.statistics.estimates import (
     canonical,
     checked_confidence,
     expanded_tails,
-    finite,
     one_estimate,
+    one_for_each_run,
     statistic_named,
 )
 
@@ -56,7 +56,7 @@ def difference(
 
     Source: Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, chapters 8 and 13.
     """
-    x, y = finite(first, "scores"), finite(second, "scores")
+    x, y = one_for_each_run(first), one_for_each_run(second)
     if paired and len(x) != len(y):
         raise StatisticsError(f"paired runs need as many of one as of the other, got {len(x)} and {len(y)}")
     f = statistic_named(statistic)
@@ -95,7 +95,7 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, *, confidenc
     Source: Agarwal et al. 2021, section 4.3, for the probability; Newcombe, *Confidence intervals for an effect size
     measure based on the Mann-Whitney statistic*, part 2, Statistics in Medicine 25 (2006), method 5.
     """
-    x, y = finite(first, "scores"), finite(second, "scores")
+    x, y = one_for_each_run(first), one_for_each_run(second)
     value = float(np.mean((x[:, None] > y) + 0.5 * (x[:, None] == y)))
     m, n = len(x), len(y)
     z = float(stats.norm.ppf((1 + checked_confidence(confidence)) / 2))

@@ -134,11 +134,13 @@ def area_under_curve(steps: ArrayLike, scores: ArrayLike) -> Floats:
         scores: of shape (n, k).
 
     Raises:
-        StatisticsError: if a score is missing.
+        StatisticsError: if a score is missing, or the steps do not increase.
     """
     own, values = np.asarray(steps, dtype=np.float64), np.atleast_2d(finite(scores, "scores"))
     if own.shape != values.shape[1:]:
         raise StatisticsError(f"{own.shape} steps do not go with scores of shape {values.shape}")
+    if not np.isfinite(own).all() or (np.diff(own) <= 0).any():
+        raise StatisticsError("the steps of a curve must increase")
     if len(own) == 1:
         return values[:, 0]
     area: Floats = np.trapezoid(values, own, axis=1) / (own[-1] - own[0])

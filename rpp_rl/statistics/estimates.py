@@ -113,6 +113,18 @@ def statistic_named(name: str) -> Statistic:
     raise StatisticsError(f"unknown statistic {name!r}; use iqm, mean or median")
 
 
+def one_for_each_run(scores: ArrayLike) -> Floats:
+    """Scores as float64, of shape (n,).
+
+    Raises:
+        StatisticsError: as `finite`, and if they have another shape.
+    """
+    found = finite(scores, "scores")
+    if found.ndim != 1:
+        raise StatisticsError(f"scores have shape {found.shape}; give one number for each run")
+    return found
+
+
 def finite(scores: ArrayLike, what: str) -> Floats:
     """Scores as float64.
 
@@ -163,7 +175,7 @@ def estimate(
     Source: Agarwal et al. 2021, section 4; Hesterberg, *What Teachers Should Know About the Bootstrap*, The American
     Statistician 69 (2015), section 3.3, for the mean.
     """
-    samples = [finite(stratum, "scores")[:, None] for stratum in strata]
+    samples = [one_for_each_run(stratum)[:, None] for stratum in strata]
     if not samples:
         raise StatisticsError("there are no scores; give at least one stratum")
     f = statistic_named(statistic)

@@ -18,6 +18,7 @@ from rpp_rl.statistics.estimates import (
     canonical,
     checked_confidence,
     finite,
+    one_for_each_run,
 )
 
 
@@ -37,9 +38,11 @@ class Normalisation:
     reference: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.random) and math.isfinite(self.reference)) or self.random == self.reference:
+        both = (self.random, self.reference)
+        numbers = all(isinstance(v, int | float | np.number) and math.isfinite(v) for v in both)
+        if not numbers or self.random == self.reference:
             raise StatisticsError(
-                f"a normalisation needs two different numbers, got random {self.random}, reference {self.reference}"
+                f"a normalisation needs two different numbers, got random {self.random!r}, reference {self.reference!r}"
             )
 
     def __call__(self, scores: ArrayLike) -> Floats:
@@ -87,7 +90,7 @@ def performance_profile(
     Source: Agarwal et al. 2021, section 4.2 (score distributions).
     """
     taus = finite(thresholds, "thresholds")
-    samples = [canonical((finite(s, "scores")[:, None] > taus).astype(np.float64)) for s in strata]
+    samples = [canonical((one_for_each_run(s)[:, None] > taus).astype(np.float64)) for s in strata]
     if not samples:
         raise StatisticsError("there is no environment to average over")
 

@@ -49,7 +49,9 @@ def steps_to_threshold(curves: AlignedCurves, threshold: float, *, confidence: f
     """The steps to a threshold, their median by Kaplan and Meier, and its interval.
 
     With S the estimated share of runs that need more than t steps, the median is the first t with S(t) ≤ 1/2, and its
-    interval are the t whose log-log interval of S(t) includes 1/2. Steps are known to the interval between evaluations.
+    interval are the t whose log-log interval of S(t) includes 1/2. Where all of n runs have got there, that interval
+    does not exist, and its upper end is the exact one for none of n, 1 − (α / 2)^(1 / n). Steps are known to the
+    interval between evaluations.
 
     Args:
         curves: of the runs of an algorithm.
@@ -60,10 +62,10 @@ def steps_to_threshold(curves: AlignedCurves, threshold: float, *, confidence: f
         StatisticsError: if the threshold is no finite number, or a run has no evaluation.
 
     Source: Kaplan and Meier 1958; Brookmeyer and Crowley, *A confidence interval for the median survival time*,
-    Biometrics 38 (1982).
+    Biometrics 38 (1982); Clopper and Pearson 1934 for none of n.
     """
-    if not np.isfinite(threshold):
-        raise StatisticsError(f"a threshold is a finite number, got {threshold}")
+    if not isinstance(threshold, int | float | np.number) or not np.isfinite(threshold):
+        raise StatisticsError(f"a threshold is a finite number, got {threshold!r}")
     ends = curves.last_steps
     if (ends < 0).any():
         raise StatisticsError("there is a run without an evaluation; leave it out")
@@ -91,6 +93,8 @@ def _median(
     if len(events) + len(censored) < FEWEST_FOR_INTERVAL:
         return median, None, None
     lower, upper = _log_log(left, survival, times, confidence)
+    if not len(censored):
+        upper = np.where(left == 0, 1 - ((1 - confidence) / 2) ** (1 / len(events)), upper)
     return median, _first(times, lower <= 0.5), _first(times, upper < 0.5)
 
 

@@ -37,8 +37,10 @@ class Comparison:
                 yield f"{result.task.name} at step {result.task.step}: {line}"
             for note in warnings_of(result):
                 yield f"  note: {note}"
-        for line in aggregate_sentences(self.aggregate) if self.aggregate is not None else ():
-            yield line
+        if self.aggregate is not None:
+            yield from aggregate_sentences(self.aggregate)
+            for what in self.aggregate.left_out:
+                yield f"note: left out over environments: {what}"
         for note in self.notes:
             yield f"note: {note}"
 

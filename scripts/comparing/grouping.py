@@ -108,17 +108,26 @@ def _by_label(runs: Sequence[Run]) -> tuple[Group, ...]:
 
 
 def _without_twins(runs: Sequence[Run], notes: list[str]) -> list[Run]:
-    """One run for every seed: the same seed gives the same run again, which is no second sample."""
+    """One run for every seed: the same seed gives the same run again, which is no second sample.
+
+    What lies first and least deep is kept, of those side by side the one with the most evaluations.
+    """
     kept: dict[tuple[object, ...], Run] = {}
     twins: list[Run] = []
-    for run in sorted(runs, key=lambda run: (-len(run.steps), str(run.path))):
+    strangers: list[Run] = []
+    for run in sorted(runs, key=lambda run: (run.rank, -len(run.steps), str(run.path))):
         key = (run.algo, run.seed, tuple(sorted(run.settings.items())))
-        if key in kept:
-            twins.append(run)
-        else:
-            kept[key] = run
+        other = kept.setdefault(key, run)
+        if other is not run:
+            alike = (run.model, run.episodes, run.versions) == (other.model, other.episodes, other.versions)
+            (twins if alike else strangers).append(run)
     if twins:
         notes.append(f"left out, since the same seed with the same settings is no second run: {_named(twins)}")
+    if strangers:
+        notes.append(
+            "left out, since the same seed with the same settings is no second run, though the simulated model, the "
+            f"episodes of an evaluation or versions of packages are others: {_named(strangers)}"
+        )
     return sorted(kept.values(), key=lambda run: str(run.path))
 
 
@@ -152,13 +161,26 @@ def _unequal_lengths(runs: Sequence[Run], step: int) -> list[str]:
     if step == longest:
         return []
     shorter = [run for run in runs if run.steps[-1] < longest]
+    # A budget that is no multiple of the interval ends after the last evaluation.
+    unfinished = [run for run in shorter if run.budget is None or run.budget - run.steps[-1] >= _interval(run)]
+    done = [run for run in shorter if run not in unfinished]
     notes = [f"runs are of unequal length: everything is compared at step {step}, the longest run has {longest}"]
-    if shorter:
+    if unfinished:
         notes.append(
-            f"shorter than the longest: {_named(shorter)}; finish them with rpp-rl train --resume, or leave them out "
-            "with --at"
+            f"shorter than the longest, and not at their end: {_named(unfinished)}; finish them with "
+            "rpp-rl train --resume, or leave them out with --at"
+        )
+    if done:
+        notes.append(
+            f"shorter than the longest, and done: {_named(done)}; give them more steps with rpp-rl train --resume and "
+            "-n, or leave them out with --at"
         )
     return notes
+
+
+def _interval(run: Run) -> int:
+    """Steps between the evaluations of a run; those to the first where there is only one."""
+    return int(np.median(np.diff(run.steps, prepend=0)))
 
 
 def incomparable(groups: Sequence[Group]) -> list[str]:
@@ -170,18 +192,23 @@ def incomparable(groups: Sequence[Group]) -> list[str]:
         ("evaluation seeds are chosen in different ways", [run.evaluation_offset for run in runs]),
         ("the simulated model is not the same", [run.model for run in runs]),
         ("runs were to take different numbers of steps", [run.budget for run in runs]),
+        ("runs were evaluated at different steps", [f"every {_interval(run)}" for run in runs]),
     ):
         if len(set(values)) > 1:
-            counted = ", ".join(f"{str(value)[:12]} in {n} runs" for value, n in Counter(values).most_common(4))
+            counted = ", ".join(f"{str(value)[:20]} in {_runs(n)}" for value, n in Counter(values).most_common(4))
             found.append(f"{what}: {counted}")
     for package in sorted({name for run in runs for name in run.versions}):
         versions = Counter(run.versions.get(package, "unknown") for run in runs)
         if len(versions) > 1:
-            found.append(f"{package} differs: {', '.join(f'{v} in {n} runs' for v, n in versions.most_common(4))}")
+            found.append(f"{package} differs: {', '.join(f'{v} in {_runs(n)}' for v, n in versions.most_common(4))}")
     differing = differing_settings(groups)
     if differing:
         found.append(f"settings differ beyond the algorithm: {', '.join(differing)}")
     return found
+
+
+def _runs(n: int) -> str:
+    return f"{n} run{'' if n == 1 else 's'}"
 
 
 def settings_table(groups: Sequence[Group]) -> dict[str, tuple[str, ...]]:

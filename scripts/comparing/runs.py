@@ -112,13 +112,22 @@ def find_runs(roots: Sequence[Path], patterns: Sequence[str] = ()) -> list[Path]
     """
     found: dict[Path, None] = {}
     for root in roots:
-        if not root.is_dir():
-            raise RunError(f"there is no folder {root}; give one that rpp-rl train has filled with runs")
+        check_root(root)
         for folder in _folders(root):
             below = "" if folder == root else folder.relative_to(root).as_posix()
             if _wanted(below or folder.name, patterns):
                 found[folder] = None
     return list(found)
+
+
+def check_root(root: Path) -> None:
+    """Check that there may be runs below a path.
+
+    Raises:
+        RunError: if it is no folder.
+    """
+    if not root.is_dir():
+        raise RunError(f"there is no folder {root}; give one that rpp-rl train has filled with runs")
 
 
 def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventScalars) -> tuple[list[Run], list[Path]]:

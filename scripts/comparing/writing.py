@@ -65,7 +65,8 @@ def summary_markdown(comparison: Comparison) -> str:
             parts.append(markdown_table(*tables.pair_cells(result)) + "\n")
     found = comparison.aggregate
     if found is not None:
-        lines = [*aggregate_sentences(found), f"Random = 0 and reference = 1, by {comparison.normalisation}."]
+        lines = [*aggregate_sentences(found), *(f"Left out: {what}." for what in found.left_out)]
+        lines.append(f"Random = 0 and reference = 1, by {comparison.normalisation}.")
         parts.append(f"## Over {', '.join(found.environments)}\n\n" + "".join(f"- {s}\n" for s in lines))
         parts.append(markdown_table(*tables.aggregate_cells(found)) + "\n")
     parts.append("".join(f"- {note}\n" for note in comparison.notes) + INTERVALS)

@@ -239,6 +239,21 @@ def test_what_is_pooled_over_environments_though_it_differs_is_said(main, tmp_pa
     assert "rpp_sac has another" not in out
 
 
+def test_scores_over_environments_or_why_there_are_none(main, tmp_path):
+    write_runs(tmp_path / "runs", ["Ant-v5", "Mine-v0"])
+    out = main("compare", "runs", "--no-report")[1]
+    assert "note: there is no score over environments, since Mine-v0 has no normalisation" in out
+    scale = tmp_path / "scale.yml"
+    scale.write_text("".join(f"{n}: {{random: 0, reference: 9}}\n" for n in ("Ant-v5", "Mine-v0", "Hopper-v4")))
+    out = main("compare", "runs", "--no-report", "--normalisation", scale)[1]
+    assert "no score over" not in out and "of which there are no runs: Hopper-v4" in out
+    write_runs(tmp_path / "runs", ["Hopper-v5"], {"sac": 1000.0})
+    out = main("compare", "runs", "--no-report", "--normalisation", scale)[1]
+    assert "note: left out over environments: Hopper-v5 has no normalisation" in out
+    text = (tmp_path / "runs/compare/summary.md").read_text()
+    assert "- Left out: Hopper-v5 has no normalisation." in text
+
+
 def test_options(main, tmp_path):
     write_runs(tmp_path / "runs", ["Ant-v5"])
     write_run(tmp_path / "runs", "Ant-v5", "sac", 9, [1000])
@@ -278,6 +293,7 @@ def test_versions_of_an_environment_are_not_mixed(main, tmp_path):
         (("compare", "runs", "--baseline", "sak"), "did you mean 'sac'"),
         (("compare", "runs", "--threshold", "Ant-v5"), "--threshold takes ENV:SCORE"),
         (("compare", "runs", "--threshold", "Ant-v5:nan"), "--threshold takes ENV:SCORE"),
+        (("compare", "runs", "--threshold", "Ant-v5:1", "Ant-v5:2"), "two scores for Ant-v5"),
         (("compare", "runs", "--threshold", "Ant-v6:1"), "did you mean 'Ant-v5'"),
         (("compare", "runs", "--normalisation", "none.yml"), "cannot be read"),
         (("compare", "runs", "--normalisation", "bad.yml"), "cannot be read"),

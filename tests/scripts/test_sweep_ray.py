@@ -1,5 +1,6 @@
 """`rpp-rl sweep --ray`, on a real cluster of two machines that are this one, one of which is killed."""
 
+import fcntl
 import shutil
 import signal
 import subprocess
@@ -44,7 +45,15 @@ class TwoMachines:
 
 
 @pytest.fixture
-def machines(monkeypatch):
+def alone(tmp_path_factory):
+    """One cluster at a time: Ray's "auto" is whatever runs on this machine, tests in other processes included."""
+    with (tmp_path_factory.getbasetemp().parent / "ray").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def machines(monkeypatch, alone):
     pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -176,7 +185,7 @@ def test_a_run_whose_workers_are_lost_again_and_again_fails_and_the_others_are_d
 
 
 @pytest.mark.ray
-def test_addresses(refused, tmp_path_factory, monkeypatch):
+def test_addresses(refused, tmp_path_factory, monkeypatch, alone):
     pytest.importorskip("ray", reason="Ray is not installed")
     # What Ray remembers of a cluster that has been killed.
     remembered = tmp_path_factory.mktemp("ray")

@@ -66,6 +66,15 @@ def test_the_probability_covers_at_its_nominal_rate(n, shift):
     assert share == pytest.approx(0.95, abs=0.03)
 
 
+def test_scores_are_one_for_each_run():
+    flat, square = [1.0, 2.0, 3.0], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    for one, other in ((flat, square), (square, flat)):
+        with pytest.raises(StatisticsError, match="one number for each run"):
+            probability_of_improvement(one, other)
+        with pytest.raises(StatisticsError, match="one number for each run"):
+            difference(one, other, rng=np.random.default_rng(0))
+
+
 def test_no_interval_under_three_runs():
     assert probability_of_improvement([1, 2], [3, 4, 5]).low is None
     assert difference([1, 2], [3, 4, 5], rng=rng()).low is None

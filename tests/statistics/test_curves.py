@@ -105,6 +105,9 @@ def test_the_area_is_the_mean_height(values):
     assert area_under_curve([5], [[3.0]]).tolist() == [3]
     with pytest.raises(StatisticsError, match="do not go with"):
         area_under_curve([1, 2, 3], [[1.0]])
+    for steps in ([1, 1], [2, 1], [1, np.inf]):
+        with pytest.raises(StatisticsError, match="must increase"):
+            area_under_curve(steps, [[1.0, 2.0]])
 
 
 class TestStepsToThreshold:
@@ -135,6 +138,23 @@ class TestStepsToThreshold:
         assert steps_to_threshold(curves(n=2), -1e9).low is None
         with pytest.raises(StatisticsError, match="finite"):
             steps_to_threshold(curves(), np.nan)
+        with pytest.raises(StatisticsError, match="finite number, got 'x'"):
+            steps_to_threshold(curves(), "x")
+
+    @pytest.mark.parametrize("n", [6, 8, 20])
+    def test_where_all_have_got_there_the_median_is_not_beyond_them(self, n):
+        draw = np.random.default_rng(n)
+        grid = np.array([50, 100, 150, 2000])
+        hits = 0
+        for _ in range(300):
+            times = draw.exponential(100, size=n)
+            found = steps_to_threshold(align([(grid, (grid >= t).astype(float)) for t in times]), 1)
+            assert found.never == 0 and found.high is not None
+            hits += found.low <= 100 <= found.high  # the evaluation after the median, 69
+        # Coarse steps make it wider, never narrower.
+        assert hits / 300 > 0.93
+        # Five runs are too few to say so: half of all may need longer than the longest of them with 1/32.
+        assert steps_to_threshold(align([(grid, [0, 1, 1, 1])] * 5), 1).high is None
 
     def test_the_median_is_covered_with_censoring(self):
         draw = np.random.default_rng(1)
@@ -156,7 +176,7 @@ class TestNormalised:
     def test_random_is_zero_and_the_reference_one(self):
         scale = Normalisation(-100, 900)
         assert scale([-100, 900, 400]).tolist() == [0, 1, 0.5]
-        for wrong in ((1, 1), (np.nan, 1), (0, np.inf)):
+        for wrong in ((1, 1), (np.nan, 1), (0, np.inf), (0, "a"), (None, 1)):
             with pytest.raises(StatisticsError, match="two different numbers"):
                 Normalisation(*wrong)
 

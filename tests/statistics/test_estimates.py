@@ -105,6 +105,7 @@ def test_more_confidence_is_wider():
         ([[]], {}, "at least one run"),
         ([[1.0, np.nan, 2.0]], {}, "not finite"),
         ([["a"]], {}, "must be numbers"),
+        ([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]], {}, "one number for each run"),
         ([[1.0, 2.0, 3.0]], {"confidence": 1.5}, "between 0 and 1"),
         ([[1.0, 2.0, 3.0]], {"statistic": "mode"}, "use iqm, mean or median"),
         ([[1.0, 2.0, 3.0]], {"resamples": 3}, "at least 100"),

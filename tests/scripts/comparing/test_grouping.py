@@ -34,7 +34,10 @@ def test_runs_of_unequal_length_are_compared_where_all_have_been(tmp_path):
     (task,) = tasks(tmp_path)
     assert task.step == 4000
     assert "compared at step 4000, the longest run has 10000" in task.notes[0]
-    assert str(short) in task.notes[1]
+    assert task.notes[1].startswith(f"shorter than the longest, and done: {short}; give them more steps")
+    config = json.loads((short / "config.json").read_text())
+    (short / "config.json").write_text(json.dumps({**config, "n_timesteps": 10_000}))
+    assert tasks(tmp_path)[0].notes[1].startswith(f"shorter than the longest, and not at their end: {short}; finish")
     (task,) = tasks(tmp_path, at=10_000)
     assert (task.step, len(task.groups[1].runs)) == (10_000, 3)
     assert "left out, since not evaluated at step 10000" in task.notes[0]
@@ -46,7 +49,9 @@ def test_runs_of_unequal_length_are_compared_where_all_have_been(tmp_path):
 def test_evaluations_at_other_steps_are_not_interpolated(tmp_path):
     write_runs(tmp_path, ["Ant-v5"], seeds=range(3))
     write_run(tmp_path, "Ant-v5", "sac", 8, np.arange(1, 6) * 2000)
-    assert tasks(tmp_path)[0].shared == (2000, 4000, 6000, 8000, 10_000)
+    (task,) = tasks(tmp_path)
+    assert task.shared == (2000, 4000, 6000, 8000, 10_000)
+    assert "runs were evaluated at different steps: every 1000 in 6 runs, every 2000 in 1 run" in task.notes
     write_run(tmp_path, "Ant-v5", "sac", 9, [55, 10_055])
     with pytest.raises(RunError, match="no evaluation step in common"):
         tasks(tmp_path)
@@ -60,6 +65,20 @@ def test_the_same_seed_twice_is_one_run(tmp_path):
     assert task.step == 10_000
     assert "no second run" in task.notes[0]
     assert str(twin) in task.notes[0]
+
+
+def test_what_lies_least_deep_is_kept_and_another_simulated_model_is_told(tmp_path):
+    mine = write_run(tmp_path, "Ant-v5", "sac", 0, np.arange(1, 4) * 1000)
+    longer = write_run(tmp_path / "old backup", "Ant-v5", "sac", 0)
+    (task,) = tasks(tmp_path)
+    assert [run.path for run in task.groups[0].runs] == [mine]
+    assert task.notes[0].endswith(f"is no second run: {longer}")
+    config = json.loads((longer / "config.json").read_text())
+    config["model"]["compiled_sha256"] = "cd" * 32
+    (longer / "config.json").write_text(json.dumps(config))
+    (task,) = tasks(tmp_path)
+    assert [run.path for run in task.groups[0].runs] == [mine]
+    assert "though the simulated model" in task.notes[0] and task.notes[0].endswith(str(longer))
 
 
 def test_other_settings_are_another_group_and_no_more_seeds(tmp_path):
@@ -78,7 +97,7 @@ def test_other_settings_are_another_group_and_no_more_seeds(tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"versions": {"rpp-rl": "0.1.0", "torch": "2.8.0"}}, "torch differs: 2.13.0 in 2 runs, 2.8.0 in 1 runs"),
+        ({"versions": {"rpp-rl": "0.1.0", "torch": "2.8.0"}}, "torch differs: 2.13.0 in 2 runs, 2.8.0 in 1 run"),
         ({"model": {"compiled_sha256": "cd" * 32}}, "the simulated model is not the same"),
         ({"evaluation_seed": 5}, "evaluation seeds are chosen in different ways"),
         ({"n_timesteps": 99}, "different numbers of steps"),
