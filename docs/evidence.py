@@ -81,7 +81,7 @@ def main(folder: Path, page: Path) -> None:
         runs=sum(int(row["n"]) for row in summary),
         hours=hours,
         commands="\n".join(f"    {command(name, scores)}" for name in names),
-        comparisons=4 * len(PAIRS) * len(names),
+        comparisons=3 * len(PAIRS) * len(names),
         tasks=tasks,
         reading=(folder / "reading.md").read_text(encoding="utf-8"),
     )
