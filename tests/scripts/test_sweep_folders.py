@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from rpp_rl.scripts.run_folder import ABANDONED, RunFolder
+from rpp_rl.scripts.sweeping import local
 from rpp_rl.scripts.sweeping.beginning import words_of
+from rpp_rl.scripts.sweeping.local import LocalEngine
 from rpp_rl.scripts.sweeping.plan import Job
 from rpp_rl.scripts.sweeping.progress import State, progress_of
 
@@ -179,3 +181,10 @@ def test_a_run_that_goes_on_has_not_failed(main, run):
     (run / "failure.json").write_text("{}")
     assert main("train", "--resume", run, "-n", 60)[0] == 0
     assert progress_of(run).state is State.DONE and not (run / "failure.json").exists()
+
+
+def test_a_run_that_ends_well_has_done_its_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "words_of", lambda job, trust: ["--help"])  # what ends without an error
+    job = Job("sac", "InvertedPendulum-v5", 0, 40, tmp_path)
+    assert LocalEngine([job]).run(lambda progress, over: None) == [job]
+    assert "does not hold its 40 steps" in job.log.read_text()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -164,6 +165,8 @@ def test_finding_and_filtering(tmp_path):
     assert len(find_runs([tmp_path], ["Ant-v5/*"])) == 5
     assert len(find_runs([tmp_path], ["Ant-v5/*", "!*/sac/*"])) == 2
     assert len(find_runs([tmp_path], ["*/sac/seed[1-9]"])) == 3
+    # What a sweep has moved aside is no run.
+    shutil.copytree(tmp_path / "Ant-v5/sac/seed0", tmp_path / "Ant-v5/sac/.abandoned/seed0-1")
     # A run twice is one run.
     assert len(find_runs([tmp_path / "Ant-v5", tmp_path / "Ant-v5/sac/seed0"])) == 5
     with pytest.raises(RunError, match="that --filter lets through"):
