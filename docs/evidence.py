@@ -20,7 +20,7 @@ evaluation of every run in `scores.csv`, are in `docs/results/evidence`.
 {commands}
     rpp-rl compare runs/evidence --baseline mlp_sac --out docs/results/evidence
 
-The plan, [evidence/plan.yml](evidence/plan.yml), has seven rows for each task, five seeds each:
+The plan, [evidence/plan.yml](evidence/plan.yml), has eight rows for each task, five seeds each:
 
 | row | what it is |
 |---|---|
@@ -31,6 +31,7 @@ The plan, [evidence/plan.yml](evidence/plan.yml), has seven rows for each task, 
 | `rpp_sac [symmetry=wrong]` | both pathways, and a [map that is wrong on purpose](evidence/wrong_maps.py) |
 | `mlp_sac [learning_rate=0.0006]` | plain networks that move twice as far |
 | `rpp_sac [residual_step_ratio=0.1]` | a residual that moves a tenth as far |
+| `{strong}` | a residual with a prior a hundred times narrower, that moves a hundredth as far |
 
 What is better than `mlp_sac` but no better than the control with the group of one element is no gain of symmetry: with
 Adam a weight that is the sum of two parameters moves up to twice as far. A difference is told, in bold, only where the
@@ -58,6 +59,7 @@ WHAT = {
     "Walker2d-v5": "the mirror is exact",
     "HalfCheetah-v5": "there is no exact mirror, and the one of the paper is approximate",
 }
+STRONG = "rpp_sac [actor_basic_wd=0.01, actor_equiv_wd=1e-06, critic_basic_wd=0.01, critic_equiv_wd=1e-06]"
 PAIRS = (
     ("rpp_sac", "mlp_sac", "Does RPP-SAC learn more than plain networks?"),
     ("rpp_sac", "rpp_sac [symmetry=trivial]", "More than two pathways without a symmetry?"),
@@ -67,6 +69,8 @@ PAIRS = (
     ("rpp_sac [symmetry=trivial]", "mlp_sac", "Do two pathways help without a symmetry?"),
     ("mlp_sac [learning_rate=0.0006]", "mlp_sac", "Does moving twice as far?"),
     ("rpp_sac [residual_step_ratio=0.1]", "rpp_sac", "Does a slower residual?"),
+    (STRONG, "rpp_sac", "Does a strong prior?"),
+    (STRONG, "mlp_sac", "Does it, beside plain networks?"),
 )
 Row = dict[str, str]
 
@@ -83,6 +87,7 @@ def main(folder: Path, page: Path) -> None:
         commands="\n".join(f"    {command(name, scores)}" for name in names),
         comparisons=3 * len(PAIRS) * len(names),
         tasks=tasks,
+        strong=STRONG,
         reading=(folder / "reading.md").read_text(encoding="utf-8"),
     )
     page.write_text(text, encoding="utf-8")

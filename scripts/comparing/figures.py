@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from rpp_rl.scripts.comparing.over_environments import Aggregate
 from rpp_rl.scripts.comparing.symmetry_curves import SymmetryFound
 from rpp_rl.scripts.comparing.symmetry_figure import symmetry_figure
 
-_ACROSS, _MOST_INSIDE = 3, 4
+_ACROSS, _MOST_INSIDE, _WIDEST = 3, 4, 56
 _RESOLUTION = 110
 
 
@@ -80,6 +81,11 @@ def _panels(
     return figure
 
 
+def _legend(name: str) -> str:
+    """A name in lines that are no wider than a panel."""
+    return textwrap.fill(name, _WIDEST)
+
+
 def _curves(axes: Any, group: GroupResult, colour: str) -> None:
     """Every seed thin, the IQM bold with its interval."""
     curve = group.curve
@@ -90,14 +96,16 @@ def _curves(axes: Any, group: GroupResult, colour: str) -> None:
     y = np.concatenate([np.append(row[own], np.nan) for row, own in zip(scores, there, strict=True)])
     axes.plot(x, y, color=colour, lw=0.5, alpha=0.3)
     axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=0.2, lw=0)
-    axes.plot(curve.steps, curve.value, color=colour, lw=2, label=f"{group.label} (IQM, n = {group.n})")
+    axes.plot(curve.steps, curve.value, color=colour, lw=2, label=_legend(f"{group.label} (IQM, n = {group.n})"))
 
 
 def _best_so_far(axes: Any, group: GroupResult, colour: str) -> None:
     """The paper's Figure 5: best so far, mean and one standard deviation."""
     mean, deviation = group.best, group.best_deviation
     axes.fill_between(group.curve.steps, mean - deviation, mean + deviation, color=colour, alpha=0.2, lw=0)
-    axes.plot(group.curve.steps, mean, color=colour, lw=2, label=f"{group.label} (best so far, mean, n = {group.n})")
+    axes.plot(
+        group.curve.steps, mean, color=colour, lw=2, label=_legend(f"{group.label} (best so far, mean, n = {group.n})")
+    )
 
 
 def _profiles(figure_class: Any, found: Aggregate, palette: Mapping[str, str]) -> Any:

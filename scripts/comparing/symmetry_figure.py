@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from rpp_rl.scripts.comparing.looks import LEAST_ERROR, STEPS, layer_colour
 from rpp_rl.scripts.comparing.symmetry_curves import SymmetryCurve, SymmetryCurves
 
 _STYLES = {"actor": "-", "critic": "--"}
+_WIDEST = 60
 
 
 def symmetry_figure(figure_class: Any, rows: Mapping[str, SymmetryCurves]) -> Any:
@@ -25,7 +27,8 @@ def symmetry_figure(figure_class: Any, rows: Mapping[str, SymmetryCurves]) -> An
     """
     figure = figure_class(figsize=(11.0, 3.4 * len(rows)), layout="constrained")
     first: Any = None
-    for i, (title, curves) in enumerate(rows.items()):
+    for i, (name, curves) in enumerate(rows.items()):
+        title = textwrap.fill(name, _WIDEST)  # one that is long would lie over its neighbour's
         left = figure.add_subplot(len(rows), 2, 2 * i + 1)
         for k, (layer, curve) in enumerate(curves.shares.items()):
             network, _, rest = layer.partition("/")
