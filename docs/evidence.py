@@ -4,11 +4,13 @@ python docs/evidence.py docs/results/evidence docs/evidence.md
 """
 
 import csv
-import math
 import sys
 from pathlib import Path
 
+from rpp_rl.scripts.comparing.analysis import Pair
+from rpp_rl.scripts.comparing.verdicts import direction, shown
 from rpp_rl.scripts.markdown import markdown_table
+from rpp_rl.statistics import Estimate
 
 TEXT = """# Does the symmetry help? With the controls that the question needs
 
@@ -52,6 +54,11 @@ TASK = """## {name}: {what}
 {table}
 
 {contrasts}
+
+How symmetric the networks are, in medians over the runs, where learning began at step 1000; a residual share is
+|B| / (|A| + |B|), between the least and the greatest of all layers:
+
+{symmetry}
 """
 
 WHAT = {
@@ -77,10 +84,11 @@ Row = dict[str, str]
 
 def main(folder: Path, page: Path) -> None:
     """Write the page."""
-    summary, pairs, scores = (rows(folder / f"{name}.csv") for name in ("summary", "pairs", "scores"))
+    tables = ("summary", "pairs", "scores", "symmetry")
+    summary, pairs, scores, symmetry = (rows(folder / f"{name}.csv") for name in tables)
     names = sorted({row["environment"] for row in summary}, key=list(WHAT).index)
     hours = sum(int(row["n"]) * float(row["wall_time_s"]) for row in summary) / 3600
-    tasks = "".join(task(name, summary, pairs, scores) for name in names)
+    tasks = "".join(task(name, summary, pairs, scores, symmetry) for name in names)
     text = TEXT.format(
         runs=sum(int(row["n"]) for row in summary),
         hours=hours,
@@ -113,14 +121,14 @@ def command(name: str, scores: list[Row]) -> str:
     )
 
 
-def task(name: str, summary: list[Row], pairs: list[Row], scores: list[Row]) -> str:
+def task(name: str, summary: list[Row], pairs: list[Row], scores: list[Row], symmetry: list[Row]) -> str:
     """The part of a task."""
     steps = steps_of(name, scores)
     header = ("", "n", "final IQM", "area under the curve, as a height", "minutes a run")
     cells = [
         [
-            *(f"`{row['algorithm']}`", row["n"], interval(row, "final_iqm", "low", "high")),
-            interval(row, "area_under_curve", "area_low", "area_high"),
+            *(f"`{row['algorithm']}`", row["n"], shown(estimate(row, "final_iqm", "low", "high"))),
+            shown(estimate(row, "area_under_curve", "area_low", "area_high")),
             f"{float(row['wall_time_s']) / 60:.0f}",
         ]
         for row in summary
@@ -133,6 +141,7 @@ def task(name: str, summary: list[Row], pairs: list[Row], scores: list[Row]) -> 
         steps=steps[-1],
         every=steps[1] - steps[0],
         table=markdown_table(header, cells),
+        symmetry=symmetry_table(name, summary, symmetry),
         contrasts=markdown_table(
             ("", "X", "Y", "P(X > Y)", "final IQM, X minus Y", "area, X minus Y"),
             [[question, f"`{x}`", f"`{y}`", *contrast(found, x, y)] for x, y, question in PAIRS],
@@ -140,42 +149,45 @@ def task(name: str, summary: list[Row], pairs: list[Row], scores: list[Row]) -> 
     )
 
 
+def symmetry_table(name: str, summary: list[Row], symmetry: list[Row]) -> str:
+    """How symmetric the networks are after the first evaluation that followed learning, and at the end."""
+    header = ("", "step", "actor's equivariance error", "critics' invariance error", "residual share of the layers")
+    cells = []
+    for label in (row["algorithm"] for row in summary if row["environment"] == name):
+        mine = [row for row in symmetry if (row["environment"], row["algorithm"]) == (name, label)]
+        steps = sorted({int(row["step"]) for row in mine})
+        for step in (steps[1], steps[-1]):
+            at = {row["quantity"]: float(row["median"]) for row in mine if int(row["step"]) == step}
+            shares = [value for key, value in at.items() if key.startswith("residual_share/")]
+            span = f"{min(shares):.3f} to {max(shares):.3f}" if shares else "-"
+            cells.append([f"`{label}`", str(step), f"{at['error/actor']:.2g}", f"{at['error/critic']:.2g}", span])
+    return markdown_table(header, cells)
+
+
 def contrast(found: dict[tuple[str, str], Row], x: str, y: str) -> list[str]:
     """A pair's probability and both differences, the other way round where the table has it so."""
     turned = (x, y) not in found
     row = found[(y, x) if turned else (x, y)]
-    chance = [number(row, key) for key in ("probability_of_improvement", "probability_low", "probability_high")]
-    final = [number(row, key) for key in ("iqm_difference", "difference_low", "difference_high")]
-    area = [number(row, key) for key in ("area_difference", "area_difference_low", "area_difference_high")]
+    chance = estimate(row, "probability_of_improvement", "probability_low", "probability_high")
+    final = estimate(row, "iqm_difference", "difference_low", "difference_high")
+    area = estimate(row, "area_difference", "area_difference_low", "area_difference_high")
     if turned:
-        chance = [1 - chance[0], 1 - chance[2], 1 - chance[1]]
-        final, area = ([-v[0], -v[2], -v[1]] for v in (final, area))
-    told = excludes(chance, 0.5) and excludes(final, 0.0) and (chance[0] > 0.5) == (final[0] > 0)
-    cells = [shown(chance), shown(final), shown(area)]
-    return [*(f"**{cell}**" if told else cell for cell in cells[:2]), cells[2]]
+        chance, final, area = turn(chance, 1.0), turn(final, 0.0), turn(area, 0.0)
+    told = direction(Pair(x, y, chance, final, area, row["paired"] == "True")) is not None
+    return [*(f"**{shown(e)}**" if told else shown(e) for e in (chance, final)), shown(area)]
 
 
-def excludes(values: list[float], null: float) -> bool:
-    """Whether an interval leaves out a value."""
-    return values[1] > null or values[2] < null
+def turn(e: Estimate, whole: float) -> Estimate:
+    """An estimate of a pair as one of the pair the other way round: of `whole` minus what is estimated."""
+    ends = [None if end is None else whole - end for end in (e.high, e.low)]
+    return Estimate(whole - e.value, *ends, e.n)
 
 
-def interval(row: Row, *keys: str) -> str:
-    """An estimate with its interval."""
-    return shown([number(row, key) for key in keys])
-
-
-def number(row: Row, key: str) -> float:
-    """A number of a row; NaN where it is empty."""
-    return float(row[key] or "nan")
-
-
-def shown(values: list[float]) -> str:
-    """An estimate with its interval, in three digits or as a whole number."""
-    largest = max(abs(v) for v in values if not math.isnan(v))
-    digits = 0 if largest >= 100 else 1 if largest >= 10 else 2
-    value, low, high = (f"{v + 0.0:.{digits}f}" for v in values)
-    return f"{value} [{low}, {high}]"
+def estimate(row: Row, value: str, low: str, high: str) -> Estimate:
+    """An estimate from the columns of a table, where an end that does not exist is empty."""
+    ends = [float(row[key]) if row[key] else None for key in (low, high)]
+    n = row["n"] if "n" in row else min(row["n_first"], row["n_second"], key=int)
+    return Estimate(float(row[value]), *ends, int(n))
 
 
 if __name__ == "__main__":

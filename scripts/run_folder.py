@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.output_files import replace_file
 
 MODEL = "model.zip"
 CONFIG = "config.json"
@@ -66,9 +67,7 @@ class RunFolder:
     def write_json(self, name: str, data: dict[str, Any]) -> None:
         """Write a JSON file into the folder; what JSON has no form for (a class, say) is written as its repr."""
         # Never half of one in place of a whole one: a run that goes on writes its configuration again.
-        aside = self.path / f".{name}"
-        aside.write_text(json.dumps(data, indent=2, default=repr) + "\n", encoding="utf-8")
-        aside.replace(self.path / name)
+        replace_file(self.path / name, (json.dumps(data, indent=2, default=repr) + "\n").encode())
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from rpp_rl.scripts.comparing.analysis import GroupResult, TaskResult
 from rpp_rl.scripts.comparing.over_environments import Aggregate
+from rpp_rl.scripts.comparing.symmetry_curves import SymmetryFound
 from rpp_rl.scripts.comparing.verdicts import number, shown
 from rpp_rl.statistics import Estimate, StepsToThreshold
 
@@ -22,6 +23,7 @@ CURVES = (
     *("environment", "algorithm", "step", "n", "iqm", "low", "high"),
     *("best_so_far_mean", "best_so_far_deviation"),
 )
+SYMMETRY = ("environment", "algorithm", "quantity", "step", "n", "median")
 SCORES = ("environment", "algorithm", "seed", "step", "score")
 PAIRS = (
     *("environment", "first", "second", "n_first", "n_second", "probability_of_improvement", "probability_low"),
@@ -84,6 +86,17 @@ def score_rows(results: Iterable[TaskResult]) -> list[Row]:
         for g in result.groups
         for run in g.group.runs
         for step, score in zip(run.steps, run.scores, strict=True)
+    ]
+
+
+def symmetry_rows(found: SymmetryFound) -> list[Row]:
+    """One row per environment, algorithm, quantity and step, as `SYMMETRY` names: what the picture's bold lines are."""
+    return [
+        (environment, label, quantity, int(step), curve.n, float(value))
+        for (environment, label), curves in found.groups.items()
+        for kind, of_kind in (("error", curves.errors), ("residual_share", curves.shares))
+        for quantity, curve in ((f"{kind}/{name}", curve) for name, curve in of_kind.items())
+        for step, value in zip(curve.steps, curve.median, strict=True)
     ]
 
 

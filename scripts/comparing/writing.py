@@ -14,7 +14,9 @@ from rpp_rl.scripts.markdown import markdown_table
 from rpp_rl.scripts.output_files import replace_file
 
 REPORT = "report.html"
-DRAWN = tuple(f"{name}.{form}" for name in ("curves", "best_so_far", "profiles", "symmetry") for form in ("png", "svg"))
+_FORMS = ("png", "svg")
+_PICTURES = ("curves", "best_so_far", "profiles", "symmetry")
+DRAWN = ("symmetry.csv", *(f"{name}.{form}" for name in _PICTURES for form in _FORMS))
 
 
 def render(comparison: Comparison, events: EventScalars, report: bool, tensorboard: bool) -> dict[str, bytes]:
@@ -45,6 +47,9 @@ def render(comparison: Comparison, events: EventScalars, report: bool, tensorboa
         need_matplotlib()
         symmetry = found_in(results, events)
         files[REPORT] = report_page(comparison, symmetry).encode()
+        if symmetry.groups:
+            rows = tables.symmetry_rows(symmetry)
+            files["symmetry.csv"] = tables.csv_text(tables.SYMMETRY, rows).encode()
         files |= figures(results, comparison.aggregate, symmetry)
     if tensorboard:
         from rpp_rl.scripts.comparing.events import event_files

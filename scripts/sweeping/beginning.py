@@ -19,7 +19,7 @@ from rpp_rl.scripts.train import TrainArguments
 from rpp_rl.scripts.training.begun import modules_named
 
 # What a run leaves behind that is killed before it has evaluated anything.
-_BEGINNING = (CONFIG, f".{CONFIG}", MONITOR, LOCK, AUDIT)
+_BEGINNING = (CONFIG, MONITOR, LOCK, AUDIT)
 
 
 def arguments_of(job: Job) -> TrainArguments:
@@ -130,4 +130,5 @@ def _files(folder: Path) -> list[Path]:
 def _is_of_beginning(path: Path) -> bool:
     if path.parts[0] == "checkpoints":
         return path.suffix != ".zip"  # one that is not whole; stable-baselines3's are models
-    return path.name in _BEGINNING or path.name.startswith("events.out.tfevents.")
+    # Besides, a configuration that was being written.
+    return path.name in _BEGINNING or path.name.startswith(("events.out.tfevents.", f".{CONFIG}."))

@@ -1,5 +1,6 @@
 """Residual shares and errors over training: reading, putting together, and what the comparison shows of them."""
 
+import csv
 import io
 import json
 import re
@@ -114,6 +115,14 @@ class TestComparison:
         assert [trace["name"] for trace in shares] == ["actor/mu (n = 3)"]
         assert shares[0]["x"] == [1000, 2000, 3000]
         assert shares[0]["y"] == pytest.approx([0.02, 0.04, 0.06])
+        with (runs / "compare" / "symmetry.csv").open() as file:
+            table = list(csv.DictReader(file))
+        mu = [row for row in table if row["quantity"] == "residual_share/actor/mu"]
+        assert [(row["algorithm"], row["step"], row["n"]) for row in mu] == [
+            ("rpp_sac", str(step), "3") for step in (1000, 2000, 3000)
+        ]
+        assert [float(row["median"]) for row in mu] == pytest.approx(shares[0]["y"])
+        assert {row["quantity"] for row in table if row["algorithm"] == "sac"} == {"error/actor"}
         assert (runs / "compare" / "symmetry.png").read_bytes().startswith(b"\x89PNG")
         svg = (runs / "compare" / "symmetry.svg").read_text()
         assert "Ant-v5, rpp_sac" in svg
@@ -142,5 +151,6 @@ class TestComparison:
     def test_without_what_was_logged_there_is_no_such_figure(self, main, tmp_path):
         write_runs(tmp_path / "runs", ["Ant-v5"], seeds=range(3))
         assert main("compare", "runs")[0] == 0
-        assert not (tmp_path / "runs/compare/symmetry.png").exists()
+        for name in ("symmetry.png", "symmetry.csv"):
+            assert not (tmp_path / "runs/compare" / name).exists()
         assert "Residual share" not in (tmp_path / "runs/compare/report.html").read_text()
