@@ -167,7 +167,7 @@ def _config_in(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, RunError):
             raise
-        raise RunError(f"{path} cannot be read: {error}") from error
+        raise RunError(f"{path} cannot be read: {error}; restore it, or move its folder elsewhere") from error
     if not isinstance(config, dict):
         raise RunError(f"{path} is not the configuration of a run")
     for key, kind in _CONFIG_KINDS.items():

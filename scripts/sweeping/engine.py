@@ -101,9 +101,16 @@ class Engine(ABC, Generic[Handle]):
                 self._let_go(job)
 
     def _hold(self, job: Job) -> bool:
-        """Hold the log of a run, so that no other sweep begins it; False where one has."""
-        job.log.parent.mkdir(parents=True, exist_ok=True)
-        held = hold(job.log)
+        """Hold the log of a run, so that no other sweep begins it; False where one has.
+
+        Raises:
+            RunError: if it cannot be written.
+        """
+        try:
+            job.log.parent.mkdir(parents=True, exist_ok=True)
+            held = hold(job.log)
+        except OSError as error:
+            raise RunError(f"{job.log} cannot be written: {error.strerror}; choose another folder with -f") from error
         if held is not None:
             self._held[job] = held
         return held is not None

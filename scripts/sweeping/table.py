@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from rpp_rl.scripts.sweeping.progress import Progress, State
 
@@ -21,7 +21,9 @@ _DRAW, _LINE = 1.0, 60.0
 
 def as_table(rows: Sequence[Progress]) -> Table:
     """The table of some runs."""
-    table = Table("run", "state", "step", "of", "steps/s", "last return", "left", box=None, pad_edge=False)
+    # Where it is narrow names take more lines: a name that is cut could be that of any seed, and a number any number.
+    numbers = [Column(name, no_wrap=True) for name in ("state", "step", "of", "steps/s", "last return", "left")]
+    table = Table(Column("run", overflow="fold"), *numbers, box=None, pad_edge=False)
     for row, name in zip(rows, names([row.folder for row in rows]), strict=True):
         table.add_row(
             name,

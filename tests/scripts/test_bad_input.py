@@ -58,7 +58,16 @@ class TestBadInput:
         code, _, err = main(*PENDULUM, "-n", 10, *FAST)
         assert code == 2
         assert "choose another with -f" in err
+        code, _, err = main("sweep", "--algos", "rpp_sac", "--envs", "InvertedPendulum-v5", "-n", 10)
+        assert code == 2 and "choose another folder with -f" in err
         assert (tmp_path / "runs").read_text() == "mine"
+
+    @pytest.mark.parametrize("command", ["compare", "evaluate"])
+    def test_half_a_configuration(self, refused, tmp_path, command):
+        (tmp_path / "runs").mkdir()
+        (tmp_path / "runs" / "config.json").write_text("{")
+        (tmp_path / "runs" / "model.zip").write_text("")
+        assert "restore it, or move its folder elsewhere" in refused(command, "runs")
 
     def test_nan_in_evaluation_keeps_the_agent(self, main, tmp_path):
         # Each environment counts its own steps: training has done 30 when evaluation, of 90, meets the fault.

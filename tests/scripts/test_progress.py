@@ -8,13 +8,14 @@ import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from rpp_rl.scripts.run_folder import RunFolder
 from rpp_rl.scripts.sweeping import table
 from rpp_rl.scripts.sweeping.local import LocalEngine
 from rpp_rl.scripts.sweeping.plan import Job
 from rpp_rl.scripts.sweeping.progress import Progress, State, is_locked, progress_of
-from rpp_rl.scripts.sweeping.table import Display
+from rpp_rl.scripts.sweeping.table import Display, as_table
 
 
 def a_run(folder, rows, age=0.0, **config):
@@ -107,3 +108,15 @@ def test_what_is_done_is_not_read_again_and_nothing_between_two_lines(tmp_path, 
     assert [found.state for found in engine._progress()] == [State.DONE, State.INTERRUPTED]
     shutil.rmtree(tmp_path / "Hopper-v5")
     assert [found.state for found in engine._progress()] == [State.DONE, State.WAITING]
+
+
+def test_nothing_is_cut_where_it_is_narrow(tmp_path):
+    rows = [Progress(tmp_path / "Hopper-v5/rpp_sac" / name, State.INTERRUPTED, 123456, 10**6) for name in ("s1", "s2")]
+    console = Console(width=70, record=True)
+    console.print(as_table(rows))
+    header, *lines = console.export_text().splitlines()
+    assert header.split() == ["run", "state", "step", "of", "steps/s", "last", "return", "left"]
+    assert (
+        "".join(line[: header.index("state")].strip() for line in lines) == "Hopper-v5/rpp_sac/s1Hopper-v5/rpp_sac/s2"
+    )
+    assert [line.split()[1:] for line in lines if "123456" in line] == [["interrupted", "123456", "1000000"]] * 2
