@@ -10,7 +10,7 @@ SEED ?= 0
 # Random steps before learning starts; the files' 10000 is meant for runs of a million steps.
 LEARNING_STARTS ?= 1000
 
-.PHONY: train test lint type format wheel docs-symmetries docs-paper faults clean
+.PHONY: train test lint type format wheel docs-symmetries docs-paper docs-evidence faults clean
 
 train: $(VENV)/.train
 	$(BIN)/rpp-rl train --algo $(ALGO) --env $(ENV) -n $(STEPS) --seed $(SEED) --progress \
@@ -35,6 +35,10 @@ docs-symmetries: $(VENV)/.dev
 # Writes docs/paper.md from the recorded trials; with rpp-rl reproduce and its --out docs/results/reproduce there are more.
 docs-paper: $(VENV)/.dev
 	$(BIN)/python docs/paper.py docs/results/reproduce docs/paper.md
+
+# Writes docs/evidence.md from the recorded comparisons.
+docs-evidence: $(VENV)/.dev
+	$(BIN)/python docs/evidence.py docs/results/evidence docs/evidence.md
 
 # Does harm to runs in every way it knows, for about three quarters of an hour, and writes what was lost.
 faults: $(VENV)/.dev

@@ -1,4 +1,4 @@
-"""Write docs/evidence.md from the tables of a comparison; the commands stand in the page itself.
+"""Write docs/evidence.md from the tables of comparisons, one folder for each task; commands stand in the page itself.
 
 python docs/evidence.py docs/results/evidence docs/evidence.md
 """
@@ -14,15 +14,12 @@ from rpp_rl.statistics import Estimate
 
 TEXT = """# Does the symmetry help? With the controls that the question needs
 
-Written by `python docs/evidence.py docs/results/evidence docs/evidence.md`, never by hand, from the tables that
-`rpp-rl compare` has made of {runs} runs, {hours:.0f} hours of them, two at a time on two cores. Those tables, with each
-evaluation of every run in `scores.csv`, are in `docs/results/evidence`.
+Written by `make docs-evidence`, never by hand, from the tables that `rpp-rl compare` has made of {runs} runs, {hours:.0f} hours
+of them, two at a time on two cores. Those tables, with each evaluation of every run in `scores.csv`, are in a folder for
+each task in `docs/results/evidence`.
 
-    export PYTHONPATH=docs/evidence OMP_NUM_THREADS=1
-{commands}
-    rpp-rl compare runs/evidence --baseline mlp_sac --out docs/results/evidence
-
-The plan, [evidence/plan.yml](evidence/plan.yml), has eight rows for each task, five seeds each:
+What a claim about symmetry needs is in [evidence/plan.yml](evidence/plan.yml), what was tried besides in
+[evidence/tries.yml](evidence/tries.yml). The rows, five seeds each:
 
 | row | what it is |
 |---|---|
@@ -40,10 +37,7 @@ Adam a weight that is the sum of two parameters moves up to twice as far. A diff
 intervals of P(X > Y) and of the difference both leave out none. Each interval holds with 95 % by itself, and there are
 {comparisons} of them: chance alone tells about one of twenty.
 
-![Reward curves: every seed thin, the interquartile mean bold](results/evidence/curves.png)
-
-{tasks}
-## What follows
+{tasks}## What follows
 
 {reading}"""
 
@@ -51,14 +45,23 @@ TASK = """## {name}: {what}
 
 {steps} steps, an evaluation of five episodes every {every}.
 
+    export PYTHONPATH=docs/evidence OMP_NUM_THREADS=1
+{commands}
+
+![Reward curves: every seed thin, the interquartile mean bold](results/evidence/{name}/curves.png)
+
 {table}
 
 {contrasts}
 
-How symmetric the networks are, in medians over the runs, where learning began at step 1000; a residual share is
+How symmetric the networks are, in medians over the runs, where learning began at step {begins}; a residual share is
 |B| / (|A| + |B|), between the least and the greatest of all layers:
 
 {symmetry}
+
+![Residual shares and equivariance errors](results/evidence/{name}/symmetry.png)
+
+{reading}
 """
 
 WHAT = {
@@ -79,22 +82,20 @@ PAIRS = (
     (STRONG, "rpp_sac", "Does a strong prior?"),
     (STRONG, "mlp_sac", "Does it, beside plain networks?"),
 )
+LEARNING_STARTS = 1000
 Row = dict[str, str]
 
 
 def main(folder: Path, page: Path) -> None:
     """Write the page."""
-    tables = ("summary", "pairs", "scores", "symmetry")
-    summary, pairs, scores, symmetry = (rows(folder / f"{name}.csv") for name in tables)
-    names = sorted({row["environment"] for row in summary}, key=list(WHAT).index)
+    folders = [folder / name for name in WHAT if (folder / name).is_dir()]
+    summary = [row for each in folders for row in rows(each / "summary.csv")]
     hours = sum(int(row["n"]) * float(row["wall_time_s"]) for row in summary) / 3600
-    tasks = "".join(task(name, summary, pairs, scores, symmetry) for name in names)
     text = TEXT.format(
         runs=sum(int(row["n"]) for row in summary),
         hours=hours,
-        commands="\n".join(f"    {command(name, scores)}" for name in names),
-        comparisons=3 * len(PAIRS) * len(names),
-        tasks=tasks,
+        comparisons=3 * sum(len(asked(rows(each / "summary.csv"))) for each in folders),
+        tasks="".join(task(each) for each in folders),
         strong=STRONG,
         reading=(folder / "reading.md").read_text(encoding="utf-8"),
     )
@@ -107,23 +108,25 @@ def rows(path: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def steps_of(name: str, scores: list[Row]) -> list[int]:
-    """The steps at which runs of a task were evaluated."""
-    return sorted({int(row["step"]) for row in scores if row["environment"] == name})
+def asked(summary: list[Row]) -> list[tuple[str, str, str]]:
+    """The questions that the rows of a task can answer."""
+    there = {row["algorithm"] for row in summary}
+    return [pair for pair in PAIRS if there.issuperset(pair[:2])]
 
 
-def command(name: str, scores: list[Row]) -> str:
-    """The command that trains the runs of a task, and goes on with them."""
-    first, *_, last = steps_of(name, scores)
-    return (
-        f"rpp-rl sweep --plan docs/evidence/plan.yml --envs wrong_maps:{name} -n {last} --eval-freq {first} --jobs 2 "
-        "-f runs/evidence --trust"
-    )
+def commands(name: str, steps: list[int], tried: bool) -> str:
+    """The commands that train the runs of a task, and go on with them, and the one that compares them."""
+    options = f"--envs wrong_maps:{name} -n {steps[-1]} --eval-freq {steps[0]} --jobs 2 -f runs/evidence --trust"
+    plans = ["plan", "tries"] if tried else ["plan"]
+    train = [f"rpp-rl sweep --plan docs/evidence/{plan}.yml {options}" for plan in plans]
+    compare = f'rpp-rl compare runs/evidence --filter "*{name}*" --baseline mlp_sac --out docs/results/evidence/{name}'
+    return "\n".join(f"    {line}" for line in [*train, compare])
 
 
-def task(name: str, summary: list[Row], pairs: list[Row], scores: list[Row], symmetry: list[Row]) -> str:
+def task(folder: Path) -> str:
     """The part of a task."""
-    steps = steps_of(name, scores)
+    summary, pairs, scores, symmetry = (rows(folder / f"{n}.csv") for n in ("summary", "pairs", "scores", "symmetry"))
+    steps = sorted({int(row["step"]) for row in scores})
     header = ("", "n", "final IQM", "area under the curve, as a height", "minutes a run")
     cells = [
         [
@@ -132,31 +135,31 @@ def task(name: str, summary: list[Row], pairs: list[Row], scores: list[Row], sym
             f"{float(row['wall_time_s']) / 60:.0f}",
         ]
         for row in summary
-        if row["environment"] == name
     ]
-    found = {(row["first"], row["second"]): row for row in pairs if row["environment"] == name}
+    found = {(row["first"], row["second"]): row for row in pairs}
+    contrasts = [[question, f"`{x}`", f"`{y}`", *contrast(found, x, y)] for x, y, question in asked(summary)]
     return TASK.format(
-        name=name,
-        what=WHAT[name],
+        name=folder.name,
+        what=WHAT[folder.name],
         steps=steps[-1],
-        every=steps[1] - steps[0],
+        every=steps[0],
+        commands=commands(folder.name, steps, tried=any(row["algorithm"] == STRONG for row in summary)),
         table=markdown_table(header, cells),
-        symmetry=symmetry_table(name, summary, symmetry),
-        contrasts=markdown_table(
-            ("", "X", "Y", "P(X > Y)", "final IQM, X minus Y", "area, X minus Y"),
-            [[question, f"`{x}`", f"`{y}`", *contrast(found, x, y)] for x, y, question in PAIRS],
-        ),
+        begins=LEARNING_STARTS,
+        symmetry=symmetry_table(summary, symmetry),
+        contrasts=markdown_table(("", "X", "Y", "P(X > Y)", "final IQM, X minus Y", "area, X minus Y"), contrasts),
+        reading=(folder / "reading.md").read_text(encoding="utf-8"),
     )
 
 
-def symmetry_table(name: str, summary: list[Row], symmetry: list[Row]) -> str:
+def symmetry_table(summary: list[Row], symmetry: list[Row]) -> str:
     """How symmetric the networks are after the first evaluation that followed learning, and at the end."""
     header = ("", "step", "actor's equivariance error", "critics' invariance error", "residual share of the layers")
     cells = []
-    for label in (row["algorithm"] for row in summary if row["environment"] == name):
-        mine = [row for row in symmetry if (row["environment"], row["algorithm"]) == (name, label)]
+    for label in (row["algorithm"] for row in summary):
+        mine = [row for row in symmetry if row["algorithm"] == label]
         steps = sorted({int(row["step"]) for row in mine})
-        for step in (steps[1], steps[-1]):
+        for step in (next(step for step in steps if step > LEARNING_STARTS), steps[-1]):
             at = {row["quantity"]: float(row["median"]) for row in mine if int(row["step"]) == step}
             shares = [value for key, value in at.items() if key.startswith("residual_share/")]
             span = f"{min(shares):.3f} to {max(shares):.3f}" if shares else "-"
