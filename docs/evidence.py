@@ -15,8 +15,8 @@ from rpp_rl.statistics import Estimate
 TEXT = """# Does the symmetry help? With the controls that the question needs
 
 Written by `make docs-evidence`, never by hand, from the tables that `rpp-rl compare` has made of {runs} runs,
-{hours:.0f} hours of them, two at a time on two cores. Those tables, with each evaluation of every run in `scores.csv`, are
-in a folder for each task in `docs/results/evidence`.
+{hours:.0f} hours of them, two at a time on two cores. Those tables, with each evaluation of every run in `scores.csv`,
+are in a folder for each task in `docs/results/evidence`.
 
 What a claim about symmetry needs is in [evidence/plan.yml](evidence/plan.yml), what was tried besides in
 [evidence/tries.yml](evidence/tries.yml). The rows, five seeds each:
