@@ -38,6 +38,45 @@ class _Seat:
     error: RPPError | None = None
 
 
+@dataclass(frozen=True)
+class _Together:
+    """The work of some agents that is done at once.
+
+    Attributes:
+        update: their gradient step.
+        learner: what takes it.
+        actor: draws their actions.
+    """
+
+    update: FastUpdate
+    learner: Learner
+    actor: StackedActor
+
+    @classmethod
+    def of(cls, seats: Sequence[_Seat]) -> _Together:
+        """Bring the networks of these agents together."""
+        agents = [seat.agent for seat in seats]
+        first = agents[0]
+        # Target weights were averaged as merged ones; merged anew they would differ in their last bits.
+        targets = [owned(agent.merged_targets()) for agent in agents]
+        parts = [agent.temperature_parts() for agent in agents]
+        optimizers = [optimizer for _, optimizer in parts if optimizer is not None]
+        update = FastUpdate(
+            [agent.policy for agent in agents],
+            Temperature([value for value, _ in parts], optimizers, float(first.target_entropy)),
+            *(first.batch_size, PRECISIONS[first.precision]),
+            [seat.torch_rng for seat in seats],
+        )
+        for k, merged in enumerate(targets):
+            update.take_over_targets(k, merged)
+        learner = Learner(update, *_drawn_from(seats), [seat.numpy_rng for seat in seats])
+        return cls(update, learner, StackedActor(update, first.n_envs))
+
+    def is_of(self, seats: Sequence[_Seat]) -> bool:
+        """Whether it is of these agents, as they are now."""
+        return self.learner.serves(self.update, *_drawn_from(seats)) and self.update.is_current
+
+
 class ManySeeds:
     """Agents of one form, trained step by step together.
 
@@ -72,6 +111,7 @@ class ManySeeds:
             raise NetworkError("agents that are trained together learn every so many steps, not every episode")
         if first.action_noise is not None or not all(agent.fast_update for agent in self.agents):
             raise NetworkError("agents that are trained together have no action_noise, and fast_update=True")
+        self._together = _Together.of(self._seats)
         self._stack(self._seats)
 
     def learn(
@@ -129,30 +169,10 @@ class ManySeeds:
 
     def _stack(self, seats: list[_Seat]) -> None:
         """Bring the networks of these agents together; those of the others stay as they are, in memory of their own."""
-        agents = [seat.agent for seat in seats]
-        first = agents[0]
-        # Target weights were averaged as merged ones; merged anew they would differ in their last bits.
-        targets = [owned(agent.merged_targets()) for agent in agents]
-        parts = [agent.temperature_parts() for agent in agents]
-        temperature = Temperature(
-            [value for value, _ in parts], [o for _, o in parts if o is not None], float(first.target_entropy)
-        )
-        on_device = first.device.type == "cuda"
-        generators = None if on_device else [seat.torch_rng for seat in seats]
-        self._update = FastUpdate(
-            [agent.policy for agent in agents],
-            *(temperature, first.batch_size, PRECISIONS[first.precision], generators),
-        )
-        for k, merged in enumerate(targets):
-            self._update.take_over_targets(k, merged)
-        buffers: list[Any] = [agent.replay_buffer for agent in agents]
-        self._learner = Learner(
-            *(self._update, buffers, [agent._vec_normalize_env for agent in agents]),
-            [seat.numpy_rng for seat in seats],
-        )
-        self._actor = StackedActor(self._update, first.n_envs)
-        for k, agent in enumerate(agents):
-            agent.stacked = self._update, k
+        if not self._together.is_of(seats):
+            self._together = _Together.of(seats)
+        for k, seat in enumerate(seats):
+            seat.agent.stacked = self._together.update, k
 
     def _act(self, active: list[_Seat]) -> list[_Seat]:
         """Draw the next actions of all agents."""
@@ -160,10 +180,10 @@ class ManySeeds:
         for seat in active:
             seat.agent.own_generators = seat.numpy_rng, seat.torch_rng.get_state()
         if first.num_timesteps >= first.learning_starts:
-            if not self._update.is_current:
+            if not self._together.update.is_current:
                 self._stack(active)
-            self._update.refresh()
-            actions = self._actor.act([np.asarray(seat.agent._last_obs) for seat in active])
+            self._together.update.refresh()
+            actions = self._together.actor.act([np.asarray(seat.agent._last_obs) for seat in active])
             for seat, action in zip(active, actions, strict=True):
                 seat.agent.acted_ahead = action
         return active
@@ -208,14 +228,21 @@ class ManySeeds:
         first = active[0].agent
         for seat in active:
             seat.agent.follow_learning_rate_schedule()
-        losses = self._learner.take_steps(count, first.gamma, first.tau, first.target_update_interval)
+        losses = self._together.learner.take_steps(count, first.gamma, first.tau, first.target_update_interval)
         for k, seat in enumerate(active):
             seat.agent.note_steps(count, [loss.of(k) for loss in losses])
 
 
+def _drawn_from(seats: Sequence[_Seat]) -> tuple[list[Any], list[Any]]:
+    """Replay buffers, and what normalises what is drawn from them."""
+    agents = [seat.agent for seat in seats]
+    return [agent.replay_buffer for agent in agents], [agent._vec_normalize_env for agent in agents]
+
+
 def _seat(agent: RPPSAC) -> _Seat:
     """An agent just built, and generators that go on from where building it has left the global ones."""
-    torch_rng, numpy_rng = torch.Generator(), np.random.RandomState()
-    torch_rng.set_state(torch.get_rng_state())
+    torch_rng, numpy_rng = torch.Generator(agent.device), np.random.RandomState()
+    on_gpu = agent.device.type == "cuda"
+    torch_rng.set_state(torch.cuda.get_rng_state(agent.device) if on_gpu else torch.get_rng_state())
     numpy_rng.set_state(np.random.get_state())
     return _Seat(agent, torch_rng, numpy_rng)

@@ -161,13 +161,18 @@ class RPPSAC(SafeFiles):
             super().train(gradient_steps, batch_size)
             return
         self.follow_learning_rate_schedule()
-        if self._learner is None or self._learner.update is not update:
-            buffer: Any = self.replay_buffer
-            self._learner = Learner(update, [buffer], [self._vec_normalize_env])
+        buffer: Any = self.replay_buffer
+        parts = update, [buffer], [self._vec_normalize_env]
+        if self._learner is None or not self._learner.serves(*parts):
+            self._learner = Learner(*parts)
         losses = self._learner.take_steps(gradient_steps, self.gamma, self.tau, self.target_update_interval)
         self.note_steps(gradient_steps, losses)
         if self.device.type == "cpu":
             self._read_losses()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along: not what works on this agent's own tensors, which a copy makes anew."""
+        return {**self.__dict__, "_update": None, "_learner": None, "_actor_ahead": None, "stacked": None}
 
     def merged_targets(self) -> list[torch.Tensor]:
         """The merged weights of the target critics as the fast update has them; empty before there is one."""

@@ -55,7 +55,12 @@ def _generators_of(agent: SAC) -> dict[str, Any]:
     state = generators_state()
     if isinstance(agent, RPPSAC) and agent.own_generators is not None:
         numpy_rng, torch_state = agent.own_generators
-        state.update(numpy=numpy_rng.get_state(), torch=torch_state)
+        state["numpy"] = numpy_rng.get_state()
+        if agent.device.type == "cuda":
+            index = agent.device.index
+            state["cuda"][torch.cuda.current_device() if index is None else index] = torch_state
+        else:
+            state["torch"] = torch_state
     return state
 
 
@@ -90,7 +95,8 @@ def restore_agent(agent: SAC, state: dict[str, Any]) -> None:
 
 def generators_state() -> dict[str, Any]:
     """The state of all global random generators."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    # Asking would start CUDA in a run that has no use for it.
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return {
         "python": random.getstate(),
         "numpy": np.random.get_state(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ class StackedActor:
 
     def __init__(self, update: FastUpdate, rows: int) -> None:
         self.update = update
-        stack = update.actor.stack
+        # Only the gradient step may be of another precision.
+        stack = update.actor.stack.in_full_precision()
         actions = stack.layers.sizes[-1][0] // 2
         # Means and log-stds apart, as an agent that acts alone computes them.
         self._passes = Passes(stack, rows, Workspace(), (actions, actions))
@@ -37,13 +39,13 @@ class StackedActor:
         self._generators = update.generators
         self._device = outputs.device
         pinned = self._device.type == "cuda"
-        self._mean, self._log_std = outputs[..., :actions], outputs[..., actions:]
         self._noise = torch.zeros(*outputs.shape[:2], actions, device=self._device)
         size = self._passes.inputs.shape[-1]
         self._seen = torch.zeros(*outputs.shape[:2], size, device=self._device)
         self._seen_host = torch.zeros(self._seen.shape, pin_memory=pinned)
         self._acted_host = torch.zeros(self._noise.shape, pin_memory=pinned)
-        self._captured = Captured(self._act, [], self._device)
+        draw = partial(_draw, self._passes, self._seen, self._noise, self._generators)
+        self._captured = Captured(draw, [], self._device, self._generators)
 
     @torch.no_grad()
     def act(self, observations: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -59,13 +61,14 @@ class StackedActor:
         # The pinned copy is overwritten by the next actions, while these are on their way into a buffer.
         return self._acted_host.numpy().copy()
 
-    def _act(self) -> Tensor:
-        self._passes.write(self._passes.inputs, self._seen)
-        self._passes.forward()
-        if self._generators is None:
-            self._noise.normal_()
-        else:
-            for noise, generator in zip(self._noise, self._generators, strict=True):
-                noise.normal_(generator=generator)
-        std = self._log_std.clamp(LOG_STD_MIN, LOG_STD_MAX).exp_()
-        return std.mul_(self._noise).add_(self._mean).tanh_()
+
+def _draw(passes: Passes, seen: Tensor, noise: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
+    passes.write(passes.inputs, seen)
+    passes.forward()
+    if generators is None:
+        noise.normal_()
+    else:
+        for each, generator in zip(noise, generators, strict=True):
+            each.normal_(generator=generator)
+    mean, log_std = passes.outputs.chunk(2, dim=-1)
+    return log_std.clamp(LOG_STD_MIN, LOG_STD_MAX).exp_().mul_(noise).add_(mean).tanh_()

@@ -14,6 +14,40 @@ from rpp_rl.agents.update.layers import Learnt, Slot
 Group = dict[str, Any]
 # What must be alike for all parameters of a vector, beside the learning rate.
 _SHARED = ("betas", "eps", "weight_decay")
+# A GPU gives each of its processors up to 2^16 numbers of a tensor, which leaves most of them idle; so a vector comes
+# in pieces, as many as one call takes and no shorter than pays.
+_PIECES, _SHORTEST_PIECE = 32, 2048
+
+
+class _Stepped:
+    """A vector, and what Adam keeps of it.
+
+    Args:
+        pathway: its values and gradients.
+        group: its settings.
+        count: of its parameters.
+    """
+
+    def __init__(self, pathway: Learnt, group: Group, count: int) -> None:
+        self.vector, self.group = pathway.vector, group
+        self.mean, self.square = torch.zeros_like(self.vector), torch.zeros_like(self.vector)
+        self.steps = torch.zeros(count, dtype=torch.float32, device=self.vector.device)
+        self._lists = [_pieces(t) for t in (self.vector, pathway.gradient, self.mean, self.square)]
+        # All parameters have taken as many steps.
+        self._counts = [self.steps[0]] * len(self._lists[0])
+
+    def step(self, rate: float | Tensor) -> None:
+        self.steps.add_(1)
+        torch._fused_adam_(
+            *(*self._lists, [], self._counts),
+            lr=rate,
+            beta1=self.group["betas"][0],
+            beta2=self.group["betas"][1],
+            weight_decay=self.group["weight_decay"],
+            eps=self.group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 class FlatAdam:
@@ -25,23 +59,22 @@ class FlatAdam:
     """
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> None:
-        self._vectors: list[tuple[Learnt, Group, Tensor, Tensor, Tensor]] = []
         # Loading another state replaces the dictionary that holds it.
         self._states = [(optimizer, optimizer.state) for optimizer in optimizers]
+        self._stepped: list[_Stepped] = []
         for pathway in learnt:
             slots = [slot for slot in pathway.slots if slot.parameter.numel()]
             if not slots:
                 continue
-            mean, square = torch.zeros_like(pathway.vector), torch.zeros_like(pathway.vector)
-            steps = torch.zeros(len(slots), dtype=torch.float32, device=mean.device)
+            stepped = _Stepped(pathway, _group(optimizers, slots[0]), len(slots))
             for i, slot in enumerate(slots):
-                state = _state(optimizers, slot)
-                self._bind(state, slot, mean, square, steps[i])
-            self._vectors.append((pathway, _group(optimizers, slots[0]), mean, square, steps))
+                self._bind(_state(optimizers, slot), slot, stepped, stepped.steps[i])
+            self._stepped.append(stepped)
         # A graph of operations keeps the numbers that it was captured with, so there the rates are tensors.
-        on_gpu = any(pathway.vector.is_cuda for pathway, *_ in self._vectors)
-        self._rates = [torch.zeros((), device=p.vector.device) for p, *_ in self._vectors] if on_gpu else None
-        self._rates_written = [math.nan] * len(self._vectors)
+        on_gpu = any(s.vector.is_cuda for s in self._stepped)
+        self._rates = [torch.zeros((), device=s.vector.device) for s in self._stepped] if on_gpu else None
+        self._rates_written = [math.nan] * len(self._stepped)
+        self._settings = self._settings_now()
         self.follow_schedule()
 
     @staticmethod
@@ -62,45 +95,35 @@ class FlatAdam:
 
     @property
     def is_current(self) -> bool:
-        """Whether the optimisers still hold the state that is stepped here, and not one that was loaded."""
-        return all(optimizer.state is state for optimizer, state in self._states)
+        """Whether the optimisers still hold the state that is stepped here, not a loaded one, and its settings."""
+        held = all(optimizer.state is state for optimizer, state in self._states)
+        return held and self._settings == self._settings_now()
+
+    def _settings_now(self) -> list[tuple[Any, ...]]:
+        return [tuple(s.group[name] for name in _SHARED) for s in self._stepped]
 
     @property
     def vectors(self) -> list[Tensor]:
         """The state."""
-        return [tensor for _, _, *state in self._vectors for tensor in state]
+        return [tensor for s in self._stepped for tensor in (s.mean, s.square, s.steps)]
 
     def follow_schedule(self) -> None:
         """Take over the learning rates of the first agent's optimiser, before steps that a graph replays."""
         for i, rate in enumerate(self._rates or ()):
-            value = _rate(self._vectors[i][1])
+            value = _rate(self._stepped[i].group)
             if value != self._rates_written[i]:
                 self._rates_written[i] = value
                 rate.fill_(value)
 
     def step(self) -> None:
         """Take a step; the learning rates are those of the first agent's optimiser."""
-        for i, (pathway, group, mean, square, steps) in enumerate(self._vectors):
-            steps.add_(1)
-            torch._fused_adam_(
-                [pathway.vector],
-                [pathway.gradient],
-                [mean],
-                [square],
-                [],
-                [steps[0]],
-                lr=_rate(group) if self._rates is None else self._rates[i],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
+        for i, stepped in enumerate(self._stepped):
+            stepped.step(_rate(stepped.group) if self._rates is None else self._rates[i])
 
-    def _bind(self, state: dict[str, Any], slot: Slot, mean: Tensor, square: Tensor, step: Tensor) -> None:
+    @staticmethod
+    def _bind(state: dict[str, Any], slot: Slot, stepped: _Stepped, step: Tensor) -> None:
         stop = slot.start + slot.parameter.numel()
-        for name, vector in (("exp_avg", mean), ("exp_avg_sq", square)):
+        for name, vector in (("exp_avg", stepped.mean), ("exp_avg_sq", stepped.square)):
             view = vector[slot.start : stop].view_as(slot.parameter)
             if name in state:
                 view.copy_(state[name])
@@ -141,6 +164,14 @@ Stepper = FlatAdam | OwnSteps
 def stepper(optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> Stepper:
     """The fastest way to step these optimisers."""
     return (FlatAdam if FlatAdam.fits(optimizers, learnt) else OwnSteps)(optimizers, learnt)
+
+
+def _pieces(vector: Tensor) -> list[Tensor]:
+    """A vector as the list of tensors that is stepped fastest: in pieces on a GPU, whole elsewhere."""
+    if not vector.is_cuda:
+        return [vector]
+    size = max(_SHORTEST_PIECE, -(-len(vector) // (16 * _PIECES)) * 16)
+    return list(vector.split(size))
 
 
 def _group(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> Group:

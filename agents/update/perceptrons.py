@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -89,6 +90,17 @@ class NetworkStack:
         self.weights = merged.like(dtype) if self.is_cast else merged
         self.gradient = merged.like(dtype) if self.is_cast else self.layers.gradient
         self.recast()
+
+    @property
+    def vectors(self) -> list[Tensor]:
+        """All that learning changes."""
+        return [*self.layers.vectors, self.weights.vector] if self.is_cast else self.layers.vectors
+
+    def in_full_precision(self) -> NetworkStack:
+        """The same networks, multiplied in the dtype of their parameters."""
+        full = copy.copy(self)
+        full.weights, full.gradient, full.is_cast = self.layers.merged, self.layers.gradient, False
+        return full
 
     def weight(self, layer: int) -> Tensor:
         """Shape (networks, n_out, n_in)."""

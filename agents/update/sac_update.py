@@ -139,8 +139,8 @@ class FastUpdate:
 
     @property
     def vectors(self) -> list[Tensor]:
-        """All that a step changes."""
-        parts = [*(s.layers for s in self._stacks), *self.steppers, self.temperature]
+        """All that a step changes and reads again."""
+        parts = [*self._stacks, *self.steppers, self.temperature]
         return [vector for part in parts for vector in part.vectors]
 
     @property
@@ -223,7 +223,8 @@ class FastUpdate:
     def move_targets(self, tau: float) -> None:
         """Polyak averaging."""
         # Merging is linear, so the average of merged weights is the merge of averaged pathways.
-        torch._foreach_lerp_(self.targets.stack.layers.vectors, self.critics.stack.layers.vectors, tau)
+        for target, critic in zip(self.targets.stack.layers.vectors, self.critics.stack.layers.vectors, strict=True):
+            target.lerp_(critic, tau)
         self.targets.stack.recast()
 
     def _learn_critics(self, gamma: float, alpha: Tensor) -> Tensor:

@@ -41,7 +41,12 @@ class SquashedGaussian:
         self.log_prob = outputs.new_zeros(agents, rows)
         self._one = outputs.new_ones(())
         self._constant = a * _LOG_SQRT_2PI
-        self._noises = [half for noise in self.noise for half in (noise[:n], noise[n:])]
+        # On the host in the two calls in which stable-baselines3 draws it, on a GPU in one.
+        self._noises = [
+            (part, agent)
+            for agent, noise in enumerate(self.noise)
+            for part in ((noise,) if noise.is_cuda else (noise[:n], noise[n:]))
+        ]
         self.learnt_actions, self.next_actions = self.actions[:, :n], self.actions[:, n:]
         self.learnt_log_prob, self.next_log_prob = self.log_prob[:, :n], self.log_prob[:, n:]
         self._towards_mean, self._towards_log_std = upward[:, :n, :a], upward[:, :n, a:]
@@ -50,11 +55,8 @@ class SquashedGaussian:
 
     def draw(self, generators: Sequence[torch.Generator] | None) -> None:
         """Draw actions: the upper half of the rows first, as stable-baselines3 does."""
-        if self.noise.is_cuda:
-            self.noise.normal_()
-        else:
-            for i, noise in enumerate(self._noises):
-                noise.normal_(generator=None if generators is None else generators[i // 2])
+        for noise, agent in self._noises:
+            noise.normal_(generator=None if generators is None else generators[agent])
         self.squash()
 
     def squash(self) -> None:

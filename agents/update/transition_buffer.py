@@ -17,7 +17,7 @@ from torch import Tensor
 from rpp_rl.agents.update.minibatch import Minibatch, transition_sizes
 from rpp_rl.errors import RunError
 
-# Steps on a GPU are awaited once per environment step, so two slots would do; a few more cost nothing.
+# Steps on a GPU are mostly awaited once per environment step, so two slots would do; a few more cost nothing.
 _SLOTS = 8
 
 
@@ -40,7 +40,7 @@ class TransitionBuffer(ReplayBuffer):
     Attributes:
         storage: the rows, shape (positions, environments, width).
         added: positions filled since the beginning, however often the buffer went round.
-        filled: the number of transitions stored, where the rows are.
+        filled: the number of transitions stored, as a tensor; on a GPU where the rows are.
 
     Raises:
         RunError: for `optimize_memory_usage`.
@@ -79,9 +79,14 @@ class TransitionBuffer(ReplayBuffer):
             torch.from_numpy(np.zeros(shape, np.float32)) if self._on_host else torch.zeros(shape, device=self.device)
         )
         self.storage = empty
-        self.filled = torch.zeros((), dtype=torch.float64, device=self.device)
+        # Only a GPU draws where the rows are, and only there is double precision sure to be had.
+        place = self.device if self.device.type == "cuda" else "cpu"
+        self.filled = torch.zeros((), dtype=torch.float64, device=place)
         # On the host a row is written to its place directly, elsewhere to a slot of pinned memory first.
-        self._slots = torch.zeros(_SLOTS, self.n_envs, width, pin_memory=self.device.type == "cuda")
+        on_gpu = self.device.type == "cuda"
+        self._slots = torch.zeros(_SLOTS, self.n_envs, width, pin_memory=on_gpu)
+        # When what is in a slot has arrived; the GPU may be many steps behind.
+        self._arrived = [torch.cuda.Event() for _ in range(_SLOTS)] if on_gpu else []
         self._writable = (self.storage if self._on_host else self._slots).numpy()
 
     @property
@@ -148,6 +153,8 @@ class TransitionBuffer(ReplayBuffer):
     ) -> None:
         """Store one transition of each environment."""
         slot = self.pos if self._on_host else self.pos % _SLOTS
+        if self._arrived:
+            self._arrived[slot].synchronize()
         row, o, a = self._writable[slot], self._sizes[0], self._sizes[2]
         row[:, :o], row[:, o : 2 * o], row[:, 2 * o : 2 * o + a] = obs, next_obs, action
         row[:, -2], row[:, -1] = reward, done
@@ -157,6 +164,8 @@ class TransitionBuffer(ReplayBuffer):
                     row[i, -1] = 0.0
         if not self._on_host:
             self.storage[self.pos].copy_(self._slots[slot], non_blocking=True)
+        if self._arrived:
+            self._arrived[slot].record(torch.cuda.current_stream(self.storage.device))
         self.count(self.added + 1)
 
     def count(self, added: int) -> None:
@@ -164,6 +173,10 @@ class TransitionBuffer(ReplayBuffer):
         self.added = added
         self.full, self.pos = added >= self.buffer_size, added % self.buffer_size
         self.filled.fill_(self.size() * self.n_envs)
+
+    def reset(self) -> None:
+        """Forget all transitions."""
+        self.count(0)
 
     def rows_between(self, start: int, stop: int) -> NDArray[np.float32]:
         """The rows that were added from the `start`-th to before the `stop`-th, shape (rows, environments, width)."""
@@ -196,7 +209,8 @@ class TransitionBuffer(ReplayBuffer):
             agent: whose minibatch it is.
             rng: where to draw from; None for numpy's global generator.
         """
-        torch.index_select(self.rows(), 0, self.draw(batch.rows.shape[1], rng), out=batch.rows[agent])
+        places = self.draw(batch.rows.shape[1], rng).to(self.storage.device)
+        torch.index_select(self.rows(), 0, places, out=batch.rows[agent])
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """As `ReplayBuffer.sample`."""
@@ -213,7 +227,7 @@ class TransitionBuffer(ReplayBuffer):
         return ReplayBufferSamples(observations, actions, next_observations, dones, rewards)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {k: v for k, v in self.__dict__.items() if k not in ("_slots", "_writable", "filled")}
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_slots", "_arrived", "_writable", "filled")}
         state["storage"] = self.storage[: self.size()].cpu().numpy()
         return state
 
@@ -227,11 +241,18 @@ class TransitionBuffer(ReplayBuffer):
         self.filled.fill_(self.size() * self.n_envs)
 
 
-def draw_on_device(buffers: Sequence[TransitionBuffer], batch: Minibatch) -> None:
-    """Draw a minibatch for each agent where the buffers live; a function of tensors that a graph can capture."""
-    filled = torch.stack([buffer.filled for buffer in buffers]).unsqueeze(1)
-    # In double precision each of millions of rows is equally likely.
-    uniform = torch.rand(batch.rows.shape[:2], dtype=torch.float64, device=filled.device)
-    places = (uniform * filled).long()
-    for buffer, place, rows in zip(buffers, places, batch.rows, strict=True):
-        torch.index_select(buffer.rows(), 0, place, out=rows)
+def draw_on_device(
+    buffers: Sequence[TransitionBuffer], batch: Minibatch, generators: Sequence[torch.Generator] | None = None
+) -> None:
+    """Draw a minibatch for each agent where the buffers live; a function of tensors that a graph can capture.
+
+    Args:
+        buffers: one for each agent.
+        batch: where to write them.
+        generators: one for each agent; None draws from the device's own.
+    """
+    for k, (buffer, rows) in enumerate(zip(buffers, batch.rows, strict=True)):
+        generator = None if generators is None else generators[k]
+        # In double precision each of millions of rows is equally likely.
+        uniform = torch.rand(len(rows), dtype=torch.float64, device=rows.device, generator=generator)
+        torch.index_select(buffer.rows(), 0, (uniform * buffer.filled).long(), out=rows)

@@ -60,15 +60,34 @@ def test_several_environments_each():
         torch.testing.assert_close(parameters(together.agents[1])[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_with_normalised_observations():
+@pytest.mark.parametrize(("normalised", "options"), [(True, {}), (False, {"n_steps": 3})])
+def test_minibatches_that_stable_baselines3_draws_are_each_agents_own(normalised, options):
     def build(seed):
-        return agent(env=SymmetricVecNormalize(DummyVecEnv([bicycle])), seed=seed)
+        env = DummyVecEnv([bicycle])
+        return agent(env=SymmetricVecNormalize(env) if normalised else env, seed=seed, **options)
 
     together = ManySeeds(build, [0, 1])
+    before = np.random.get_state()[1].copy()
     together.learn(60)
-    statistics = [a.env.obs_rms.mean for a in together.agents]
-    assert not np.array_equal(*statistics)
-    assert all(a._n_updates == 40 for a in together.agents)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    if normalised:
+        assert not np.array_equal(*[a.env.obs_rms.mean for a in together.agents])
+    for seed, stacked in zip([0, 1], together.agents, strict=True):
+        alone = build(seed)
+        alone.learn(60)
+        for name, value in parameters(alone).items():
+            torch.testing.assert_close(parameters(stacked)[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_what_has_not_changed_is_not_stacked_again():
+    together = ManySeeds(builder(), [0, 1])
+    together.learn(30)
+    first = together._together
+    together.learn(30, reset_num_timesteps=False)
+    assert together._together is first
+    together.agents[1].set_parameters(together.agents[0].get_parameters())
+    together.learn(30, reset_num_timesteps=False)
+    assert together._together is not first
 
 
 def test_each_saves_and_goes_on_alone(tmp_path):

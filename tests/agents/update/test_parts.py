@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from helpers.agents import agent
+from helpers.agents import agent, assert_same_parameters, parameters
+from helpers.tasks import bicycle
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from rpp_rl.agents import RPPSAC
-from rpp_rl.agents.update import FastUpdate, Temperature
+from rpp_rl.agents.update import FastUpdate, StackedActor, Temperature
 from rpp_rl.agents.update.adam import FlatAdam, OwnSteps, stepper
 from rpp_rl.agents.update.captured import Captured
 from rpp_rl.agents.update.layers import Learnt, Slot
@@ -175,6 +177,13 @@ class TestTransitionBuffer:
         assert again.size() == 21
         assert mine.size() == 20
 
+    def test_nothing_is_left_after_a_reset(self):
+        mine = filled(TransitionBuffer, 50)
+        mine.reset()
+        assert (mine.size(), mine.added, float(mine.filled)) == (0, 0, 0.0)
+        mine.add(*np.ones((2, 2, 5)), np.ones((2, 2)), np.ones(2), np.zeros(2, bool), [{}, {}])
+        assert (mine.size(), mine.pos, float(mine.filled)) == (1, 1, 2.0)
+
     def test_memory_is_about_half(self):
         theirs = ReplayBuffer(10, OBSERVATIONS, ACTIONS, "cpu")
         arrays = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -211,7 +220,66 @@ def test_several_steps_ahead_are_discounted_each_by_its_own():
         torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
 
 
+def test_another_buffer_or_normaliser_is_drawn_from_at_once():
+    model = agent(env=VecNormalize(DummyVecEnv([bicycle]), norm_obs=False, norm_reward=False)).learn(40)
+    other = TransitionBuffer(100, model.observation_space, model.action_space, "cpu")
+    for _ in range(20):
+        other.add(*np.zeros((2, 1, 4)), np.zeros((1, 2)), np.full(1, 7.0), np.zeros(1, bool), [{}])
+    model.replay_buffer = other
+    model.train(1, 16)
+    assert model._update.batch.rewards.unique().tolist() == [7.0]
+    model._vec_normalize_env = VecNormalize(model.env, norm_obs=False, clip_reward=5.0)
+    model.train(1, 16)
+    assert model._update.batch.rewards.unique().tolist() == [5.0]
+
+
+def test_other_settings_of_the_optimiser_hold_at_once():
+    model = agent().learn(30)
+    assert model._update.is_current
+    model.critic.optimizer.param_groups[0]["eps"] = 0.1
+    assert not model._update.is_current
+
+
+def test_a_copy_learns_on_as_its_original():
+    one = agent().learn(40)
+    other = copy.deepcopy(one)
+    assert_same_parameters(parameters(one), parameters(other))
+    for model in (one, other):
+        torch.manual_seed(3)
+        np.random.seed(3)
+        model.train(5, 16)
+    for name, value in parameters(one).items():
+        torch.testing.assert_close(parameters(other)[name], value, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(one.actor.mu.weight_equiv, agent().learn(40).actor.mu.weight_equiv)
+
+
 class TestPrecision:
+    @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+    def test_steps_are_undone_by_putting_back_what_they_change(self, dtype):
+        """As a graph does after it has warmed up."""
+        model = agent().learn(40)
+        update = FastUpdate([model.policy], model._temperature(), 16, dtype)
+        model.replay_buffer.sample_into(update.batch, 0)
+
+        def losses(steps):
+            torch.manual_seed(3)
+            return [float(update.step(0.99, 0.5 if k % 2 else 0.0).critic) for k in range(steps)]
+
+        kept = [vector.clone() for vector in update.vectors]
+        first = losses(4)
+        for vector, value in zip(update.vectors, kept, strict=True):
+            vector.copy_(value)
+        assert losses(4) == first
+
+    def test_acting_is_of_full_precision(self):
+        model = agent().learn(40)
+        x, found = np.ones((3, 4)), []
+        for dtype in (None, torch.bfloat16):
+            update = FastUpdate([model.policy], model._temperature(), 16, dtype)
+            torch.manual_seed(3)
+            found.append(StackedActor(update, 3).act([x]))
+        np.testing.assert_array_equal(*found)
+
     def test_bfloat16_learns_nearly_the_same(self):
         try:
             agent(precision="bf16")
