@@ -108,6 +108,11 @@ NAMES = {
 }
 
 
+def title(name: str) -> str:
+    """What a row is of."""
+    return NAMES[name.removeprefix("cuda/")] + (", on the GPU" if name.startswith("cuda/") else "")
+
+
 def spread(figures: dict[str, float]) -> str:
     """Median and range."""
     return f"{figures['median']:.3g} ({figures['min']:.3g} to {figures['max']:.3g})" if figures else ""
@@ -137,7 +142,7 @@ def main(results: Path, path: Path) -> None:
         sb3=version("stable-baselines3"),
         rounds=bench["rounds"],
         rows="\n".join(
-            f"| {NAMES[name]} | {spread(row.get('steps_per_second', {}))} | {spread(row['update_ms'])} |"
+            f"| {title(name)} | {spread(row.get('steps_per_second', {}))} | {spread(row['update_ms'])} |"
             for name, row in bench["rows"].items()
         ),
         ratios="\n".join(f"| {name} | {spread(figures)} |" for name, figures in bench["ratios"].items()),

@@ -96,7 +96,7 @@ def restore_agent(agent: SAC, state: dict[str, Any]) -> None:
 def generators_state() -> dict[str, Any]:
     """The state of all global random generators."""
     # Asking would start CUDA in a run that has no use for it.
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     return {
         "python": random.getstate(),
         "numpy": np.random.get_state(),

@@ -171,7 +171,7 @@ def _pieces(vector: Tensor) -> list[Tensor]:
     if not vector.is_cuda:
         return [vector]
     size = max(_SHORTEST_PIECE, -(-len(vector) // (16 * _PIECES)) * 16)
-    return list(vector.split(size))
+    return list(torch.split(vector, size))
 
 
 def _group(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> Group:

@@ -86,7 +86,7 @@ class TransitionBuffer(ReplayBuffer):
         on_gpu = self.device.type == "cuda"
         self._slots = torch.zeros(_SLOTS, self.n_envs, width, pin_memory=on_gpu)
         # When what is in a slot has arrived; the GPU may be many steps behind.
-        self._arrived = [torch.cuda.Event() for _ in range(_SLOTS)] if on_gpu else []
+        self._arrived = [torch.cuda.Event() for _ in range(_SLOTS)] if on_gpu else []  # type: ignore[no-untyped-call]
         self._writable = (self.storage if self._on_host else self._slots).numpy()
 
     @property

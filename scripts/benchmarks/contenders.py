@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
@@ -99,21 +100,32 @@ class Sbx:
     Args:
         python: that has sbx-rl.
         wanted: environment, batch size and width.
+        device: where to train, if JAX sees it.
+
+    Attributes:
+        backend: where JAX trains.
 
     Raises:
         RunError: if it does not start.
     """
 
-    def __init__(self, python: Path, wanted: Mapping[str, Any]) -> None:
+    def __init__(self, python: Path, wanted: Mapping[str, Any], device: str = "cpu") -> None:
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu"} if device == "cpu" else None
         with as_file(files("rpp_rl.scripts.benchmarks").joinpath("sbx_child.py")) as script:
             command = [str(python), str(script), json.dumps(dict(wanted))]
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - the user names the Python
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    env=environment,
                 )
             except OSError as error:
                 raise RunError(f"--sbx-python {python} does not start: {error.strerror}") from error
-            if self._answer() != "ready":
+            ready, _, self.backend = self._answer().partition(" ")
+            if ready != "ready":
                 detail = (self._process.communicate()[1].strip().splitlines() or ["it said nothing"])[-1]
                 raise RunError(f"--sbx-python {python} cannot train with SBX: {detail}; give a Python with sbx-rl")
 
@@ -166,5 +178,10 @@ def contenders(
     made["rpp_sac_8_seeds"] = Together(lambda seed: RPPSAC("RPPPolicy", buffer_size=20_000, **common(seed)))
     if sbx_python is not None:
         wanted = {"env": env, "batch_size": batch_size, "width": width, "warm_up": WARM_UP}
-        made["sbx_sac"] = Sbx(sbx_python, wanted)
+        sbx = Sbx(sbx_python, wanted, device)
+        # A JAX that sees no GPU has been timed on the processor already.
+        if device != "cpu" and sbx.backend == "cpu":
+            sbx.close()
+        else:
+            made["sbx_sac"] = sbx
     return made

@@ -12,6 +12,7 @@ import time
 def main() -> None:
     """Answer until the input ends."""
     import gymnasium as gym
+    import jax
     from sbx import SAC
 
     wanted = json.loads(sys.argv[1])
@@ -27,7 +28,7 @@ def main() -> None:
     )
     agent.learn(warm_up)
     agent.train(3, wanted["batch_size"])
-    print("ready", flush=True)
+    print(f"ready {jax.default_backend()}", flush=True)
     for line in sys.stdin:
         steps = int(line)
         start = time.perf_counter()

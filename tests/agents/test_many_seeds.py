@@ -181,14 +181,3 @@ def test_bad_input():
         ManySeeds(builder(), [])
     with pytest.raises(NetworkError, match="does not know the activation"):
         ManySeeds(builder("MlpPolicy", policy_kwargs={"activation_fn": torch.nn.GELU}), [0, 1])
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_on_a_gpu():
-    together = ManySeeds(builder(device="cuda"), range(4))
-    assert together.learn(200) == [None] * 4
-    assert all(a._n_updates == 180 for a in together.agents)
-    weights = [a.actor.mu.weight_equiv.detach().cpu() for a in together.agents]
-    assert all(torch.isfinite(w).all() for w in weights)
-    assert not torch.equal(weights[0], weights[1])

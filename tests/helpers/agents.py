@@ -10,7 +10,7 @@ POLICIES = ["RPPPolicy", "EquivariantPolicy", "MlpPolicy"]
 
 
 def agent(policy="RPPPolicy", env=None, **kwargs):
-    kwargs = {"seed": 0, "learning_starts": 20, "batch_size": 16, "buffer_size": 2000, "device": "auto"} | kwargs
+    kwargs = {"seed": 0, "learning_starts": 20, "batch_size": 16, "buffer_size": 2000, "device": "cpu"} | kwargs
     kwargs.setdefault("policy_kwargs", SMALL)
     return RPPSAC(policy, bicycle() if env is None else env, **kwargs)
 
