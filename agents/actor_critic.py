@@ -118,8 +118,10 @@ class SymmetricCritic(ContinuousCritic):
     Args:
         symmetry: of the task.
         kind: ``"rpp"`` or ``"equivariant"``.
-        network: ``"mlp"`` or ``"emlp"``, see `build_network`.
         residual_init_scale: see `rpp_rl.RPPLinear`.
+        net_arch: widths of the hidden layers.
+        activation_fn: between them.
+        network: ``"mlp"`` or ``"emlp"``, see `build_network`.
         **kwargs: as for stable-baselines3's `ContinuousCritic`.
 
     Raises:

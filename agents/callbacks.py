@@ -94,8 +94,9 @@ def check_finite(values: Any, what: str, where: str, names: Sequence[str] = ()) 
 class SymmetryCallback(BaseCallback):
     """Log how far actor and critic are from symmetric, on transitions of the replay buffer.
 
-    Meant for ``EvalCallback(..., callback_after_eval=SymmetryCallback())``. It works with any SAC of stable-baselines3,
-    also with plain networks. Tags:
+    Meant for ``EvalCallback(..., callback_after_eval=SymmetryCallback())``, to measure after each evaluation; given to
+    `learn` by itself it measures every `freq` steps. It works with any SAC of stable-baselines3, also with plain
+    networks. Tags:
 
     - ``symmetry/actor_equivariance_error``: the largest over the group of |pi(g s) - g pi(s)| / |pi(s)|, pi the
       deterministic action in [-1, 1];
@@ -105,12 +106,14 @@ class SymmetryCallback(BaseCallback):
     Args:
         symmetry: None takes the policy's, or else the environment's; without one only shares are logged.
         samples: number of transitions.
+        freq: environment steps between measurements, where it is not called after each evaluation.
     """
 
-    def __init__(self, symmetry: Symmetry | None = None, samples: int = 512) -> None:
+    def __init__(self, symmetry: Symmetry | None = None, samples: int = 512, freq: int = 1000) -> None:
         super().__init__()
         self.given = symmetry
-        self.samples = samples
+        self.samples, self.freq = samples, freq
+        self.due = 0
 
     def _init_callback(self) -> None:
         self.symmetry = self.given or getattr(self.model.policy, "symmetry", None)
@@ -118,6 +121,10 @@ class SymmetryCallback(BaseCallback):
             self.symmetry = self.training_env.get_attr("symmetry")[0]
 
     def _on_step(self) -> bool:
+        # After an evaluation the parent, which has made it, decides.
+        if self.parent is None and self.num_timesteps < self.due:
+            return True
+        self.due = self.num_timesteps + self.freq
         for tag, value in self.measure().items():
             self.logger.record(f"symmetry/{tag}", value)
         self.logger.dump(self.num_timesteps)

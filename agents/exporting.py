@@ -99,18 +99,20 @@ def write_onnx(actor: PlainActor, path: Path) -> None:
         # Of torch's own insides, and of torchvision, which is not needed.
         warnings.simplefilter("ignore", FutureWarning)
         registration.setLevel(logging.ERROR)
-        torch.onnx.export(
-            actor.eval(),
-            (torch.zeros(2, len(actor.mean)),),
-            str(path),
-            input_names=["observation"],
-            output_names=["action"],
-            dynamic_shapes={"observation": {0: torch.export.Dim("batch")}},
-            external_data=False,
-            dynamo=True,
-            verbose=False,
-        )
-    registration.setLevel(level)
+        try:
+            torch.onnx.export(
+                actor.eval(),
+                (torch.zeros(2, len(actor.mean)),),
+                str(path),
+                input_names=["observation"],
+                output_names=["action"],
+                dynamic_shapes={"observation": {0: torch.export.Dim("batch")}},
+                external_data=False,
+                dynamo=True,
+                verbose=False,
+            )
+        finally:
+            registration.setLevel(level)
 
 
 def write_safetensors(actor: PlainActor, path: Path) -> None:

@@ -141,7 +141,8 @@ class ManySeeds:
         active = list(self._seats)
         while active:
             for _ in range(active[0].agent.train_freq.frequency):  # type: ignore[union-attr]
-                going_on = [seat for seat in self._act(active) if self._step_environment(seat, log_interval)]
+                self._act(active)
+                going_on = [seat for seat in active if self._step_environment(seat, log_interval)]
                 if len(going_on) < len(active):
                     active = going_on
                     if not active:
@@ -174,7 +175,7 @@ class ManySeeds:
         for k, seat in enumerate(seats):
             seat.agent.stacked = self._together.update, k
 
-    def _act(self, active: list[_Seat]) -> list[_Seat]:
+    def _act(self, active: list[_Seat]) -> None:
         """Draw the next actions of all agents."""
         first = active[0].agent
         for seat in active:
@@ -186,7 +187,6 @@ class ManySeeds:
             actions = self._together.actor.act([np.asarray(seat.agent._last_obs) for seat in active])
             for seat, action in zip(active, actions, strict=True):
                 seat.agent.acted_ahead = action
-        return active
 
     def _step_environment(self, seat: _Seat, log_interval: int) -> bool:
         """One step of an agent's environments; False if that stops it."""

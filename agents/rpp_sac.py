@@ -43,10 +43,11 @@ POLICY_OPTIONS = tuple(
 class RPPSAC(SafeFiles):
     """SAC for tasks that are nearly symmetric.
 
-    It is `stable_baselines3.SAC` with policies that know the task's symmetry; every argument, method and logged
-    quantity of SAC is there unchanged. The priors on the two pathways are sums of squares in the losses, carried by
-    the optimisers' weight decay, so ``train/critic_loss`` and ``train/actor_loss`` stay SAC's and the priors are logged
-    beside them as ``train/prior_<network>_<pathway>``.
+    It is `stable_baselines3.SAC` with policies that know the task's symmetry. Arguments, methods and logged quantities
+    of SAC are there unchanged, except that gSDE and observations other than boxes are refused, and that `save` writes a
+    form of its own, which `SAC.load` does not read. The priors on the two pathways are sums of squares in the losses,
+    carried by the optimisers' weight decay, so ``train/critic_loss`` and ``train/actor_loss`` stay SAC's and the priors
+    are logged beside them as ``train/prior_<network>_<pathway>``.
 
     Source: Finzi, Benton and Wilson 2021, section 5.4 and appendix.
 
@@ -102,6 +103,7 @@ class RPPSAC(SafeFiles):
         **kwargs: Any,
     ) -> None:
         self.fast_update, self.precision = fast_update, precision
+        self._unknown_to_fast_update = False
         self._update: FastUpdate | None = None
         self._learner: Learner | None = None
         self._actor_ahead: StackedActor | None = None
@@ -203,7 +205,7 @@ class RPPSAC(SafeFiles):
         Raises:
             NetworkError: if a precision is asked for that only the fast update has, and it does not know the networks.
         """
-        if not self.fast_update:
+        if not self.fast_update or self._unknown_to_fast_update:
             return None
         if self._update is None or self._update.batch_size != batch_size or not self._update.is_current:
             try:
@@ -214,7 +216,7 @@ class RPPSAC(SafeFiles):
                         f"{error}, so it has no precision={self.precision!r} here; leave it out"
                     ) from error
                 logging.getLogger(__name__).warning("%s; stable-baselines3's own gradient step is used", error)
-                self.fast_update, self._update = False, None
+                self._unknown_to_fast_update, self._update = True, None
         return self._update
 
     def _sample_action(

@@ -126,7 +126,8 @@ LAWS: MappingProxyType[type[Any], Callable[[Any, Symmetry], Symmetry]] = Mapping
         wrappers.RescaleAction: _rescaled_action,
         wrappers.ClipAction: _unchanged,
         wrappers.StickyAction: _unchanged,
-        wrappers.RepeatAction: _unchanged,
+        # Since gymnasium 1.3.
+        **({wrappers.RepeatAction: _unchanged} if hasattr(wrappers, "RepeatAction") else {}),
         ResidualPolicy: _unchanged,
     }
 )

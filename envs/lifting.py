@@ -87,7 +87,7 @@ class Lifting:
         controls = np.zeros((self.simulator.model.nu,) * 2)
         if self.simulator.controls_are_actions:
             controls = move.action
-        angles = self._complete(A, b, known_q, L, known_v)
+        angles = self._complete(A, known_q, L, known_v)
         if angles is None:
             maps = self._maps_of_the_model
         else:
@@ -116,7 +116,7 @@ class Lifting:
     def _offsets(self, angles: list[int]) -> itertools.product[tuple[float, ...]]:
         return itertools.product(_QUARTERS if len(angles) <= _MOST_ANGLES else (0.0,), repeat=len(angles))
 
-    def _complete(self, A: Floats, b: Floats, known_q: set[int], L: Floats, known_v: set[int]) -> list[int] | None:
+    def _complete(self, A: Floats, known_q: set[int], L: Floats, known_v: set[int]) -> list[int] | None:
         """Let unseen positions move as their velocities and the reverse.
 
         Returns:

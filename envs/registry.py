@@ -157,18 +157,28 @@ def register_symmetry(
         The symmetry registered.
 
     Raises:
-        SymmetryError: if the declaration is no group action or cannot be derived, or the name is taken.
+        SymmetryError: if the declaration is no group action or cannot be derived, or another one has the name.
         UnknownNameError: if an entry is not known, or gymnasium does not know an id whose model is needed.
     """
     if symmetry is not None and declaration:
         raise SymmetryError(f"give a Symmetry or its declaration, not both ({', '.join(declaration)})")
     if symmetry is None:
         symmetry = _of_model(env_id, declaration) if _needs_model(declaration) else reflection(**declaration)
+    # As of a cell of a notebook that is run again.
+    if _is_registered(env_id, symmetry, default):
+        return symmetry
     found = symmetry
     recipe = _recipe(declaration, symmetry.name) if "reflection" in declaration else lambda: found
     REGISTRY.add(env_id, symmetry.name, recipe, default)
     register_wrapped(base_id(env_id))
     return symmetry
+
+
+def _is_registered(env_id: str, symmetry: Symmetry, default: bool) -> bool:
+    names = REGISTRY.names(env_id) if base_id(env_id) in REGISTRY.environments() else ()
+    if symmetry.name not in names or (default and names[0] != symmetry.name):
+        return False
+    return REGISTRY.get(env_id, symmetry.name) == symmetry
 
 
 def _needs_model(declaration: Mapping[str, Any]) -> bool:

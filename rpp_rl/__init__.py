@@ -6,7 +6,7 @@ used.
 """
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rpp_rl.bases import equivariant_basis
 from rpp_rl.emlp import EMLP
@@ -41,6 +41,9 @@ from rpp_rl.representations import (
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
 
+if TYPE_CHECKING:
+    from rpp_rl.envs import make, register_symmetry
+
 try:
     __version__ = version("rpp-rl")
 except PackageNotFoundError:  # a source tree that was never installed
@@ -68,8 +71,10 @@ __all__ = [
     "equivariant_basis",
     "lie_group",
     "lorentz_group",
+    "make",
     "matrix_group",
     "orthogonal_group",
+    "register_symmetry",
     "regular_representation",
     "residual_share",
     "residual_shares",
@@ -88,8 +93,16 @@ __all__ = [
 ]
 
 
+# Of `rpp_rl.envs`, whose import takes as long as that of the simulator.
+_OF_ENVS = ("make", "register_symmetry")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_OF_ENVS})
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("make", "register_symmetry"):
+    if name in _OF_ENVS:
         from rpp_rl import envs
 
         return getattr(envs, name)

@@ -16,7 +16,7 @@ from rpp_rl.scripts.settings import key_values
 
 if TYPE_CHECKING:
     from rpp_rl.envs.auditing.reports import GeneratorAudit, SymmetryAudit
-    from rpp_rl.envs.auditing.rollouts import Policy
+    from rpp_rl.scripts.loading import LoadedAgent
 
 _QUICK_STATES = 100
 
@@ -35,6 +35,8 @@ class AuditArguments:
     """Seed of states and actions."""
     policy: Path | None = None
     """A run folder or model whose agent acts on a fourth kind of rollouts."""
+    trust: bool = False
+    """Unpickle what the model of --policy holds besides plain data; only for files you trust."""
     env_kwargs: tuple[str, ...] = ()
     """Arguments of the environment, as key:value."""
     json: bool = False
@@ -58,23 +60,25 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
         raise RunError(f"--states must be at least 1, got {arguments.states}")
     if arguments.plot is not None and not arguments.plot.parent.is_dir():
         raise RunError(f"there is no folder {arguments.plot.parent} for the picture; make it first")
+    actor = _actor(arguments)
     env = make_checked(make_plain, arguments.env, key_values(arguments.env_kwargs, "--env-kwargs"))
     try:
         names = REGISTRY.names(arguments.env) if arguments.symmetry is None else (arguments.symmetry,)
-        policy = None if arguments.policy is None else _policy(arguments.policy)
         done = [
             audit_symmetry(
                 env,
                 name,
                 arguments.states,
                 seed=arguments.seed,
-                policy=policy,
+                policy=None if actor is None else actor.act,
                 track=lambda drawn: tqdm(drawn, desc="transitions", disable=None, leave=False),
             )
             for name in names
         ]
     finally:
         env.close()
+        if actor is not None:
+            actor.env.close()
     if arguments.plot is not None:
         plot(done, arguments.plot)
     default = REGISTRY.names(arguments.env)[0] if base_id(arguments.env) in REGISTRY.environments() else None
@@ -106,12 +110,13 @@ def quick_audit(
         env.close()
 
 
-def _policy(run: Path) -> Policy:
-    from rpp_rl.scripts.loading import load_agent
-    from rpp_rl.scripts.run_folder import find_model
+def _actor(arguments: AuditArguments) -> LoadedAgent | None:
+    from rpp_rl.scripts.loading import load
 
-    agent: Any = load_agent(find_model(run), "cpu")
-    return lambda observation: agent.predict(observation, deterministic=True)[0]
+    if arguments.policy is None:
+        return None
+    task = arguments.env, arguments.env_kwargs
+    return load(arguments.policy, *task, device="cpu", trust=arguments.trust)
 
 
 def show(done: SymmetryAudit, default: bool) -> None:

@@ -12,20 +12,20 @@ from rpp_rl.agents.checkpoints.agent_state import agent_state, callback_state
 from rpp_rl.agents.checkpoints.archive import remove_old, write_checkpoint
 from rpp_rl.agents.checkpoints.replay_log import ReplayLog
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
-from rpp_rl.errors import RunError
+from rpp_rl.errors import RPPError, RunError
 
 FOLDER, REPLAY = "checkpoints", "replay"
 
 
-class StopRequested(RunError):  # noqa: N818 - nothing went wrong
+class StopRequested(RPPError):  # noqa: N818 - nothing went wrong
     """The run was asked to stop, and has written a checkpoint first."""
 
 
 class RunCheckpoint(BaseCallback):
     """Keep a run's newest checkpoints, every `save_freq` steps and when it is asked to stop.
 
-    A checkpoint that cannot be written, for example since the disk is full, is said and left out; training goes on, and
-    those before stay good.
+    If a checkpoint cannot be written, for example since the disk is full, that is printed and training goes on; earlier
+    checkpoints stay valid.
 
     Args:
         run: the folder of the run.

@@ -53,7 +53,7 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 }
 # Arrays and lists that say where an agent was.
 PLACES = ("_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer")
-# The largest network and the largest number of transitions that are believed.
+# The largest number of transitions that is believed.
 _MOST_TRANSITIONS = 1 << 40
 
 

@@ -64,7 +64,7 @@ class StackedLayers:
 
     Attributes:
         count: number of networks.
-        merged: merged weights and biases; pieces 2 l and 2 l + 1 of `order` belong to layer l.
+        merged: merged weights and biases, of which `stacked` gives those of a layer.
         gradient: those of the merged weights and biases.
         learnt: the parameters by pathway.
 

@@ -24,9 +24,9 @@ _SLOTS = 8
 class TransitionBuffer(ReplayBuffer):
     """stable-baselines3's `ReplayBuffer` with each transition one row of float32, which is how networks see it.
 
-    MuJoCo's observations are float64, so a transition takes about half of the memory, and one gather fetches it. On
-    the host it draws the same transitions as `ReplayBuffer` does, from numpy's generator; on a GPU the rows live there
-    and are drawn there, from torch's.
+    MuJoCo's observations are float64, so a transition takes about half of the memory, and one gather fetches it. It
+    draws the same transitions as `ReplayBuffer` does, from numpy's generator. On a GPU the rows live there, and the
+    fast gradient step draws them there, from torch's generator: see `draw_on_device`.
 
     Args:
         buffer_size: number of transitions.
@@ -35,7 +35,8 @@ class TransitionBuffer(ReplayBuffer):
         device: where rows live.
         n_envs: number of environments.
         optimize_memory_usage: must be False.
-        handle_timeout_termination: whether an episode that runs out of time counts as going on.
+        handle_timeout_termination: whether an episode cut off by a time limit is stored as not done, so that the next
+            value is bootstrapped.
 
     Attributes:
         storage: the rows, shape (positions, environments, width).

@@ -71,7 +71,7 @@ def audit(
             environment carries or that is its default.
         states: number of transitions.
         seed: of states and actions.
-        policy: from observations to actions, for rollouts of a fourth kind.
+        policy: from observation to action; if given, a fourth of the rollouts follow it.
         thoroughness: which of the costlier parts are done.
         track: wraps the samples to show progress.
 

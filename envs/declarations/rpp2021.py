@@ -5,7 +5,6 @@ from rpp_rl.finite_groups import cyclic_group
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
 
-_ANT_JOINTS = "hip_1 ankle_1 hip_2 ankle_2 hip_3 ankle_3 hip_4 ankle_4"
 _ANT_BODIES = "torso leg_1 aux_1 foot_1 leg_2 aux_2 foot_2 leg_3 aux_3 foot_3 leg_4 aux_4 foot_4"
 _ABDOMEN = "abdomen_z abdomen_y abdomen_x"
 _RIGHT_LEG = "right_hip_x right_hip_z right_hip_y right_knee"

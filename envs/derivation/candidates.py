@@ -29,12 +29,10 @@ class Candidate:
 
     Attributes:
         move: of observations and actions.
-        misfit: of the bodies, relative to the size of the robot.
         unknown: entries of the observation for which no law was found.
     """
 
     move: Move
-    misfit: float
     unknown: tuple[int, ...]
 
     @property
@@ -112,9 +110,9 @@ class Deriving:
         action = action_map(simulator, controls, self.states[0])
         if self.layout is not None:
             observation, offset = self.layout.map(match, state_map)
-            return Candidate(Move(observation, offset, action), match.misfit, ())
+            return Candidate(Move(observation, offset, action), ())
         observation, offset, unknown = self._probed(state_map)
-        return Candidate(Move(observation, offset, action), match.misfit, unknown)
+        return Candidate(Move(observation, offset, action), unknown)
 
     def _probed(self, state_map: StateMap) -> tuple[Floats, Floats, tuple[int, ...]]:
         """The map of observations, read off from observations of states and of their mirror images."""

@@ -72,7 +72,7 @@ def _humanoid_seconds() -> float:
 
     # The first optimiser of a process imports much of torch, for a second; everyone's does.
     torch.optim.Adam([torch.zeros(1)])
-    env = rpp_rl.make("Humanoid-v5")
+    env: Any = rpp_rl.make("Humanoid-v5")
     start = time.perf_counter()
     RPPPolicy(env.observation_space, env.action_space, lambda _: 3e-4, symmetry=env.symmetry)
     seconds = time.perf_counter() - start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,7 @@ class Spread:
 
     def to_dict(self) -> dict[str, float]:
         """Median, least and greatest."""
-        ordered = sorted(self.values)
-        return {"median": ordered[len(ordered) // 2], "min": ordered[0], "max": ordered[-1]}
+        return {"median": statistics.median(self.values), "min": min(self.values), "max": max(self.values)}
 
     def __str__(self) -> str:
         numbers = self.to_dict()

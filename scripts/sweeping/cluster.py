@@ -74,7 +74,7 @@ class RayEngine(Engine[Attempt]):
         for flag, share in (("--cpus-per-run", cpus), ("--gpus-per-run", gpus)):
             if not 0 <= share < float("inf") or (share > 1 and share != int(share)):
                 raise RunError(f"{flag} is a part of one or a whole number, got {share:g}")
-        self.cpus, self.gpus = cpus, gpus
+        self.cpus = cpus
         self._ray = connected(address)
         try:
             _check_room(self._ray, address, cpus, gpus)

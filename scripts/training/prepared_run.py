@@ -47,7 +47,6 @@ class PreparedRun:
         arguments: of the run.
         model: the agent, with its environment and logger.
         run: the folder.
-        steps: to learn for.
         evaluation_env: what it is evaluated on.
         callbacks: evaluation, checks and checkpoints.
         checkpoint: the last of them.
@@ -56,7 +55,6 @@ class PreparedRun:
     arguments: TrainArguments
     model: SAC
     run: RunFolder
-    steps: int
     evaluation_env: VecEnv
     callbacks: list[BaseCallback]
     checkpoint: RunCheckpoint
@@ -178,7 +176,7 @@ def accompanied(
     callbacks.append(checkpoint)
     if not isinstance(model, RPPSAC):
         callbacks.insert(0, FiniteCheck(names))
-    return PreparedRun(arguments, model, run, settled.steps, evaluation_env, callbacks, checkpoint)
+    return PreparedRun(arguments, model, run, evaluation_env, callbacks, checkpoint)
 
 
 def evaluation_interval(arguments: TrainArguments, settled: Settled) -> int:

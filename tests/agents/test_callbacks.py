@@ -35,6 +35,17 @@ class TestSymmetryCallback:
         callback.init_callback(model)
         return callback.measure()
 
+    def test_by_itself_it_measures_now_and_then_and_after_evaluations_each_time(self, monkeypatch):
+        steps = []
+        measure = SymmetryCallback.measure
+        monkeypatch.setattr(SymmetryCallback, "measure", lambda self: steps.append(self.num_timesteps) or measure(self))
+        agent().learn(60, callback=SymmetryCallback(samples=8, freq=20))
+        assert steps == [1, 21, 41]
+        steps.clear()
+        after = SymmetryCallback(samples=8, freq=1000)
+        agent().learn(60, EvalCallback(VecMonitor(DummyVecEnv([bicycle])), eval_freq=25, callback_after_eval=after))
+        assert steps == [25, 50]
+
     def test_tags(self):
         model = agent()
         model.learn(40)

@@ -115,6 +115,17 @@ def test_register_and_make_a_users_environment():
     assert rpp_rl.make("Toy-v0", "trivial").symmetry == Symmetry.trivial(4, 2)
 
 
+def test_what_is_registered_again_is_the_same_or_refused():
+    gym.register("Twice-v0", Toy)
+    options = {"observation": 4, "action": 2, "name": "roll"}
+    first = rpp_rl.register_symmetry("Twice-v0", flip=[3], **options)
+    assert rpp_rl.register_symmetry("Twice-v0", flip=[3], **options) == first
+    assert REGISTRY.names("Twice-v0") == ("roll",)
+    with pytest.raises(SymmetryError, match="already has a symmetry named 'roll'"):
+        rpp_rl.register_symmetry("Twice-v0", flip=[2], **options)
+    assert REGISTRY.get("Twice-v0") == first
+
+
 def test_register_symmetry_makes_the_environment_known():
     gym.register("Registered-v0", Toy)
     symmetry = rpp_rl.register_symmetry("Registered-v0", observation=4, action=2, flip=[3], name="roll")

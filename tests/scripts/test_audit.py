@@ -1,8 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 from helpers.runs import FAST, PENDULUM
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rpp_rl.scripts.loading import LoadedAgent
 
 
 def test_json(main):
@@ -32,6 +35,21 @@ def test_a_trained_agent_acts(main, trained):
     code, out, err = main("audit", "InvertedPendulum-v5", "--states", 250, "--policy", run, "--json")
     assert code == 0, err
     assert json.loads(out)["symmetries"][0]["verdict"] == "near-exact"
+
+
+def test_an_agent_that_learnt_from_normalised_observations_acts_on_such(main, monkeypatch):
+    words = ("--env", "InvertedPendulum-v5", "-n", 150, "--eval-episodes", 1, "--no-audit")
+    assert main("train", *words, "-params", "normalize:true", "learning_starts:100")[0] == 0
+    run = "runs/InvertedPendulum-v5/rpp_sac/seed0"
+    seen = []
+    act = LoadedAgent.act
+    monkeypatch.setattr(LoadedAgent, "act", lambda self, x: seen.append((self, x, act(self, x))) or seen[-1][-1])
+    code, _, err = main("audit", "InvertedPendulum-v5", "--states", 250, "--policy", run, "--json")
+    assert code == 0, err
+    loaded, observation, action = seen[0]
+    wanted = loaded.model.predict(loaded.env.normalize_obs(observation), deterministic=True)[0]
+    np.testing.assert_array_equal(action, wanted)
+    assert not np.array_equal(action, loaded.model.predict(observation, deterministic=True)[0])
 
 
 @pytest.mark.parametrize(

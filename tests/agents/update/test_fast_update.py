@@ -171,6 +171,7 @@ def test_what_it_does_not_know_goes_stable_baselines3s_way(caplog):
     assert_equal_after(one, other, 2, batch_size=40)
     assert caplog.text.count("does not know the activation Wide()") == 1
     assert "own gradient step is used" in caplog.text
+    assert one.fast_update  # as it was given, also for an agent that is saved
 
 
 def test_it_saves_and_goes_on_after_loading(tmp_path):
