@@ -10,7 +10,7 @@ SEED ?= 0
 # Random steps before learning starts; the files' 10000 is meant for runs of a million steps.
 LEARNING_STARTS ?= 1000
 
-.PHONY: train test lint type format wheel docs-symmetries docs-paper docs-evidence faults clean
+.PHONY: train test lint type format wheel docs-symmetries docs-paper docs-evidence docs-performance faults clean
 
 train: $(VENV)/.train
 	$(BIN)/rpp-rl train --algo $(ALGO) --env $(ENV) -n $(STEPS) --seed $(SEED) --progress \
@@ -39,6 +39,10 @@ docs-paper: $(VENV)/.dev
 # Writes docs/evidence.md from the recorded comparisons.
 docs-evidence: $(VENV)/.dev
 	$(BIN)/python docs/evidence.py docs/results/evidence docs/evidence.md
+
+# Writes docs/performance.md from the recorded benchmarks.
+docs-performance: $(VENV)/.dev
+	$(BIN)/python docs/performance.py docs/results docs/performance.md
 
 # Does harm to runs in every way it knows, for about three quarters of an hour, and writes what was lost.
 faults: $(VENV)/.dev

@@ -4,17 +4,16 @@ python docs/performance.py docs/results docs/performance.md
 """
 
 import json
-import platform
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 TEXT = """# Performance, measured
 
-Written by `python docs/performance.py docs/results docs/performance.md`, never by hand, from the recorded output of
-the commands that stand here, on {machine}, two threads, torch {torch}, stable-baselines3 {sb3}. Absolute figures hold
-for this machine and this hour only: compare ratios. Each is the median, and in brackets the least and the greatest.
+Written by `make docs-performance`, never by hand, from the recorded output of
+the commands that stand here, on one machine ({cpu}; torch {torch}, stable-baselines3 {sb3}). Absolute
+figures hold for this machine and this hour only: compare ratios. Each is the median, and in brackets the least and the
+greatest.
 
 ## Side by side
 
@@ -80,10 +79,7 @@ torch's own import, building Humanoid-v5's networks {humanoid:.2f} s.
 ## On a GPU
 
 Where torch sees a CUDA device, replay buffer, minibatches, gradient step and acting live there: drawing and step are
-one CUDA graph, acting is another between two copies, and `rpp-rl bench` adds rows `cuda/...`. **No GPU was at hand
-when this page was written**: the function that the graph captures is the one measured and tested above on the CPU,
-but the capture itself, and every figure about it, is still to be shown. The tests marked `gpu` do so where there is
-one.
+one CUDA graph, acting is another between two copies, and `rpp-rl bench` adds rows `cuda/...`. {on_gpu}
 
 ## Does it learn alike?
 
@@ -97,6 +93,10 @@ and, one seed after the other, of `rpp-rl train --env InvertedPendulum-v5 --seed
 
 {learning}
 """
+WITH_GPU = "The rows on the GPU above are of {gpus}."
+WITHOUT_GPU = """**No GPU was at hand
+for this record**: the function that the graph captures is the one measured and tested above on the CPU, but the
+capture itself, and every figure about it, is still to be shown. The tests marked `gpu` do so where there is one."""
 NAMES = {
     "sb3_sac": "stable-baselines3 `SAC`",
     "sbx_sac": "SBX `SAC` (JAX)",
@@ -135,11 +135,13 @@ def main(results: Path, path: Path) -> None:
     )
     parts = dict(profile["profile_ms"])
     whole, costs = parts.pop("whole"), growth["costs"]
+    machine, on_gpu = bench["machine"], any(name.startswith("cuda/") for name in bench["rows"])
     ordered = sorted(parts.items(), key=lambda part: -part[1])
     text = TEXT.format(
-        machine=f"a {platform.machine()} processor ({processor()})",
-        torch=version("torch"),
-        sb3=version("stable-baselines3"),
+        cpu=machine["cpu"],
+        torch=machine["versions"]["torch"],
+        sb3=machine["versions"]["stable-baselines3"],
+        on_gpu=WITH_GPU.format(gpus=", ".join(machine["gpu"])) if on_gpu else WITHOUT_GPU,
         rounds=bench["rounds"],
         rows="\n".join(
             f"| {title(name)} | {spread(row.get('steps_per_second', {}))} | {spread(row['update_ms'])} |"
@@ -159,13 +161,6 @@ def main(results: Path, path: Path) -> None:
         learning=(results / "learning.md").read_text(encoding="utf-8").strip(),
     )
     path.write_text(text, encoding="utf-8")
-
-
-def processor() -> str:
-    """Its name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

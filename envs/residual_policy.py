@@ -31,7 +31,7 @@ class ResidualPolicy(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     Args:
         env: the environment; its actions are a bounded box.
         base_policy: pi_0, from an observation to an action, both as the environment has them.
-        scale: how far f reaches, > 0: with 1 up to the bounds from where pi_0 is zero, with 2 from anywhere.
+        scale: factor on f, > 0; with 1 it reaches the bounds where pi_0 is zero, with 2 from any pi_0.
 
     Raises:
         SymmetryError: if the actions are no bounded box, or the scale is not positive.

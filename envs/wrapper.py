@@ -25,8 +25,8 @@ Declared = Symmetry | Mapping[str, Any] | str | None
 class ResumableWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Let the whole state of an environment be saved and put back, that of the wrappers inside included.
 
-    What the environment returns is checked for its form: an observation of another shape would otherwise be spread over
-    all entries without a word.
+    Observations and rewards are checked for their form: stable-baselines3 would silently broadcast an observation of
+    another shape.
 
     Args:
         env: the environment.

@@ -60,10 +60,10 @@ class PathwayPrior:
     def step_ratio(self) -> float:
         """Adam's step for the residual beside that for the equivariant pathway: s_res / s_eq, and no more than 1.
 
-        Adam moves every parameter by about its learning rate, however narrow the prior. A residual that moves as fast
-        as the rest by steps of several of its standard deviations never settles: it is noise that the equivariant
-        pathway has to learn under. In units of the standard deviations both move alike. A flat prior on either has no
-        such unit, and the ratio is 1.
+        Adam moves every parameter by about its learning rate, however narrow the prior. If that is several of the
+        prior's standard deviations, the residual never converges and is noise for the equivariant pathway. With this
+        ratio both move equally fast in units of their standard deviations. A flat prior on either has no such unit,
+        and the ratio is 1.
         """
         if not (self.equiv_wd > 0 and self.basic_wd > 0):
             return 1.0

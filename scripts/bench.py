@@ -90,12 +90,15 @@ def bench(arguments: Annotated[BenchArguments, arg(name="")]) -> None:
 def _bench_rounds(arguments: BenchArguments) -> None:
     import torch
 
+    from rpp_rl.scripts.provenance import provenance
+
     deadline = time.perf_counter() + arguments.seconds
     found = _measure(arguments, "cpu", deadline if not torch.cuda.is_available() else deadline - arguments.seconds / 2)
     if torch.cuda.is_available():
         on_gpu = _measure(arguments, "cuda", deadline)
         for part in ("rows", "ratios"):
             found[part].update({f"cuda/{name}": value for name, value in on_gpu[part].items()})
+    found["machine"] = provenance()
     if arguments.json:
         print(json.dumps(found))
     else:

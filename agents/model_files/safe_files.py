@@ -103,8 +103,8 @@ class SafeFiles(SAC):
         """Load an agent that this library or stable-baselines3's SAC has saved.
 
         Nothing in the file is run: parameters and plain data are read. A file of stable-baselines3 holds more, as
-        pickles, which run what their author put there; they are left alone, and what is not read is said, or is an
-        error where there is no agent without it.
+        pickles, which run what their author put there. They are skipped: a warning lists them, and it is an error if
+        there is no agent without one of them.
 
         Args:
             path: the file, or an open one.

@@ -17,6 +17,7 @@ def check_spread(figures):
 
 def test_it_prints_rows_and_ratios(run_cli):
     found = json.loads(run_cli(*TINY, "--seconds", "1", "--json").stdout)
+    assert found["machine"]["versions"].keys() >= {"torch", "stable-baselines3"}
     assert {"sb3_sac", "mlp", "rpp_sac", "rpp_sac_8_seeds", "floor"} <= found["rows"].keys()
     assert {"rpp_sac/sb3_sac", "rpp_sac/mlp", "rpp_sac_8_seeds/rpp_sac", "update/floor"} <= found["ratios"].keys()
     assert "rpp_sac/sbx_sac" not in found["ratios"]

@@ -95,7 +95,7 @@ def test_a_failed_run_is_told_and_the_others_are_done(run_cli, tmp_path, monkeyp
         "algos: [rpp_sac]\nenvs: ['helpers.tasks:Bicycle-v0']\nseeds: 0-1\nn_timesteps: 60\n"
         "variants: {loose: {options: {env_kwargs: ['fault:raise', 'at:40']}}}\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # of the task
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # of the task
     done = run_cli("sweep", "--plan", "plan.yaml", "--eval-episodes", 1, *TINY, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]

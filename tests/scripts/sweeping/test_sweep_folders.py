@@ -112,7 +112,7 @@ def test_modules_that_the_sweep_names_need_no_trust_and_others_do(main, tmp_path
 
 
 def test_a_run_of_ones_own_environment_goes_on(run_cli, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # of the task
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # of the task
     sweep = ("sweep", "--algos", "sac", "--envs", BICYCLE, "--seeds", "0", "--eval-freq", 20, "--save-freq", 20, *ONE)
     run_cli(*sweep, "-n", 40)
     run_cli(*sweep, "-n", 80)

@@ -57,7 +57,7 @@ def machines(monkeypatch, alone):
     pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # of the tasks of these tests
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # of the tasks of these tests
     # Short, since the names of sockets are.
     scratch = tempfile.mkdtemp(prefix="ray")
     for name in ("RAY_TMPDIR", "TMPDIR"):  # where a lost worker leaves its run, too
