@@ -17,6 +17,10 @@ MODEL = "model.zip"
 CONFIG = "config.json"
 MONITOR = "monitor.csv"
 AUDIT = "audit.json"
+# Every evaluation during training, and the last one, which is what makes a run done.
+EVALUATIONS, EVALUATION = "evaluations.npz", "evaluation.json"
+# As `rpp_rl.agents.checkpoints.archive` has it, which would bring torch along.
+CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 # What ended a run before its time, if that was not somebody who asked it to stop.
 FAILURE = "failure.json"

@@ -22,6 +22,8 @@ from rpp_rl.errors import PlainDataError, RunError
 from rpp_rl.plain_data import from_plain, to_plain
 
 FORMAT = 1
+# Of a run the folder of its checkpoints, and in it that of its replay buffer, to which each checkpoint adds a piece.
+FOLDER, REPLAY = "checkpoints", "replay"
 MANIFEST, STATE, ARRAYS = "manifest.json", "state.json", "arrays.safetensors"
 # Neither is ever this large; a file that is will not be read into memory.
 _LARGEST_JSON, _LARGEST_ARRAYS = 1 << 26, 1 << 33
@@ -134,13 +136,13 @@ def checkpoints(parent: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
 
 
-def remove_old(parent: Path, keep: int, segments: Iterable[Path]) -> None:
-    """Remove all but the newest checkpoints, and the files beside them that no kept one needs."""
+def remove_old(parent: Path, keep: int) -> None:
+    """Remove all but the newest checkpoints, and the pieces of replay buffers beside them that no kept one needs."""
     kept, old = checkpoints(parent)[:keep], checkpoints(parent)[keep:]
     for folder in old:
         shutil.rmtree(folder, ignore_errors=True)
     needed = {parent / name for folder in kept for name in _beside(folder)}
-    for path in segments:
+    for path in (parent / REPLAY).glob("*.f32"):
         if path not in needed:
             path.unlink(missing_ok=True)
 

@@ -9,12 +9,10 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 
 from rpp_rl.agents.checkpoints.agent_state import agent_state, callback_state
-from rpp_rl.agents.checkpoints.archive import remove_old, write_checkpoint
+from rpp_rl.agents.checkpoints.archive import FOLDER, REPLAY, remove_old, write_checkpoint
 from rpp_rl.agents.checkpoints.replay_log import ReplayLog
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.errors import RPPError, RunError
-
-FOLDER, REPLAY = "checkpoints", "replay"
 
 
 class StopRequested(RPPError):  # noqa: N818 - nothing went wrong
@@ -108,5 +106,5 @@ class RunCheckpoint(BaseCallback):
             "unsaved": unsaved,
         }
         write_checkpoint(folder, state, {f"{REPLAY}/{name}": record for name, record in records.items()})
-        remove_old(parent, self.keep, (parent / REPLAY).glob("*.f32"))
+        remove_old(parent, self.keep)
         return folder

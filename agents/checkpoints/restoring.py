@@ -12,8 +12,8 @@ import torch
 from stable_baselines3 import SAC
 
 from rpp_rl.agents.checkpoints.agent_state import restore_agent, restore_callback, restore_generators
-from rpp_rl.agents.checkpoints.archive import checkpoints, read_checkpoint, read_manifest
-from rpp_rl.agents.checkpoints.callback import FOLDER, REPLAY, RunCheckpoint
+from rpp_rl.agents.checkpoints.archive import FOLDER, REPLAY, checkpoints, read_checkpoint, read_manifest
+from rpp_rl.agents.checkpoints.callback import RunCheckpoint
 from rpp_rl.agents.checkpoints.replay_log import ReplayLog
 from rpp_rl.agents.model_files.rebuilding import rebuild
 from rpp_rl.agents.model_files.saved_agent import saved_agent

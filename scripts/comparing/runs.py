@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.files import LARGEST_RETURN, read_evaluations, read_json, read_wall_time
-from rpp_rl.scripts.run_folder import ABANDONED, AUDIT, CONFIG, EVALUATION_SEED, MONITOR, read_config
+from rpp_rl.scripts.run_folder import ABANDONED, AUDIT, CONFIG, EVALUATION_SEED, EVALUATIONS, MONITOR, read_config
 
-EVALUATIONS = "evaluations.npz"
 SYMMETRY_DIGEST = "symmetry_sha256"
 # Settings that every environment has its own of.
 BELONGS_TO_ENVIRONMENT = ("symmetry", SYMMETRY_DIGEST)

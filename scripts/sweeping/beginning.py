@@ -12,9 +12,19 @@ import tyro
 
 from rpp_rl.agents.checkpoints.archive import checkpoints
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.run_folder import ABANDONED, AUDIT, CONFIG, LOCK, MONITOR, RunFolder, read_config
+from rpp_rl.scripts.run_folder import (
+    ABANDONED,
+    AUDIT,
+    CHECKPOINTS,
+    CONFIG,
+    EVALUATION,
+    LOCK,
+    MONITOR,
+    RunFolder,
+    read_config,
+)
 from rpp_rl.scripts.sweeping.plan import Job
-from rpp_rl.scripts.sweeping.progress import EVALUATION, is_locked
+from rpp_rl.scripts.sweeping.progress import is_locked
 from rpp_rl.scripts.train import TrainArguments
 from rpp_rl.scripts.training.begun import modules_named
 
@@ -59,7 +69,7 @@ def words_of(job: Job, trust: bool, root: Path | None = None) -> list[str]:
     """
     there = job if root is None else replace(job, root=root)
     refuse_strange(job.folder)
-    if checkpoints(job.folder / "checkpoints") or is_locked(job.folder):
+    if checkpoints(job.folder / CHECKPOINTS) or is_locked(job.folder):
         trusted = ["--trust"] if trust or _names_what_the_sweep_names(job) else []
         return ["train", "--resume", str(there.folder), "-n", str(job.steps), *trusted]
     if holds_run(job.folder):
@@ -75,7 +85,7 @@ def words_of(job: Job, trust: bool, root: Path | None = None) -> list[str]:
 def holds_run(folder: Path) -> bool:
     """Whether a folder holds more than the beginning of a run that was killed before its first checkpoint."""
     names = (RunFolder(folder).model, folder / EVALUATION)
-    return any(name.exists() for name in names) or bool(checkpoints(folder / "checkpoints")) or is_locked(folder)
+    return any(name.exists() for name in names) or bool(checkpoints(folder / CHECKPOINTS)) or is_locked(folder)
 
 
 def refuse_strange(folder: Path) -> None:
@@ -128,7 +138,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _is_of_beginning(path: Path) -> bool:
-    if path.parts[0] == "checkpoints":
+    if path.parts[0] == CHECKPOINTS:
         return path.suffix != ".zip"  # one that is not whole; stable-baselines3's are models
     # Besides, a configuration that was being written.
     return path.name in _BEGINNING or path.name.startswith(("events.out.tfevents.", f".{CONFIG}."))

@@ -15,12 +15,11 @@ from pathlib import Path
 
 from rpp_rl.agents.checkpoints.archive import FileRecord, checkpoints, read_manifest, remove_old
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.run_folder import LOCK
-from rpp_rl.scripts.sweeping.progress import EVALUATION
+from rpp_rl.scripts.run_folder import CHECKPOINTS, EVALUATION, LOCK
 
 # Bytes that are sent at a time.
 PIECE = 1 << 22
-_ASIDE, _CHECKPOINTS, _KEPT = ".incoming", "checkpoints", 3
+_ASIDE, _KEPT = ".incoming", 3
 
 
 def snapshot(run: Path, into: Path) -> dict[str, FileRecord]:
@@ -35,12 +34,12 @@ def snapshot(run: Path, into: Path) -> dict[str, FileRecord]:
     """
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
-    for checkpoint in checkpoints(run / _CHECKPOINTS):
+    for checkpoint in checkpoints(run / CHECKPOINTS):
         try:
-            _keep_checkpoint(checkpoint, into / _CHECKPOINTS)
+            _keep_checkpoint(checkpoint, into / CHECKPOINTS)
             break
         except (OSError, RunError):  # it was old, and was removed just now
-            shutil.rmtree(into / _CHECKPOINTS, ignore_errors=True)
+            shutil.rmtree(into / CHECKPOINTS, ignore_errors=True)
     for name in _other_files(run):
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
@@ -73,13 +72,13 @@ def take(run: Path, records: Mapping[str, FileRecord], read: Callable[[str, int]
         for name in sorted(missing, key=lambda n: (n == EVALUATION, _checkpoint_of(n) is not None)):
             _install(run, aside, name)
         for step in sorted(filter(None, steps)):
-            shutil.rmtree(run / _CHECKPOINTS / step, ignore_errors=True)
-            (aside / step).rename(run / _CHECKPOINTS / step)
+            shutil.rmtree(run / CHECKPOINTS / step, ignore_errors=True)
+            (aside / step).rename(run / CHECKPOINTS / step)
         if EVALUATION in missing:
             (aside / EVALUATION).replace(run / EVALUATION)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    remove_old(run / _CHECKPOINTS, _KEPT, (run / _CHECKPOINTS / "replay").glob("*.f32"))
+    remove_old(run / CHECKPOINTS, _KEPT)
 
 
 def pieces(run: Path) -> Iterator[tuple[str, int, bytes]]:
@@ -117,7 +116,7 @@ def _other_files(run: Path) -> Iterator[Path]:
     # Not rglob, which stops at a folder that is renamed or removed meanwhile, as those of checkpoints are.
     for folder, below, files in os.walk(run):
         name = Path(folder).relative_to(run)
-        if name == Path(_CHECKPOINTS):
+        if name == Path(CHECKPOINTS):
             below.clear()
         below.sort()
         yield from (name / file for file in sorted(files) if file != LOCK and (run / name / file).is_file())
@@ -126,7 +125,7 @@ def _other_files(run: Path) -> Iterator[Path]:
 def _checkpoint_of(name: str) -> str | None:
     """The checkpoint that a file is of, by its folder's name."""
     parts = name.split("/")
-    return parts[1] if len(parts) == 3 and parts[0] == _CHECKPOINTS and parts[1].startswith("step_") else None
+    return parts[1] if len(parts) == 3 and parts[0] == CHECKPOINTS and parts[1].startswith("step_") else None
 
 
 def _is_here(path: Path, record: FileRecord) -> bool:

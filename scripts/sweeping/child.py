@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rpp_rl.agents.checkpoints.archive import FileRecord, checkpoints
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.run_folder import CHECKPOINTS
 from rpp_rl.scripts.sweeping.bringing import PIECE, inside, snapshot
 
 # Seconds for which a folder of a network drive may take to show what another machine has made in it.
@@ -98,7 +99,7 @@ class Child:
 
     def newest(self) -> str | None:
         """The name of the run's newest checkpoint; None if there is none."""
-        found = checkpoints(self._run / "checkpoints")
+        found = checkpoints(self._run / CHECKPOINTS)
         return found[0].name if found else None
 
     def snapshot(self) -> dict[str, FileRecord]:

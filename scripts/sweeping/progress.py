@@ -17,9 +17,18 @@ import numpy as np
 
 from rpp_rl.agents.checkpoints.archive import checkpoints
 from rpp_rl.errors import RPPError, RunError
-from rpp_rl.scripts.run_folder import ABANDONED, CONFIG, FAILURE, LOCK, MONITOR, RunFolder, read_config
-
-EVALUATION = "evaluation.json"
+from rpp_rl.scripts.run_folder import (
+    ABANDONED,
+    CHECKPOINTS,
+    CONFIG,
+    EVALUATION,
+    EVALUATIONS,
+    FAILURE,
+    LOCK,
+    MONITOR,
+    RunFolder,
+    read_config,
+)
 
 
 class State(enum.Enum):
@@ -153,7 +162,7 @@ def _episodes(path: Path) -> _Episodes:
 
 def _evaluated(folder: Path) -> int:
     try:
-        with np.load(folder / "evaluations.npz", allow_pickle=False) as data:
+        with np.load(folder / EVALUATIONS, allow_pickle=False) as data:
             return int(data["timesteps"][-1])
     except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile):  # it may be being written
         return 0
@@ -161,7 +170,7 @@ def _evaluated(folder: Path) -> int:
 
 def _kept(folder: Path) -> int:
     """The step of the newest checkpoint, by its name."""
-    found = checkpoints(folder / "checkpoints")
+    found = checkpoints(folder / CHECKPOINTS)
     number = found[0].name.rpartition("_")[2] if found else ""
     return int(number) if number.isdecimal() else 0
 

@@ -14,7 +14,7 @@ from rpp_rl.agents.environment_failures import environment_failure
 from rpp_rl.agents.many_seeds import ManySeeds
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.scripts.evaluate import EvaluateArguments, evaluate_run
-from rpp_rl.scripts.run_folder import FAILURE
+from rpp_rl.scripts.run_folder import EVALUATION, FAILURE
 from rpp_rl.scripts.training.begun import modules_named
 from rpp_rl.scripts.training.prepared_run import PreparedRun
 
@@ -161,7 +161,7 @@ def _finish(prepared: PreparedRun) -> None:
         raise RunError(
             f"interrupted; the trained agent is saved; evaluate it with: rpp-rl evaluate {run.path}"
         ) from None
-    run.write_json("evaluation.json", result)
+    run.write_json(EVALUATION, result)
     score = f"{result['mean_reward']:.2f} +- {result['std_reward']:.2f}"
     print(f"mean evaluation return  {score} ({result['episodes']} episodes)")
     print(f"run                     {run.path}")

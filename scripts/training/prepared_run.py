@@ -21,6 +21,7 @@ from rpp_rl.scripts.audit import quick_audit
 from rpp_rl.scripts.provenance import provenance
 from rpp_rl.scripts.run_folder import (
     AUDIT,
+    CHECKPOINTS,
     CONFIG,
     EVALUATION_SEED,
     MONITOR,
@@ -167,7 +168,7 @@ def accompanied(
         # stable-baselines3's model files, to evaluate; what a run goes on from is more.
         models = CheckpointCallback(
             max(1, arguments.save_freq // model.n_envs),
-            str(run.path / "checkpoints"),
+            str(run.path / CHECKPOINTS),
             arguments.algo,
             save_vecnormalize=True,
         )

@@ -72,5 +72,5 @@ def test_the_newest_are_kept(tmp_path):
         write_checkpoint(tmp_path / f"step_{step}", STATE, {})
     (tmp_path / "step_nonsense").mkdir()
     assert [p.name for p in checkpoints(tmp_path)] == ["step_100", "step_10", "step_9"]
-    remove_old(tmp_path, 2, [])
+    remove_old(tmp_path, 2)
     assert [p.name for p in checkpoints(tmp_path)] == ["step_100", "step_10"]
