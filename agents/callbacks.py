@@ -12,6 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from torch import Tensor
 
+from rpp_rl.agents.carried_symmetry import symmetry_of
 from rpp_rl.errors import NonFiniteError
 from rpp_rl.measures import residual_shares, transformation_error
 from rpp_rl.symmetry import Symmetry
@@ -117,8 +118,8 @@ class SymmetryCallback(BaseCallback):
 
     def _init_callback(self) -> None:
         self.symmetry = self.given or getattr(self.model.policy, "symmetry", None)
-        if self.symmetry is None and self.training_env.has_attr("symmetry"):
-            self.symmetry = self.training_env.get_attr("symmetry")[0]
+        if self.symmetry is None:
+            self.symmetry = symmetry_of(self.training_env)
 
     def _on_step(self) -> bool:
         # After an evaluation the parent, which has made it, decides.

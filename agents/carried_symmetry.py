@@ -28,7 +28,8 @@ def symmetry_of(env: VecEnv) -> Symmetry | None:
     if any(other != found[0] for other in found):
         raise SymmetryError("the parallel environments carry different symmetries; make them alike")
     symmetry, around = found[0], []
-    while isinstance(env, VecEnvWrapper):
+    # A wrapper that carries one of its own, as `SymmetricVecNormalize`, answers for all that it stands around.
+    while isinstance(env, VecEnvWrapper) and "symmetry" not in vars(env):
         around.append(env)
         env = env.venv
     if isinstance(env, DummyVecEnv):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from rpp_rl.agents.carried_symmetry import symmetry_of
 from rpp_rl.agents.model_files.documents import read_document, write_document
 from rpp_rl.agents.policies import as_symmetry
 from rpp_rl.archives import Archive
@@ -183,14 +184,12 @@ def _restore_moments(rms: Any, moments: Mapping[str, Any]) -> None:
 
 
 def _carried(venv: VecEnv) -> Symmetry:
-    if not venv.has_attr("symmetry"):
+    found = symmetry_of(venv)
+    if found is None:
         raise SymmetryError(
             "SymmetricVecNormalize needs a symmetry: make the environments with rpp_rl.make(...), or give symmetry=..."
         )
-    found = [as_symmetry(declared) for declared in venv.get_attr("symmetry")]
-    if found[0] is None or any(other != found[0] for other in found):
-        raise SymmetryError("the parallel environments carry different symmetries; make them alike")
-    return found[0]
+    return found
 
 
 def _blocks(symmetry: Symmetry) -> NDArray[np.int64]:

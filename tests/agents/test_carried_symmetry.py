@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 from gymnasium import wrappers
 from helpers.tasks import NAMES, bicycle
+from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor
 
-from rpp_rl.agents import RPPSAC
+from rpp_rl.agents import RPPSAC, SymmetricVecNormalize, SymmetryCallback
 from rpp_rl.envs import SymmetryWrapper
 from rpp_rl.errors import SymmetryError
 
@@ -32,6 +33,17 @@ def test_it_learns_on_stacked_frames():
     stacked = wrappers.FlattenObservation(wrappers.FrameStackObservation(gym.make("Bicycle-v0"), 2))
     assert agent(SymmetryWrapper(stacked)).learn(20).num_timesteps == 20
     assert agent(VecFrameStack(DummyVecEnv([bicycle]), 2)).learn(20).num_timesteps == 20
+
+
+def test_statistics_and_measurements_know_stacked_frames():
+    env = SymmetricVecNormalize(VecFrameStack(DummyVecEnv([bicycle]), 2))
+    assert agent(env).learn(20).symmetry.observation == env.symmetry.observation
+    assert env.symmetry.observation.size == 8
+    plain = SAC("MlpPolicy", env, learning_starts=10, buffer_size=100, policy_kwargs={"net_arch": [8]}, seed=0)
+    callback = SymmetryCallback(samples=8)
+    plain.learn(20, callback=callback)
+    assert callback.symmetry == env.symmetry
+    assert callback.measure()["actor_equivariance_error"] > 0.01
 
 
 @pytest.mark.parametrize(
