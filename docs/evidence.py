@@ -21,16 +21,7 @@ are in a folder for each task in `docs/results/evidence`.
 What a claim about symmetry needs is in [evidence/plan.yml](evidence/plan.yml), what was tried besides in
 [evidence/tries.yml](evidence/tries.yml). The rows, five seeds each:
 
-| row | what it is |
-|---|---|
-| `rpp_sac` | both pathways, the task's own mirror, hyperparameters as shipped |
-| `equivariant_sac` | no residual: exactly equivariant networks |
-| `mlp_sac` | plain networks in the same gradient step, which is that of stable-baselines3's SAC up to rounding |
-| `rpp_sac [symmetry=trivial]` | both pathways, but the group of one element: no symmetry, and twice the parameters |
-| `rpp_sac [symmetry=wrong]` | both pathways, and a [map that is wrong on purpose](evidence/wrong_maps.py) |
-| `mlp_sac [learning_rate=0.0006]` | plain networks that move twice as far |
-| `rpp_sac [residual_step_ratio=0.1]` | a residual that moves a tenth as far |
-| `{strong}` | a residual with a prior a hundred times narrower, that moves a hundredth as far |
+{rows}
 
 What is better than `mlp_sac` but no better than the control with the group of one element is no gain of symmetry: with
 Adam a weight that is the sum of two parameters moves up to twice as far. A difference is told, in bold, only where the
@@ -70,6 +61,18 @@ WHAT = {
     "HalfCheetah-v5": "there is no exact mirror, and the one of the paper is approximate",
 }
 STRONG = "rpp_sac [actor_basic_wd=0.01, actor_equiv_wd=1e-06, critic_basic_wd=0.01, critic_equiv_wd=1e-06]"
+HALF = "rpp_sac [learning_rate=0.00015, symmetry=trivial]"
+ROWS = {
+    "rpp_sac": "both pathways, the task's own mirror, hyperparameters as shipped",
+    "equivariant_sac": "no residual: exactly equivariant networks",
+    "mlp_sac": "plain networks in the same gradient step, which is that of stable-baselines3's SAC up to rounding",
+    "rpp_sac [symmetry=trivial]": "both pathways, but the group of one element: no symmetry, and twice the parameters",
+    "rpp_sac [symmetry=wrong]": "both pathways, and a [map that is wrong on purpose](evidence/wrong_maps.py)",
+    "mlp_sac [learning_rate=0.0006]": "plain networks that move twice as far, and so does the temperature",
+    HALF: "both pathways without a symmetry at half the rate, so that networks move as far as plain ones",
+    "rpp_sac [residual_step_ratio=0.1]": "a residual that moves a tenth as far",
+    STRONG: "a residual with a prior a hundred times narrower, that moves a hundredth as far",
+}
 PAIRS = (
     ("rpp_sac", "mlp_sac", "Does RPP-SAC learn more than plain networks?"),
     ("rpp_sac", "rpp_sac [symmetry=trivial]", "More than two pathways without a symmetry?"),
@@ -78,6 +81,8 @@ PAIRS = (
     ("equivariant_sac", "rpp_sac", "Does it help more than RPP?"),
     ("rpp_sac [symmetry=trivial]", "mlp_sac", "Do two pathways help without a symmetry?"),
     ("mlp_sac [learning_rate=0.0006]", "mlp_sac", "Does moving twice as far?"),
+    ("rpp_sac [symmetry=trivial]", "mlp_sac [learning_rate=0.0006]", "More than that, the temperature apart?"),
+    (HALF, "mlp_sac", "Does a slower temperature alone?"),
     ("rpp_sac [residual_step_ratio=0.1]", "rpp_sac", "Does a slower residual?"),
     (STRONG, "rpp_sac", "Does a strong prior?"),
     (STRONG, "mlp_sac", "Does it, beside plain networks?"),
@@ -96,7 +101,7 @@ def main(folder: Path, page: Path) -> None:
         hours=hours,
         comparisons=3 * sum(len(asked(rows(each / "summary.csv"))) for each in folders),
         tasks="".join(task(each) for each in folders),
-        strong=STRONG,
+        rows=markdown_table(("row", "what it is"), [[f"`{label}`", ROWS[label]] for label in present(summary)]),
         reading=(folder / "reading.md").read_text(encoding="utf-8"),
     )
     page.write_text(text, encoding="utf-8")
@@ -108,10 +113,15 @@ def rows(path: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
+def present(summary: list[Row]) -> list[str]:
+    """The rows that there are, in the order of `ROWS`."""
+    there = {row["algorithm"] for row in summary}
+    return [label for label in ROWS if label in there]
+
+
 def asked(summary: list[Row]) -> list[tuple[str, str, str]]:
     """The questions that the rows of a task can answer."""
-    there = {row["algorithm"] for row in summary}
-    return [pair for pair in PAIRS if there.issuperset(pair[:2])]
+    return [pair for pair in PAIRS if set(present(summary)).issuperset(pair[:2])]
 
 
 def commands(name: str, steps: list[int], tried: bool) -> str:
