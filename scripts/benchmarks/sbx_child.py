@@ -12,7 +12,6 @@ import time
 def main() -> None:
     """Answer until the input ends."""
     import gymnasium as gym
-    import jax
     from sbx import SAC
 
     wanted = json.loads(sys.argv[1])
@@ -28,7 +27,9 @@ def main() -> None:
     )
     agent.learn(warm_up)
     agent.train(3, wanted["batch_size"])
-    print(f"ready {jax.default_backend()}", flush=True)
+    from jax import default_backend
+
+    print(f"ready {default_backend()}", flush=True)
     for line in sys.stdin:
         steps = int(line)
         start = time.perf_counter()
