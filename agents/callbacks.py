@@ -123,7 +123,7 @@ class SymmetryCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         # After an evaluation the parent, which has made it, decides.
-        if self.parent is None and self.num_timesteps < self.due:
+        if self.parent is None and self.due - self.freq < self.num_timesteps < self.due:
             return True
         self.due = self.num_timesteps + self.freq
         for tag, value in self.measure().items():

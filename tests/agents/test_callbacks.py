@@ -39,8 +39,12 @@ class TestSymmetryCallback:
         steps = []
         measure = SymmetryCallback.measure
         monkeypatch.setattr(SymmetryCallback, "measure", lambda self: steps.append(self.num_timesteps) or measure(self))
-        agent().learn(60, callback=SymmetryCallback(samples=8, freq=20))
+        callback = SymmetryCallback(samples=8, freq=20)
+        agent().learn(60, callback=callback)
         assert steps == [1, 21, 41]
+        steps.clear()
+        agent().learn(30, callback=callback)  # whose steps begin anew
+        assert steps == [1, 21]
         steps.clear()
         after = SymmetryCallback(samples=8, freq=1000)
         agent().learn(60, EvalCallback(VecMonitor(DummyVecEnv([bicycle])), eval_freq=25, callback_after_eval=after))
