@@ -1,7 +1,12 @@
 """The exceptions of the library: each message is one sentence that says what was wrong and what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Names for a sentence; of many the first, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class RPPError(ValueError):
@@ -34,8 +39,7 @@ class UnknownNameError(RPPError):
             return f"did you mean {lowered[close[0]]!r}?"
         if not self.known:
             return "none is known"
-        shown = ", ".join(self.known[:12]) + (f" and {len(self.known) - 12} more" if len(self.known) > 12 else "")
-        return f"known are {shown}"
+        return f"known are {listed(self.known, most=12)}"
 
 
 class NetworkError(RPPError):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from rpp_rl.errors import RunError, SymmetryError
+from rpp_rl.errors import RunError, SymmetryError, listed
+from rpp_rl.scripts.pictures import check_plot, new_figure, save_figure
 from rpp_rl.scripts.settings import key_values
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
 
     if arguments.states < 1:
         raise RunError(f"--states must be at least 1, got {arguments.states}")
-    if arguments.plot is not None and not arguments.plot.parent.is_dir():
-        raise RunError(f"there is no folder {arguments.plot.parent} for the picture; make it first")
+    check_plot(arguments.plot)
     actor = _actor(arguments)
     env = make_checked(make_plain, arguments.env, key_values(arguments.env_kwargs, "--env-kwargs"))
     try:
@@ -140,7 +140,7 @@ def show(done: SymmetryAudit, default: bool) -> None:
         "25 steps, median relative error": lambda g: f"{g.rollout25_median:.2g}",
         "reward, mean difference / deviation": lambda g: f"{g.reward_error:.2g}",
         "termination, mismatch": lambda g: f"{g.termination_mismatch:.1%}",
-        "starts symmetrically": lambda g: "yes" if g.reset_invariant else "no: " + _listed(g.reset_broken),
+        "starts symmetrically": lambda g: "yes" if g.reset_invariant else "no: " + listed(g.reset_broken),
         "verdict": lambda g: f"{g.verdict}",
     }
     for label, cell in rows.items():
@@ -157,7 +157,7 @@ def findings(g: GeneratorAudit) -> list[str]:
     lines += [f"unequal {inequality}" for inequality in g.unequal]
     lines += [f"repairing {kind} takes away {share:.0%} of the error" for kind, share in g.causes.items()]
     if g.untested:
-        lines.append(f"untested, a wrong map would not have been noticed: {_listed(g.untested)}")
+        lines.append(f"untested, a wrong map would not have been noticed: {listed(g.untested)}")
     worst = sorted(g.entry_errors.items(), key=lambda item: -item[1])[:5]
     if worst and worst[0][1] > 1e-6:
         lines.append("entries with the largest errors: " + ", ".join(f"{name} {error:.2g}" for name, error in worst))
@@ -168,32 +168,20 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2g}"
 
 
-def _listed(names: tuple[str, ...], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def plot(done: list[SymmetryAudit], path: Path) -> None:
     """One bar per entry and generator: the root mean square error of a step over that of its change.
 
     Raises:
-        RunError: if matplotlib is not installed, or the picture's kind is not known.
+        RunError: if it cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise RunError("--plot needs matplotlib: pip install 'rpp-rl[plot]'") from error
     bars = [(a, g) for a in done for g in a.generators]
-    figure = Figure(figsize=(max(6, 0.16 * max(len(g.entry_errors) for _, g in bars)), 3 * len(bars)), dpi=100)
-    figure.set_layout_engine("constrained")
+    figure = new_figure(max(6, 0.16 * max(len(g.entry_errors) for _, g in bars)), 3 * len(bars))
     for i, (a, g) in enumerate(bars):
         axes = figure.add_subplot(len(bars), 1, i + 1)
         axes.bar(list(g.entry_errors), [max(e, 1e-17) for e in g.entry_errors.values()])
         axes.set(yscale="log", ylabel="error / change", title=f"{a.symmetry.name}, {g.name}: {g.verdict}")
         axes.tick_params(axis="x", labelrotation=90, labelsize=7)
-    try:
-        figure.savefig(path)
-    except (ValueError, OSError) as error:
-        raise RunError(f"the picture cannot be written to {path}: {error}") from error
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

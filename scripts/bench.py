@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import arg
 
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.pictures import check_plot
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,8 +76,7 @@ def bench(arguments: Annotated[BenchArguments, arg(name="")]) -> None:
             raise RunError(f"--{name.replace('_', '-')} must be greater than 0, got {getattr(arguments, name)}")
     if arguments.plot is not None and not arguments.growth:
         raise RunError("--plot draws what --growth measures; give both")
-    if arguments.plot is not None and not arguments.plot.parent.is_dir():
-        raise RunError(f"there is no folder {arguments.plot.parent} for the picture; make it first")
+    check_plot(arguments.plot)
     torch.set_num_threads(arguments.threads)
     say_simulator_warnings_once()
     if arguments.growth:

@@ -12,6 +12,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.pictures import check_plot
 
 if TYPE_CHECKING:
     from rpp_rl.scripts.loading import LoadedAgent
@@ -69,10 +70,7 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
     """
     if arguments.episodes < 1:
         raise RunError(f"--episodes must be at least 1, got {arguments.episodes}")
-    if arguments.plot is not None:
-        from rpp_rl.scripts.comparing.training_plot import check_picture, plot_training
-
-        check_picture(arguments.plot)
+    check_plot(arguments.plot)
     if arguments.video is not None:
         from rpp_rl.scripts.filming.films import check_film
         from rpp_rl.scripts.filming.recording import EPISODE
@@ -87,6 +85,8 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
     a = arguments
     loaded = load(a.run, a.env, a.env_kwargs, a.seed, a.device, a.trust)
     if arguments.plot is not None:
+        from rpp_rl.scripts.comparing.training_plot import plot_training
+
         plot_training(loaded.path, arguments.plot)
     if arguments.video is not None:
         _film(loaded, arguments.video)

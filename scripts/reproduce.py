@@ -120,7 +120,7 @@ def check(arguments: ReproduceArguments) -> None:
     """
     from rpp_rl.priors import PathwayPrior
     from rpp_rl.scripts.loading import check_device
-    from rpp_rl.scripts.reproducing.figures import new_figure
+    from rpp_rl.scripts.pictures import need_matplotlib
 
     for flag in ("trials", "epochs", "width"):
         value = getattr(arguments, flag)
@@ -140,7 +140,7 @@ def check(arguments: ReproduceArguments) -> None:
     if any(p.is_file() for p in (arguments.out, *arguments.out.parents)):
         raise RunError(f"--out {arguments.out} is a file, or lies in one; choose a folder")
     if arguments.plot:
-        new_figure(1, 1)
+        need_matplotlib("figures need", "pip install 'rpp-rl[plot]', or add --no-plot")
 
 
 def planned(arguments: ReproduceArguments) -> list[Trial]:

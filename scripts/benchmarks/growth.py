@@ -15,9 +15,9 @@ from gymnasium import spaces
 from rpp_rl import Symmetry, cyclic_group, dihedral_group, regular_representation, trivial_representation
 from rpp_rl.agents import MlpPolicy, RPPPolicy
 from rpp_rl.agents.update import FastUpdate, Temperature
-from rpp_rl.errors import RunError
 from rpp_rl.groups import Group
 from rpp_rl.scripts.benchmarks.spread import Spread, ratio, timed
+from rpp_rl.scripts.pictures import new_figure, save_figure
 
 GROUPS: Mapping[int, Group] = MappingProxyType(
     {2: cyclic_group(2), 4: dihedral_group(2), 8: dihedral_group(4), 16: dihedral_group(8)}
@@ -131,15 +131,10 @@ def draw(points: list[Point], path: Path) -> None:
     """A picture: one panel for each axis, both scales logarithmic.
 
     Raises:
-        RunError: if matplotlib is not installed, or the picture cannot be written.
+        RunError: if it cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise RunError("--plot needs matplotlib: pip install 'rpp-rl[plot]'") from error
     axes_of = list(dict.fromkeys(point.axis for point in points))
-    figure = Figure(figsize=(11, 6.5), dpi=100)
-    figure.set_layout_engine("constrained")
+    figure = new_figure(11, 6.5)
     panels = np.atleast_1d(np.array(figure.subplots(2, -(-len(axes_of) // 2), sharey=True))).flatten()
     for axis, panel in zip(axes_of, panels, strict=False):
         here = [point for point in points if point.axis == axis]
@@ -153,7 +148,4 @@ def draw(points: list[Point], path: Path) -> None:
         panel.minorticks_off()
     panels[0].set_ylabel("ms per gradient step")
     panels[0].legend()
-    try:
-        figure.savefig(path)
-    except (ValueError, OSError) as error:
-        raise RunError(f"the picture cannot be written to {path}: {error}") from error
+    save_figure(figure, path)

@@ -10,27 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing.analysis import GroupResult, TaskResult
 from rpp_rl.scripts.comparing.looks import SCORE, STEPS, colours
 from rpp_rl.scripts.comparing.over_environments import Aggregate
 from rpp_rl.scripts.comparing.symmetry_curves import SymmetryFound
 from rpp_rl.scripts.comparing.symmetry_figure import symmetry_figure
+from rpp_rl.scripts.pictures import new_figure
 
 _ACROSS, _MOST_INSIDE, _WIDEST = 3, 4, 56
 _RESOLUTION = 110
-
-
-def need_matplotlib() -> None:
-    """Check that figures can be drawn.
-
-    Raises:
-        RunError: if matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401 - only whether it is there
-    except ImportError as error:
-        raise RunError("figures need matplotlib: pip install 'rpp-rl[compare]', or add --no-report") from error
 
 
 def figures(results: Sequence[TaskResult], found: Aggregate | None, symmetry: SymmetryFound) -> dict[str, bytes]:
@@ -42,24 +30,22 @@ def figures(results: Sequence[TaskResult], found: Aggregate | None, symmetry: Sy
         symmetry: what the runs have logged of it; where that is nothing there is no such figure.
     """
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
 
     palette = colours(results)
     drawn: dict[str, bytes] = {}
     # Names are strangers' text and no formulas; a fixed salt gives the same file again.
     with rc_context({"svg.hashsalt": "rpp-rl", "text.parse_math": False, "svg.fonttype": "none"}):
         for name, draw in (("curves", _curves), ("best_so_far", _best_so_far)):
-            drawn |= _files(name, _panels(Figure, results, palette, draw))
+            drawn |= _files(name, _panels(results, palette, draw))
         if found is not None:
-            drawn |= _files("profiles", _profiles(Figure, found, palette))
+            drawn |= _files("profiles", _profiles(found, palette))
         if symmetry.groups:
             rows = {f"{env}, {label}": curves for (env, label), curves in symmetry.groups.items()}
-            drawn |= _files("symmetry", symmetry_figure(Figure, rows))
+            drawn |= _files("symmetry", symmetry_figure(rows))
     return drawn
 
 
 def _panels(
-    figure_class: Any,
     results: Sequence[TaskResult],
     palette: Mapping[str, str],
     draw: Callable[[Any, GroupResult, str], None],
@@ -70,7 +56,7 @@ def _panels(
     # Many names would cover the curves; they stand below them.
     below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)} if most > _MOST_INSIDE else {}
     height = 3.6 + (0.18 * most if below else 0.0)
-    figure = figure_class(figsize=(max(6.0, 4.6 * across), height * down), layout="constrained")
+    figure = new_figure(max(6.0, 4.6 * across), height * down)
     for i, result in enumerate(results):
         axes = figure.add_subplot(down, across, i + 1)
         for group in result.groups:
@@ -108,8 +94,8 @@ def _best_so_far(axes: Any, group: GroupResult, colour: str) -> None:
     )
 
 
-def _profiles(figure_class: Any, found: Aggregate, palette: Mapping[str, str]) -> Any:
-    figure = figure_class(figsize=(6, 4), layout="constrained")
+def _profiles(found: Aggregate, palette: Mapping[str, str]) -> Any:
+    figure = new_figure(6, 4)
     axes = figure.add_subplot()
     for a in found.algorithms:
         profile, colour = a.profile, palette[a.label]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rpp_rl.errors import RunError
+from rpp_rl.errors import RunError, listed
 from rpp_rl.scripts.comparing.runs import SYMMETRY_DIGEST, Run
 from rpp_rl.statistics import AlignedCurves, align
 
@@ -223,6 +223,5 @@ def differing_settings(groups: Sequence[Group]) -> list[str]:
     return [key for key, values in settings_table(groups).items() if len(set(values) - {"-"}) > 1]
 
 
-def _named(runs: Sequence[Run], most: int = 6) -> str:
-    names = [str(run.path) for run in runs]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _named(runs: Sequence[Run]) -> str:
+    return listed([str(run.path) for run in runs])

@@ -10,22 +10,22 @@ import numpy as np
 
 from rpp_rl.scripts.comparing.looks import LEAST_ERROR, STEPS, layer_colour
 from rpp_rl.scripts.comparing.symmetry_curves import SymmetryCurve, SymmetryCurves
+from rpp_rl.scripts.pictures import new_figure
 
 _STYLES = {"actor": "-", "critic": "--"}
 _WIDEST = 60
 
 
-def symmetry_figure(figure_class: Any, rows: Mapping[str, SymmetryCurves]) -> Any:
+def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
     """A row for each kind of run: to the left each layer's residual share, to the right the errors of the networks.
 
     All errors share one axis. Thin lines are single runs, bold ones their median. Layers of the actor are solid, those
     of critics dashed.
 
     Args:
-        figure_class: matplotlib's.
         rows: by title, at least one.
     """
-    figure = figure_class(figsize=(11.0, 3.4 * len(rows)), layout="constrained")
+    figure = new_figure(11.0, 3.4 * len(rows))
     first: Any = None
     for i, (name, curves) in enumerate(rows.items()):
         title = textwrap.fill(name, _WIDEST)  # one that is long would lie over its neighbour's

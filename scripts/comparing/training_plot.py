@@ -8,24 +8,6 @@ from pathlib import Path
 
 from rpp_rl.errors import RunError
 
-_SUFFIXES = (".png", ".svg", ".pdf")
-
-
-def check_picture(path: Path) -> None:
-    """Check that a picture can be drawn there, before anything is computed.
-
-    Raises:
-        RunError: if its ending is unknown, its folder is missing, or matplotlib is not installed.
-    """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise RunError(f"--plot takes a file that ends in {', '.join(_SUFFIXES)}, got {str(path)!r}")
-    if not path.parent.is_dir():
-        raise RunError(f"there is no folder {path.parent} for the picture; make it first")
-    try:
-        import matplotlib  # noqa: F401 - only whether it is there
-    except ImportError as error:
-        raise RunError("--plot needs matplotlib: pip install 'rpp-rl[plot]'") from error
-
 
 def plot_training(model: Path, path: Path) -> None:
     """Draw residual shares and equivariance errors over the training of a run, and show them in TensorBoard too.
@@ -39,13 +21,12 @@ def plot_training(model: Path, path: Path) -> None:
             written.
     """
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
 
     from rpp_rl.scripts.comparing.event_scalars import EventScalars
     from rpp_rl.scripts.comparing.symmetry_curves import logged_in, symmetry_curves
     from rpp_rl.scripts.comparing.symmetry_figure import symmetry_figure
     from rpp_rl.scripts.event_files import show_in_tensorboard
-    from rpp_rl.scripts.output_files import replace_file
+    from rpp_rl.scripts.pictures import save_figure
     from rpp_rl.scripts.run_folder import read_config, run_of
 
     run = run_of(model)
@@ -57,15 +38,11 @@ def plot_training(model: Path, path: Path) -> None:
         )
     config = read_config(model)
     title = f"{config.get('env', 'run')}, {config.get('algo', '')}, seed {config.get('seed', '')}"
-    asked, content = io.BytesIO(), io.BytesIO()
+    content = io.BytesIO()
     with rc_context({"text.parse_math": False}):
-        figure = symmetry_figure(Figure, {title: curves})
-        figure.savefig(asked, format=path.suffix[1:].lower())
+        figure = symmetry_figure({title: curves})
+        save_figure(figure, path)
         figure.savefig(content, format="png")
-    try:
-        replace_file(path, asked.getvalue())
-    except OSError as error:
-        raise RunError(f"the picture cannot be written to {path}: {error.strerror or error}") from error
     last = max(int(c.steps[-1]) for c in (*curves.shares.values(), *curves.errors.values()))
     problem = show_in_tensorboard(run, "figures/symmetry", content.getvalue(), last)
     if problem:

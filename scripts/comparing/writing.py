@@ -12,6 +12,7 @@ from rpp_rl.scripts.comparing.looks import EVENTS
 from rpp_rl.scripts.comparing.verdicts import aggregate_sentences, verdicts
 from rpp_rl.scripts.markdown import markdown_table
 from rpp_rl.scripts.output_files import replace_file
+from rpp_rl.scripts.pictures import need_matplotlib
 
 REPORT = "report.html"
 _FORMS = ("png", "svg")
@@ -40,11 +41,11 @@ def render(comparison: Comparison, events: EventScalars, report: bool, tensorboa
         "summary.md": summary_markdown(comparison).encode(),
     }
     if report:
-        from rpp_rl.scripts.comparing.figures import figures, need_matplotlib
+        from rpp_rl.scripts.comparing.figures import figures
         from rpp_rl.scripts.comparing.report import report_page
         from rpp_rl.scripts.comparing.symmetry_curves import found_in
 
-        need_matplotlib()
+        need_matplotlib("figures need", "pip install 'rpp-rl[compare]', or add --no-report")
         symmetry = found_in(results, events)
         files[REPORT] = report_page(comparison, symmetry).encode()
         if symmetry.groups:

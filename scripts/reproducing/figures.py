@@ -5,46 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.stats import gaussian_kde
 
-from rpp_rl.errors import RunError
+from rpp_rl.scripts.pictures import new_figure, save_figure
 from rpp_rl.scripts.reproducing.verdicts import Errors
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COLOURS = {"emlp": "tab:blue", "rpp": "tab:green", "mlp": "tab:orange"}
 TITLES = {"perfect": "symmetry holds", "approximate": "symmetry is approximate", "misspecified": "mis-specified"}
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure.
-
-    Raises:
-        RunError: if matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise RunError("figures need matplotlib: pip install 'rpp-rl[plot]'") from error
-    figure = Figure(figsize=(width, height), dpi=90)
-    figure.set_layout_engine("constrained")
-    return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure.
-
-    Raises:
-        RunError: if it cannot be written.
-    """
-    try:
-        figure.savefig(path, metadata={"Software": None})
-    except (ValueError, OSError) as error:
-        raise RunError(f"the figure cannot be written to {path}: {error}") from error
 
 
 def box_plots(errors: Errors, path: Path) -> None:
@@ -63,7 +33,7 @@ def box_plots(errors: Errors, path: Path) -> None:
         panel.set_xticks(range(1, len(networks) + 1), [n.upper() for n in networks])
         panel.set(yscale="log", title=f"{TITLES[condition]} (n = {trials})")
     panels[0].set_ylabel("test MSE")
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def densities(errors: Mapping[str, Mapping[int, Sequence[float]]], path: Path, shown: int = 6) -> None:
@@ -88,7 +58,7 @@ def densities(errors: Mapping[str, Mapping[int, Sequence[float]]], path: Path, s
         panel.set(xlabel="log10 of the equivariance error", title=TITLES[condition], yticks=[])
         panel.legend(fontsize="small")
     panels[0].set_ylabel("density")
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_density(panel: Any, values: np.ndarray[Any, Any], label: str, colour: Any) -> None:
@@ -122,4 +92,4 @@ def heat_maps(errors: Mapping[str, Mapping[tuple[float, float], float]], path: P
         figure.colorbar(image, label="log10 of the test MSE")
     panels[0].set_yticks(range(len(rows)), [f"{a:g}" for a in rows])
     panels[0].set_ylabel("of the equivariant pathway")
-    save(figure, path)
+    save_figure(figure, path)
