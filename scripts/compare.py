@@ -59,8 +59,8 @@ class CompareArguments:
 def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     """Compare algorithms over seeds, with intervals, and write tables, figures, a report and TensorBoard's events."""
     from rpp_rl.scripts.comparing.event_scalars import CACHE, EventScalars
-    from rpp_rl.scripts.comparing.runs import check_root
     from rpp_rl.scripts.comparing.writing import render, write
+    from rpp_rl.scripts.finding_runs import check_root
     from rpp_rl.scripts.output_files import check_folder
 
     for root in arguments.runs:
@@ -90,6 +90,7 @@ def compared(arguments: CompareArguments, events: EventScalars) -> Comparison:
     from rpp_rl.scripts.comparing.grouping import group_runs
     from rpp_rl.scripts.comparing.over_environments import aggregate
     from rpp_rl.scripts.comparing.runs import read_runs
+    from rpp_rl.scripts.finding_runs import nameless_runs
 
     if not arguments.runs:
         raise RunError("name a folder with runs, such as: rpp-rl compare runs")
@@ -106,7 +107,11 @@ def compared(arguments: CompareArguments, events: EventScalars) -> Comparison:
     if arguments.strict and problems:
         raise RunError(f"--strict, and not everything is comparable: {problems[0]}; leave runs out with --filter")
     found = aggregate(results, normalisation, draws, arguments.baseline)
-    notes = (*general_notes(results, unevaluated), *_normalisation_notes(arguments, normalisation, results))
+    notes = (
+        *general_notes(results, unevaluated),
+        *nameless_runs(arguments.runs, arguments.filter),
+        *_normalisation_notes(arguments, normalisation, results),
+    )
     command = shlex.join(["rpp-rl", *sys.argv[1:]]) if "compare" in sys.argv else "rpp-rl compare"
     return Comparison(results, found, source, notes, command)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rpp_rl.errors import listed
 from rpp_rl.scripts.comparing.analysis import TaskResult
 from rpp_rl.scripts.comparing.over_environments import Aggregate
 from rpp_rl.scripts.comparing.runs import BELONGS_TO_ENVIRONMENT
@@ -81,6 +82,6 @@ def general_notes(results: Sequence[TaskResult], unevaluated: Sequence[Path]) ->
     ]
     notes += _pooled(results)
     if unevaluated:
-        shown = ", ".join(str(path) for path in unevaluated[:6])
+        shown = listed([str(path) for path in unevaluated])
         notes.append(f"{len(unevaluated)} runs have no evaluation yet and are left out: {shown}")
     return tuple(notes)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ast
-import fnmatch
 import hashlib
 import json
-import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,12 +18,12 @@ from numpy.typing import NDArray
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.files import LARGEST_RETURN, read_evaluations, read_json, read_wall_time
-from rpp_rl.scripts.run_folder import ABANDONED, AUDIT, CONFIG, EVALUATION_SEED, EVALUATIONS, MONITOR, read_config
+from rpp_rl.scripts.finding_runs import find_runs
+from rpp_rl.scripts.run_folder import AUDIT, CONFIG, EVALUATION_SEED, EVALUATIONS, MONITOR, read_config
 
 SYMMETRY_DIGEST = "symmetry_sha256"
 # Settings that every environment has its own of.
 BELONGS_TO_ENVIRONMENT = ("symmetry", SYMMETRY_DIGEST)
-_MOST_FOLDERS = 100_000
 _LONGEST = 200
 # Algorithms that are given a symmetry to be measured by, and make no use of it.
 _PLAIN = ("sac", "mlp_sac")
@@ -95,40 +93,6 @@ class Run:
     rank: tuple[int, int] = (0, 0)
 
 
-def find_runs(roots: Sequence[Path], patterns: Sequence[str] = ()) -> list[Path]:
-    """The run folders below some folders.
-
-    Args:
-        roots: folders; each may be a run folder itself.
-        patterns: such as ``Ant-v5/*`` or ``*/sac/seed[0-4]``, compared with the path below the root; a run is taken if
-            one fits. Those that begin with ``!`` leave out what fits.
-
-    Returns:
-        Folders with a configuration, each once.
-
-    Raises:
-        RunError: if a root is no folder.
-    """
-    found: dict[Path, None] = {}
-    for root in roots:
-        check_root(root)
-        for folder in _folders(root):
-            below = "" if folder == root else folder.relative_to(root).as_posix()
-            if _wanted(below or folder.name, patterns):
-                found[folder] = None
-    return list(found)
-
-
-def check_root(root: Path) -> None:
-    """Check that there may be runs below a path.
-
-    Raises:
-        RunError: if it is no folder.
-    """
-    if not root.is_dir():
-        raise RunError(f"there is no folder {root}; give one that rpp-rl train has filled with runs")
-
-
 def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventScalars) -> tuple[list[Run], list[Path]]:
     """Find and read runs.
 
@@ -161,25 +125,6 @@ def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventScala
 def _rank(folder: Path, roots: Sequence[Path]) -> tuple[int, int]:
     place = next(i for i, root in enumerate(roots) if folder.is_relative_to(root))
     return place, len(folder.relative_to(roots[place]).parts)
-
-
-def _folders(root: Path) -> Iterator[Path]:
-    """Folders with a configuration, in a fixed order; links are not followed."""
-    for count, (path, folders, files) in enumerate(os.walk(root)):
-        if count > _MOST_FOLDERS:
-            raise RunError(f"{root} holds more than {_MOST_FOLDERS} folders; give one nearer to the runs")
-        folders[:] = sorted(name for name in folders if name != ABANDONED)
-        if CONFIG in files:
-            folders.clear()  # checkpoints have configurations of their own
-            yield Path(path)
-
-
-def _wanted(name: str, patterns: Sequence[str]) -> bool:
-    taken = [p for p in patterns if not p.startswith("!")]
-    left = [p[1:] for p in patterns if p.startswith("!")]
-    return (not taken or any(fnmatch.fnmatchcase(name, p) for p in taken)) and not any(
-        fnmatch.fnmatchcase(name, p) for p in left
-    )
 
 
 def read_run(folder: Path, events: EventScalars) -> Run | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import enum
 import json
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,9 +15,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from rpp_rl.agents.checkpoints.archive import checkpoints
-from rpp_rl.errors import RPPError, RunError
+from rpp_rl.errors import RPPError
 from rpp_rl.scripts.run_folder import (
-    ABANDONED,
     CHECKPOINTS,
     CONFIG,
     EVALUATION,
@@ -104,20 +102,6 @@ def has_done(folder: Path, steps: int) -> bool:
 def is_locked(folder: Path) -> bool:
     """Whether a process trains in a folder; also of somebody else's, which may only be read."""
     return (folder / LOCK).is_file() and RunFolder(folder).is_held()
-
-
-def run_folders(root: Path) -> list[Path]:
-    """The run folders below a folder, itself included.
-
-    Raises:
-        RunError: if there is none.
-    """
-    # Not rglob, which stops at a folder that is renamed or removed meanwhile, as those of checkpoints are.
-    found = [Path(folder) for folder, _, files in os.walk(root) if CONFIG in files]
-    found = sorted(folder for folder in found if ABANDONED not in folder.parts)
-    if not found:
-        raise RunError(f"there are no runs in {root}; give a folder that rpp-rl train or sweep has written to")
-    return found
 
 
 @dataclass

@@ -254,6 +254,14 @@ def test_scores_over_environments_or_why_there_are_none(main, tmp_path):
     assert "- Left out: Hopper-v5 has no normalisation." in text
 
 
+def test_a_run_that_does_not_say_what_it_is_is_not_left_out_in_silence(main, tmp_path):
+    write_runs(tmp_path / "runs", ["Ant-v5"])
+    Path("runs/Ant-v5/sac/seed1/config.json").unlink()
+    note = "note: passed over, since there are evaluations and no config.json that says of what: runs/Ant-v5/sac/seed1"
+    assert note in main("compare", "runs", "--no-report")[1].splitlines()
+    assert note in main("status", "runs")[1].splitlines()
+
+
 def test_options(main, tmp_path):
     write_runs(tmp_path / "runs", ["Ant-v5"])
     write_run(tmp_path / "runs", "Ant-v5", "sac", 9, [1000])

@@ -13,7 +13,8 @@ from helpers.run_folders import write_run, write_runs
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.files import read_evaluations, read_json, read_wall_time
-from rpp_rl.scripts.comparing.runs import find_runs, read_run, read_runs
+from rpp_rl.scripts.comparing.runs import read_run, read_runs
+from rpp_rl.scripts.finding_runs import find_runs, nameless_runs
 
 NO_EVENTS = EventScalars(Path("none"))
 
@@ -173,3 +174,18 @@ def test_finding_and_filtering(tmp_path):
         read_runs([tmp_path], ["Nothing*"], NO_EVENTS)
     with pytest.raises(RunError, match="there is no folder"):
         find_runs([tmp_path / "nowhere"])
+
+
+def test_a_run_without_a_configuration_is_named(tmp_path):
+    write_runs(tmp_path, seeds=range(2))
+    assert nameless_runs([tmp_path]) == []
+    nameless = tmp_path / "Ant-v5" / "sac" / "seed1"
+    (nameless / "checkpoints").mkdir()
+    (nameless / "config.json").rename(nameless / "checkpoints" / "config.json")
+    assert len(find_runs([tmp_path])) == 7
+    (note,) = nameless_runs([tmp_path])
+    assert note == f"passed over, since there are evaluations and no config.json that says of what: {nameless}"
+    assert nameless_runs([tmp_path], ["!*/seed1"]) == []
+    # As stable-baselines3's EvalCallback leaves one where its runs lie below.
+    (nameless / "evaluations.npz").rename(tmp_path / "evaluations.npz")
+    assert str(tmp_path) in nameless_runs([tmp_path])[0] and len(find_runs([tmp_path])) == 7

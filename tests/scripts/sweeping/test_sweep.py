@@ -194,7 +194,7 @@ def test_bad_input(refused):
     assert "--jobs must be at least 1" in refused("sweep", *some, "--algos", "sac", "--jobs", 0)
     assert "cannot be read" in refused("sweep", "--plan", "nowhere.yaml")
     assert "a sweep needs algos" in refused("sweep", *some)
-    assert "there are no runs in nowhere" in refused("status", "nowhere")
+    assert "there is no folder nowhere" in refused("status", "nowhere")
 
 
 def test_a_closed_terminal_is_no_reason_to_stop_under_nohup():
