@@ -98,8 +98,9 @@ def test_vec_normalize_works_and_warns_about_the_symmetry():
     with pytest.warns(UserWarning, match="norm_obs=False"):
         model = agent(env=VecNormalize(DummyVecEnv([bicycle])))
     model.learn(30)
-    with pytest.warns(UserWarning, match="NormalizeObservation keeps statistics per entry"):
-        agent(env=NormalizeObservation(bicycle()))
+    with pytest.warns(UserWarning, match="NormalizeObservation keeps statistics per entry") as said:
+        RPPSAC("RPPPolicy", NormalizeObservation(bicycle()))
+    assert {warning.filename for warning in said if "NormalizeObservation" in str(warning.message)} == {__file__}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         agent("MlpPolicy", env=VecNormalize(DummyVecEnv([bicycle])))
