@@ -21,6 +21,7 @@ import yaml
 from rpp_rl.envs.reflections import reflection, reflection_by_joints
 from rpp_rl.errors import SymmetryError, UnknownNameError
 from rpp_rl.symmetry import Symmetry
+from rpp_rl.yaml_text import load_yaml
 
 SUFFIXES = (".yaml", ".yml")
 _KEYS = (*(key for key in inspect.signature(reflection).parameters if key != "driven"), "unknown")
@@ -43,7 +44,7 @@ def read_symmetry(path: str | Path, env: gym.Env[Any, Any] | None = None) -> Sym
     """
     path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise SymmetryError(f"the symmetry file {path} cannot be read: {reason}") from error

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 
 def listed(names: Sequence[str], most: int = 6) -> str:
     """Names for a sentence; of many the first, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    # Names of files need be no text.
+    shown = [name.encode("utf-8", "backslashreplace").decode() for name in names[:most]]
+    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class RPPError(ValueError):

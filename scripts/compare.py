@@ -136,10 +136,11 @@ def _normalisation(path: Path | None) -> tuple[dict[str, Normalisation], str]:
     import yaml
 
     from rpp_rl.scripts.comparing.over_environments import parse_normalisation
+    from rpp_rl.yaml_text import load_yaml
 
     source = path or Path(__file__).parent / "comparing" / "reference_scores.yml"
     try:
-        data = yaml.safe_load(source.read_text(encoding="utf-8"))
+        data = load_yaml(source.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise RunError(f"--normalisation {source} cannot be read: {' '.join(str(error).split())[:200]}") from error
     where = "random actions and published agents of RL Zoo (reference_scores.yml)" if path is None else str(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,10 +74,9 @@ def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
     with Display() as display:
         failed = engine.run(display.show)
     for job in failed:
-        print(f"failed: {job.name}: {_last_line(job.log)}; see {job.log}")
-    print(
-        f"{len(jobs) - len(failed)} of {len(jobs)} runs are done; curves: tensorboard --logdir {arguments.log_folder}"
-    )
+        print(f"failed: {job.name}: {engine.reasons.get(job) or _last_line(job.log)}; see {job.log}")
+    where = shlex.quote(str(arguments.log_folder))
+    print(f"{len(jobs) - len(failed)} of {len(jobs)} runs are done; curves: tensorboard --logdir {where}")
     if failed:
         raise SystemExit(1)
 
@@ -117,7 +117,7 @@ def _last_line(log: Path) -> str:
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError as error:
-        raise RunError(f"{log} cannot be read: {error.strerror}") from error
+        return f"its log cannot be read ({error.strerror})"
     return lines[-1] if lines else "it printed nothing"
 
 

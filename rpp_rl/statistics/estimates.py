@@ -153,7 +153,8 @@ def estimate(
     r"""A statistic of all runs, with its stratified percentile bootstrap interval.
 
     Runs are drawn with replacement within every stratum (environment), and the statistic is that of all of them
-    together, as in Agarwal et al. 2021. The percentile interval is what they use, and what IQM and median get here.
+    together, as in Agarwal et al. 2021, where strata are of one size; of several sizes the larger ones weigh more. The
+    percentile interval is what they use, and what IQM and median get here.
     That of a mean of n runs is too narrow by about √((n − 1) / n) and a normal instead of a t quantile; its tails are
     therefore taken at Φ(−√(n / (n − 1)) t) instead of α / 2, with t the 1 − α / 2 quantile of Student's distribution
     of n − 1 degrees of freedom.

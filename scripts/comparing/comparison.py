@@ -70,7 +70,7 @@ def general_notes(results: Sequence[TaskResult], unevaluated: Sequence[Path]) ->
         results: of every environment.
         unevaluated: run folders without evaluations.
     """
-    notes = [caution(list(results))]
+    notes = [sentence for sentence in [caution(list(results))] if sentence]
     names = [result.task.name for result in results]
     bases: dict[str, list[str]] = {}
     for name in names:

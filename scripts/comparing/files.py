@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import time
 import tokenize
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from rpp_rl.errors import RunError
 _LARGEST_EVALUATIONS = 1 << 28
 _LARGEST_MONITOR = 1 << 28
 _LARGEST_JSON = 1 << 24
-LARGEST_RETURN = 1e100
+_TRIES, _WRITTEN = 2, 0.2
+# What TensorBoard shows are numbers of single precision.
+LARGEST_RETURN = 1e38
 
 
 def read_evaluations(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -28,12 +31,16 @@ def read_evaluations(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]
     Raises:
         RunError: if the file is none, only a part of one, or larger than one can be.
     """
-    try:
-        with path.open("rb") as file:
-            archive = Archive(file, path.name)
-            steps, returns = (_array(archive, name) for name in ("timesteps", "results"))
-    except (OSError, ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
-        raise _damaged(path, " ".join(str(error).split())[:200]) from error
+    for attempt in range(_TRIES):
+        try:
+            with path.open("rb") as file:
+                archive = Archive(file, path.name)
+                steps, returns = (_array(archive, name) for name in ("timesteps", "results"))
+            break
+        except (OSError, ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
+            if attempt == _TRIES - 1:
+                raise _damaged(path, " ".join(str(error).split())[:200]) from error
+            time.sleep(_WRITTEN)  # a run that goes on may be writing it
     if steps.ndim != 1 or returns.ndim != 2 or len(steps) != len(returns) or not returns.size:
         raise _damaged(path, f"it has steps of shape {steps.shape} and results of shape {returns.shape}")
     whole = steps.astype(np.int64)

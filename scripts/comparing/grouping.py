@@ -12,6 +12,15 @@ from rpp_rl.errors import RunError, listed
 from rpp_rl.scripts.comparing.runs import SYMMETRY_DIGEST, Run
 from rpp_rl.statistics import AlignedCurves, align
 
+# What RPPSAC has beyond SAC: not to have it is part of being another algorithm.
+_OWN = frozenset(
+    (
+        *("symmetry", SYMMETRY_DIGEST, "actor", "critic", "network", "zero_mean", "fast_update", "precision"),
+        *("actor_equiv_wd", "actor_basic_wd", "critic_equiv_wd", "critic_basic_wd"),
+        *("residual_init_scale", "residual_step_ratio"),
+    )
+)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -74,26 +83,45 @@ def group_runs(runs: Iterable[Run], at: int | None = None) -> tuple[Task, ...]:
 
 def _task(name: str, runs: Sequence[Run], at: int | None) -> Task:
     notes: list[str] = []
-    kept = _without_twins(runs, notes)
-    if at is not None:
-        short = [run for run in kept if at not in run.steps]
-        kept = [run for run in kept if at in run.steps]
-        if not kept:
-            raise RunError(f"no run of {name} was evaluated at step {at}; choose another --at")
-        if short:
-            notes.append(f"left out, since not evaluated at step {at}: {_named(short)}")
+    # First of all, since of two runs of a seed only one may have got there.
+    kept = runs if at is None else _evaluated_at(name, runs, at, notes)
+    kept = _without_twins(kept, notes)
     shared = np.array(sorted(set.intersection(*(set(run.steps.tolist()) for run in kept))), dtype=np.int64)
     if at is not None:
         shared = shared[shared <= at]
     if not len(shared):
-        raise RunError(
-            f"the runs of {name} have no evaluation step in common, so that they cannot be compared; "
-            "choose runs with --filter, or train them with one --eval-freq"
-        )
+        raise _nothing_shared(name, kept)
     notes += [] if at is not None else _unequal_lengths(kept, int(shared[-1]))
     groups = _by_label(kept)
     notes += incomparable(groups)
     return Task(name, groups, tuple(int(step) for step in shared), tuple(notes))
+
+
+def _evaluated_at(name: str, runs: Sequence[Run], at: int, notes: list[str]) -> list[Run]:
+    """The runs that were evaluated at a step."""
+    kept = [run for run in runs if at in run.steps]
+    if not kept:
+        raise RunError(f"no run of {name} was evaluated at step {at}; choose another --at")
+    short = [run for run in runs if at not in run.steps]
+    if short:
+        notes.append(f"left out, since not evaluated at step {at}: {_named(short)}{_survivors(short)}")
+    return kept
+
+
+def _nothing_shared(name: str, runs: Sequence[Run]) -> RunError:
+    """What to say of runs without a common step: which ones keep the others from having one."""
+    step, _ = Counter(step for run in runs for step in run.steps.tolist()).most_common(1)[0]
+    others = [run for run in runs if step not in run.steps]
+    return RunError(
+        f"the runs of {name} have no evaluation step in common, so that they cannot be compared; all were evaluated at "
+        f"step {step} but {_named(others)}: leave runs out with --filter or --at, or train with one --eval-freq"
+    )
+
+
+def _survivors(runs: Sequence[Run]) -> str:
+    """What to know of runs that are left out, where some have failed."""
+    failed = [run for run in runs if run.failed]
+    return f"; of these failed, so that what is left are survivors: {_named(failed)}" if failed else ""
 
 
 def _by_label(runs: Sequence[Run]) -> tuple[Group, ...]:
@@ -168,7 +196,7 @@ def _unequal_lengths(runs: Sequence[Run], step: int) -> list[str]:
     if unfinished:
         notes.append(
             f"shorter than the longest, and not at their end: {_named(unfinished)}; finish them with "
-            "rpp-rl train --resume, or leave them out with --at"
+            f"rpp-rl train --resume, or leave them out with --at{_survivors(unfinished)}"
         )
     if done:
         notes.append(
@@ -219,8 +247,12 @@ def settings_table(groups: Sequence[Group]) -> dict[str, tuple[str, ...]]:
 
 
 def differing_settings(groups: Sequence[Group]) -> list[str]:
-    """Settings that several groups have and that differ among those; what only one algorithm knows is its own."""
-    return [key for key, values in settings_table(groups).items() if len(set(values) - {"-"}) > 1]
+    """Settings that differ beyond what the algorithms are: one that only some of them know is their own."""
+    return [
+        key
+        for key, values in settings_table(groups).items()
+        if len(set(values) - ({"-"} if key.removeprefix("policy_kwargs.") in _OWN else set())) > 1
+    ]
 
 
 def _named(runs: Sequence[Run]) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl import statistics
-from rpp_rl.errors import RunError
+from rpp_rl.errors import RunError, listed
 from rpp_rl.scripts.comparing.analysis import BASELINES, Draws, TaskResult, final_scores
+from rpp_rl.scripts.comparing.grouping import Group
 from rpp_rl.statistics import Estimate, Normalisation
 from rpp_rl.statistics.estimates import StatisticName
 from rpp_rl.statistics.normalised import PerformanceProfile
@@ -24,9 +25,9 @@ class AlgorithmAggregate:
 
     Attributes:
         label: of the algorithm.
-        iqm: of all runs.
-        mean: of all runs.
-        median: of all runs.
+        iqm: of all runs of the seeds that are on every environment.
+        mean: of the same runs.
+        median: of the same runs.
         probability: of improvement on the baseline, averaged over environments; None for the baseline.
         profile: share of runs above a score.
     """
@@ -75,9 +76,19 @@ def aggregate(
     everywhere = set.intersection(*({group.label for group in result.groups} for result in chosen))
     labels = sorted({group.label for result in chosen for group in result.groups})
     left_out = [f"{label} has no runs on some environment" for label in labels if label not in everywhere]
+    # With more runs on one environment than on another, a pooled score would say how easy that one is.
+    seeds = {label: set.intersection(*(set(_group(r, label).seeds) for r in chosen)) for label in everywhere}
+    for label in sorted(everywhere):
+        some = sorted({seed for r in chosen for seed in _group(r, label).seeds} - seeds[label])
+        if some:
+            left_out.append(f"of {label} what is not on every environment, seed {listed([str(s) for s in some])}")
     left_out += [f"{r.task.name} has no normalisation" for r in results if r.task.name not in normalisation]
     base = next((b for b in (baseline, *BASELINES, chosen[0].baseline) if b in everywhere), None)
-    scores = {label: [normalisation[r.task.name](_final(r, label)) for r in chosen] for label in sorted(everywhere)}
+    scores = {
+        label: [normalisation[r.task.name](_final(r, label, seeds[label])) for r in chosen]
+        for label in sorted(everywhere)
+        if seeds[label]
+    }
     if not scores:
         return None
     largest = max(float(s.max()) for strata in scores.values() for s in strata)
@@ -88,8 +99,15 @@ def aggregate(
     return Aggregate(names, {name: normalisation[name] for name in names}, base, found, tuple(left_out))
 
 
-def _final(result: TaskResult, label: str) -> NDArray[np.float64]:
-    return final_scores(result.task, next(g.group for g in result.groups if g.label == label))
+def _group(result: TaskResult, label: str) -> Group:
+    return next(g.group for g in result.groups if g.label == label)
+
+
+def _final(result: TaskResult, label: str, seeds: Container[int] | None = None) -> NDArray[np.float64]:
+    """The final scores of an algorithm on an environment, of some seeds or of all."""
+    group = _group(result, label)
+    scores = final_scores(result.task, group)
+    return scores if seeds is None else scores[[seed in seeds for seed in group.seeds]]
 
 
 def _over_environments(

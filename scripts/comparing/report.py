@@ -37,11 +37,11 @@ code { font-size: .8rem; overflow-wrap: anywhere; } summary { cursor: pointer; m
 """
 _HOW_TO_READ = """Thin lines are single seeds, bold ones their interquartile mean (IQM), bands its pointwise 95 %
 bootstrap interval. Numbers in brackets are 95 % intervals: stratified bootstrap over seeds for IQM, mean, median, area
-and difference, Newcombe's for P(X &gt; Y), Kaplan and Meier's for steps to a threshold, where runs that never reach it
-count as censored. The seed is the unit, never the episode. A difference is told only where the intervals of both the
-probability of improvement and the difference of IQMs leave out no difference. Areas under curves are mean heights.
-Bootstrap intervals of few seeds are too narrow: one that says 95 % covers about nine times in ten with five seeds, and
-three times in four with three."""
+and difference, Newcombe's for P(X &gt; Y), widened to 1/2 where Mann and Whitney's test tells nothing, Kaplan and
+Meier's for steps to a threshold, where runs that never reach it count as censored. The seed is the unit, never the
+episode. A difference is told only where the intervals of both the probability of improvement and the difference of IQMs
+leave out no difference. Areas under curves are mean heights. Bootstrap intervals of few seeds are too narrow: one that
+says 95 % covers about nine times in ten with five seeds, and three times in four with three."""
 
 
 def report_page(comparison: Comparison, symmetry: SymmetryFound) -> str:

@@ -19,11 +19,11 @@ from rpp_rl.errors import RunError
 from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.files import LARGEST_RETURN, read_evaluations, read_json, read_wall_time
 from rpp_rl.scripts.finding_runs import find_runs
-from rpp_rl.scripts.run_folder import AUDIT, CONFIG, EVALUATION_SEED, EVALUATIONS, MONITOR, read_config
+from rpp_rl.scripts.run_folder import AUDIT, CONFIG, EVALUATION_SEED, EVALUATIONS, FAILURE, MONITOR, read_config
 
 SYMMETRY_DIGEST = "symmetry_sha256"
 # Settings that every environment has its own of.
-BELONGS_TO_ENVIRONMENT = ("symmetry", SYMMETRY_DIGEST)
+BELONGS_TO_ENVIRONMENT = ("symmetry", SYMMETRY_DIGEST, "target_entropy")
 _LONGEST = 200
 # Algorithms that are given a symmetry to be measured by, and make no use of it.
 _PLAIN = ("sac", "mlp_sac")
@@ -70,6 +70,7 @@ class Run:
         command: as it was typed.
         machine: processor and graphics cards.
         wall_time: in seconds; None where it does not say.
+        failed: whether it was ended by an error.
         audit: of its symmetry.
         rank: which of the folders that were named it is in, and how deep: variants lie deeper than what they vary.
     """
@@ -89,6 +90,7 @@ class Run:
     command: str
     machine: str
     wall_time: float | None
+    failed: bool
     audit: tuple[AuditLine, ...]
     rank: tuple[int, int] = (0, 0)
 
@@ -163,11 +165,12 @@ def read_run(folder: Path, events: EventScalars) -> Run | None:
         evaluation_offset=config.get("evaluation_seed", seed + EVALUATION_SEED) - seed,
         budget=budget if type(budget) is int else None,
         settings=MappingProxyType(_settings(config)),
-        versions=MappingProxyType({_short(k): _short(v) for k, v in config.get("versions", {}).items()}),
+        versions=MappingProxyType(_versions(config)),
         model=_short(model["compiled_sha256"]) if isinstance(model, dict) and "compiled_sha256" in model else None,
         command=_showable(shlex.join(str(part) for part in command)) if isinstance(command, list) else "",
         machine=_short(", ".join([str(config.get("cpu", "")), *map(str, gpus if isinstance(gpus, list) else ())])),
         wall_time=read_wall_time(folder / MONITOR),
+        failed=(folder / FAILURE).is_file(),
         audit=_audit(read_json(folder / AUDIT)),
     )
 
@@ -206,6 +209,13 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
         text = json.dumps(symmetry, sort_keys=True, default=repr)
         found[SYMMETRY_DIGEST] = hashlib.sha256(text.encode()).hexdigest()[:12]
     return found
+
+
+def _versions(config: Mapping[str, Any]) -> dict[str, str]:
+    """Of packages, and the commit of this one where it ran from a repository: its version may be the same for long."""
+    git = config.get("git")
+    commit = {"rpp-rl's commit": git["rpp_rl"]} if isinstance(git, dict) and git.get("rpp_rl") else {}
+    return {_short(k): _short(v) for k, v in {**config.get("versions", {}), **commit}.items()}
 
 
 def _literal(value: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rpp_rl.scripts.comparing import tables
@@ -14,7 +14,7 @@ from rpp_rl.scripts.markdown import markdown_table
 from rpp_rl.scripts.output_files import replace_file
 from rpp_rl.scripts.pictures import need_matplotlib
 
-REPORT = "report.html"
+REPORT, SUMMARY = "report.html", "summary.csv"
 _FORMS = ("png", "svg")
 _PICTURES = ("curves", "best_so_far", "profiles", "symmetry")
 DRAWN = ("symmetry.csv", *(f"{name}.{form}" for name in _PICTURES for form in _FORMS))
@@ -34,11 +34,11 @@ def render(comparison: Comparison, events: EventScalars, report: bool, tensorboa
     """
     results = comparison.results
     files = {
-        "summary.csv": tables.csv_text(tables.SUMMARY, tables.summary_rows(results)).encode(),
-        "curves.csv": tables.csv_text(tables.CURVES, tables.curve_rows(results)).encode(),
-        "scores.csv": tables.csv_text(tables.SCORES, tables.score_rows(results)).encode(),
-        "pairs.csv": tables.csv_text(tables.PAIRS, tables.pair_rows(results)).encode(),
-        "summary.md": summary_markdown(comparison).encode(),
+        SUMMARY: _csv(tables.SUMMARY, tables.summary_rows(results)),
+        "curves.csv": _csv(tables.CURVES, tables.curve_rows(results)),
+        "scores.csv": _csv(tables.SCORES, tables.score_rows(results)),
+        "pairs.csv": _csv(tables.PAIRS, tables.pair_rows(results)),
+        "summary.md": _bytes(summary_markdown(comparison)),
     }
     if report:
         from rpp_rl.scripts.comparing.figures import figures
@@ -47,10 +47,10 @@ def render(comparison: Comparison, events: EventScalars, report: bool, tensorboa
 
         need_matplotlib("figures need", "pip install 'rpp-rl[compare]', or add --no-report")
         symmetry = found_in(results, events)
-        files[REPORT] = report_page(comparison, symmetry).encode()
+        files[REPORT] = _bytes(report_page(comparison, symmetry))
         if symmetry.groups:
             rows = tables.symmetry_rows(symmetry)
-            files["symmetry.csv"] = tables.csv_text(tables.SYMMETRY, rows).encode()
+            files["symmetry.csv"] = _csv(tables.SYMMETRY, rows)
         files |= figures(results, comparison.aggregate, symmetry)
     if tensorboard:
         from rpp_rl.scripts.comparing.events import event_files
@@ -58,6 +58,15 @@ def render(comparison: Comparison, events: EventScalars, report: bool, tensorboa
         pictures = {Path(name).stem: content for name, content in files.items() if name.endswith(".png")}
         files |= event_files(comparison, pictures)
     return files
+
+
+def _csv(header: Sequence[str], rows: Iterable[tables.Row]) -> bytes:
+    return _bytes(tables.csv_text(header, rows))
+
+
+def _bytes(text: str) -> bytes:
+    # Names of folders need be no text.
+    return text.encode("utf-8", "backslashreplace")
 
 
 def summary_markdown(comparison: Comparison) -> str:
@@ -81,19 +90,23 @@ def summary_markdown(comparison: Comparison) -> str:
 
 INTERVALS = (
     "\nNumbers in brackets are 95 % intervals: stratified bootstrap over seeds for IQM, mean, median, area and "
-    "difference, Newcombe's for P(X > Y), Kaplan and Meier's for steps.\n"
+    "difference, Newcombe's for P(X > Y), widened to 1/2 where Mann and Whitney's test tells nothing, Kaplan and "
+    "Meier's for steps.\n"
 )
 
 
 def write(out: Path, files: Mapping[str, bytes]) -> None:
-    """Write files, each aside and then in place of what was there; curves of an earlier comparison are removed."""
+    """Write files, each aside and then in place of what was there; what else an earlier comparison wrote is removed."""
     for name, content in files.items():
         replace_file(out / name, content)
-    # What an earlier comparison has drawn of other runs.
-    for old in (out / name for name in DRAWN):
-        if old.name not in files and REPORT in files:
-            old.unlink(missing_ok=True)
-    # TensorBoard would show algorithms that are not compared any more.
-    for old in out.rglob(EVENTS) if EVENTS in files else ():
+    # A report or curves of other runs beside these tables would be taken for theirs.
+    written = [out / name for name in (REPORT, *DRAWN)]
+    for old in (*written, *(path for path in out.rglob(EVENTS) if _is_of(out, path))):
         if old.relative_to(out).as_posix() not in files:
-            old.unlink()
+            old.unlink(missing_ok=True)
+
+
+def _is_of(out: Path, path: Path) -> bool:
+    """Whether no other comparison, in a folder below, has written a file."""
+    between = path.relative_to(out).parents
+    return not any((out / folder / SUMMARY).is_file() for folder in between if folder != Path())

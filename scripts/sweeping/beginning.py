@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -104,8 +104,8 @@ def refuse_strange(folder: Path) -> None:
 
 
 def note(job: Job, sentence: str) -> None:
-    """Add a sentence to what a run has printed."""
-    with job.log.open("a", encoding="utf-8") as log:
+    """Add a sentence to what a run has printed, where that can be written."""
+    with suppress(OSError), job.log.open("a", encoding="utf-8") as log:
         log.write(f"rpp-rl: {sentence}\n")
 
 

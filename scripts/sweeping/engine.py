@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from rpp_rl.scripts.training.stopping import interrupted_when_asked
 
 # Seconds between looks at the runs, and for which a run may write its checkpoint when it is asked to stop.
 LOOK, FAREWELL = 0.2, 120.0
+_KILL = 9
 
 Handle = TypeVar("Handle")
 # Is told what reads the progress of all runs, and whether all are over.
@@ -36,6 +38,7 @@ class Engine(ABC, Generic[Handle]):
 
     Attributes:
         failed: jobs that failed.
+        reasons: why, where this process knows; the log of a run says so where it can be written.
     """
 
     def __init__(self, jobs: Sequence[Job], at_once: int | None, trust: bool = False) -> None:
@@ -43,6 +46,7 @@ class Engine(ABC, Generic[Handle]):
             raise RunError(f"--jobs must be at least 1, got {at_once}")
         self.jobs, self.at_once, self.trust = list(jobs), at_once, trust
         self.failed: list[Job] = []
+        self.reasons: dict[Job, str] = {}
         self._waiting: list[Job] = []
         self._running: dict[Job, Handle] = {}
         self._held: dict[Job, IO[bytes]] = {}
@@ -87,7 +91,13 @@ class Engine(ABC, Generic[Handle]):
         for job in list(self._waiting):
             if self.at_once is not None and len(self._running) >= self.at_once:
                 return
-            if not self._may_begin(job) or not self._hold(job):
+            # A folder that is no use is the matter of its run, not of those that are at work.
+            try:
+                if not self._may_begin(job) or not self._hold(job):
+                    continue
+            except RunError as error:
+                self._waiting.remove(job)
+                self._fail(job, str(error))
                 continue
             self._waiting.remove(job)
             if self._state(job).state is State.DONE:
@@ -95,10 +105,14 @@ class Engine(ABC, Generic[Handle]):
                 continue
             try:
                 self._running[job] = self._begin(job)
-            except RunError as error:
-                note(job, str(error))
-                self.failed.append(job)
+            except (RunError, OSError) as error:
+                self._fail(job, str(error))
                 self._let_go(job)
+
+    def _fail(self, job: Job, why: str) -> None:
+        self.failed.append(job)
+        self.reasons[job] = why
+        note(job, why)
 
     def _hold(self, job: Job) -> bool:
         """Hold the log of a run, so that no other sweep begins it; False where one has.
@@ -133,6 +147,8 @@ class Engine(ABC, Generic[Handle]):
         if code == 0 and not has_done(job.folder, job.steps):
             note(job, f"the run ended without an error, but {job.folder} does not hold its {job.steps} steps")
             return False
+        if code < 0:
+            note(job, ended_by(-code))
         return code == 0
 
     def _over(self, job: Job, well: bool) -> None:
@@ -161,6 +177,17 @@ class Engine(ABC, Generic[Handle]):
     @abstractmethod
     def _stop(self) -> None:
         """Ask all runs to write a checkpoint and stop; those that do not are ended."""
+
+
+def ended_by(number: int) -> str:
+    """What to say of a run that a signal has ended, which had no time to say anything itself."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = str(number)
+    return f"the run was ended by the signal {name}" + (
+        ", as a system does that is short of memory; try fewer --jobs" if number == _KILL else ""
+    )
 
 
 def threads(count: int) -> dict[str, str]:

@@ -15,6 +15,13 @@ from rpp_rl.scripts.sweeping.engine import FAREWELL, Engine, threads
 from rpp_rl.scripts.sweeping.plan import Job
 
 
+def processors() -> int:
+    """How many processors this process may use, which a batch system or `taskset` can make fewer than there are."""
+    with suppress(AttributeError):  # only Linux tells
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class LocalEngine(Engine["subprocess.Popen[bytes]"]):
     """Runs jobs as processes.
 
@@ -26,7 +33,7 @@ class LocalEngine(Engine["subprocess.Popen[bytes]"]):
 
     def __init__(self, jobs: Sequence[Job], at_once: int = 1, trust: bool = False) -> None:
         super().__init__(jobs, at_once, trust)
-        self._threads = threads((os.cpu_count() or 1) // at_once)
+        self._threads = threads(processors() // max(1, min(at_once, len(jobs))))
 
     def _begin(self, job: Job) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "rpp_rl.scripts.main", *words_of(job, self.trust)]

@@ -12,6 +12,7 @@ import yaml
 
 from rpp_rl.errors import RunError, UnknownNameError
 from rpp_rl.scripts.settings import number_list
+from rpp_rl.yaml_text import load_yaml
 
 _LARGEST_PLAN = 1 << 20
 _KEYS = ("algos", "envs", "seeds", "n_timesteps", "options", "variants")
@@ -160,7 +161,7 @@ def read_plan(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_PLAN:
             raise RunError(f"{path} is larger than a plan can be")
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         if isinstance(error, RunError):
             raise
@@ -186,7 +187,7 @@ def plan_from(data: Mapping[str, Any]) -> Plan:
         raise RunError(f"seeds of a plan are numbers, got {list(numbers)}")
     steps = data.get("n_timesteps")
     if not isinstance(steps, int) or isinstance(steps, bool):
-        raise RunError(f"n_timesteps of a plan is a number, got {steps!r}; give -n")
+        raise RunError(f"n_timesteps of a plan is a whole number without a point, got {steps!r}; give -n")
     algos, envs, options = _names(data, "algos"), _names(data, "envs"), _options(data.get("options") or {})
     return Plan(algos, envs, numbers, steps, options, _variants(data.get("variants") or {}))
 

@@ -148,7 +148,7 @@ def _evaluated(folder: Path) -> int:
     try:
         with np.load(folder / EVALUATIONS, allow_pickle=False) as data:
             return int(data["timesteps"][-1])
-    except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile):  # it may be being written
+    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, BadZipFile):  # it may be being written
         return 0
 
 

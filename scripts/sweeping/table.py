@@ -17,14 +17,30 @@ from rpp_rl.scripts.sweeping.progress import Progress, State
 
 # Seconds between drawings on a terminal, and between lines in a file.
 _DRAW, _LINE = 1.0, 60.0
+# What somebody looks for first.
+_URGENCY = {State.FAILED: 0, State.RUNNING: 1, State.INTERRUPTED: 2, State.WAITING: 3, State.DONE: 4}
+# Lines of a terminal that are no run's: the table's head, what is said below it, the cursor's.
+_AROUND = 4
+# Columns of a table in a file.
+_FILE = 140
 
 
-def as_table(rows: Sequence[Progress]) -> Table:
-    """The table of some runs."""
+def as_table(rows: Sequence[Progress], most: int | None = None) -> Table:
+    """The table of some runs.
+
+    Args:
+        rows: the runs.
+        most: to show; of more, those that are done and those that wait make room, and are counted below.
+    """
     # Where it is narrow names take more lines: a name that is cut could be that of any seed, and a number any number.
     numbers = [Column(name, no_wrap=True) for name in ("state", "step", "of", "steps/s", "last return", "left")]
     table = Table(Column("run", overflow="fold"), *numbers, box=None, pad_edge=False)
-    for row, name in zip(rows, names([row.folder for row in rows]), strict=True):
+    named = list(zip(rows, names([row.folder for row in rows]), strict=True))
+    if most is not None and len(rows) > most:
+        first = sorted(named, key=lambda pair: _URGENCY[pair[0].state])
+        table.caption, table.caption_justify = f"and {in_states([row for row, _ in first[most:]])}", "left"
+        named = [pair for pair in named if pair in first[:most]]
+    for row, name in named:
         table.add_row(
             name,
             row.state.value,
@@ -54,10 +70,14 @@ def duration(seconds: float | None) -> str:
 
 def in_one_line(rows: Sequence[Progress]) -> str:
     """How many runs are in which state, and the steps of all."""
-    states = Counter(row.state for row in rows)
-    counted = ", ".join(f"{states[state]} {state.value}" for state in State if states[state])
     steps, total = sum(row.step for row in rows), sum(row.total for row in rows)
-    return f"{counted}; {steps} of {total} steps"
+    return f"{in_states(rows)}; {steps} of {total} steps"
+
+
+def in_states(rows: Sequence[Progress]) -> str:
+    """How many runs are in which state."""
+    states = Counter(row.state for row in rows)
+    return ", ".join(f"{states[state]} {state.value}" for state in State if states[state])
 
 
 class Display:
@@ -89,8 +109,13 @@ class Display:
             return
         self._shown = now
         if self._live is not None:
-            self._live.update(as_table(progress()), refresh=True)
-        elif (line := in_one_line(progress())) != self._said:
+            self._live.update(as_table(progress(), max(1, self._console.height - _AROUND)), refresh=True)
+            return
+        rows = progress()
+        if (line := in_one_line(rows)) != self._said:
             print(line)
+            at_work = [row for row in rows if row.state is State.RUNNING]
+            if at_work:
+                Console(width=_FILE).print(as_table(at_work))
             sys.stdout.flush()
             self._said = line

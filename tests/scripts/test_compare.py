@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -157,6 +158,18 @@ class TestTensorBoard:
         assert (compared[0] / "Ant-v5" / "sac" / "mine.txt").exists()
         assert single.exists()
 
+    def test_another_comparison_in_a_folder_below_stays(self, compared, main):
+        assert main("compare", "runs", "--filter", "Hopper-v5/*", "--no-report", "--out", "runs/compare/hopper")[0] == 0
+        below = sorted((compared[0] / "hopper").rglob("events*"))
+        assert main("compare", "runs", "--filter", "Ant-v5/*", "--no-report")[0] == 0
+        assert below and sorted((compared[0] / "hopper").rglob("events*")) == below
+
+    def test_nothing_of_an_earlier_comparison_is_left_beside_another(self, compared, main):
+        assert (compared[0] / "report.html").exists() and (compared[0] / "curves.png").exists()
+        assert main("compare", "runs", "--filter", "Hopper-v5/*", "--no-report", "--no-tensorboard")[0] == 0
+        left = {path.name for path in compared[0].rglob("*") if path.is_file()}
+        assert left == {"event_scalars.json", "summary.csv", "summary.md", "curves.csv", "scores.csv", "pairs.csv"}
+
     def test_under_three_seeds_there_is_a_curve_and_no_interval(self, main, tmp_path):
         write_runs(tmp_path / "runs", ["Ant-v5"], seeds=range(2))
         assert main("compare", "runs", "--no-report")[0] == 0
@@ -237,6 +250,29 @@ def test_what_is_pooled_over_environments_though_it_differs_is_said(main, tmp_pa
     out = main("compare", "runs", "--no-report", "--out", "out")[1]
     assert "note: sac has another gamma, policy_kwargs.net_arch on some environments than on others" in out
     assert "rpp_sac has another" not in out
+
+
+def test_over_environments_no_environment_weighs_more(main, tmp_path):
+    """Two algorithms that are equally good on each, of which one has more runs where scores are high."""
+    (tmp_path / "scale.yml").write_text("Easy-v0: {random: 0, reference: 1}\nHard-v0: {random: 0, reference: 1}\n")
+    for algo, easy, hard in (("rpp_sac", 9, 3), ("sac", 3, 9)):
+        for env, n, score in (("Easy-v0", easy, 1.0), ("Hard-v0", hard, 0.0)):
+            for seed in range(n):
+                write_run(tmp_path / "runs", env, algo, seed, [10], [[score]])
+    code, out, _ = main("compare", "runs", "--no-report", "--normalisation", "scale.yml")
+    assert code == 0
+    table = (tmp_path / "runs/compare/summary.md").read_text().split("## Over")[1]
+    cells = [line.split("|")[1:] for line in table.splitlines() if "sac |" in line]
+    scores = {name.strip(): iqm.split()[0] for name, _, iqm, *_ in cells}
+    assert scores == {"rpp_sac": "0.50", "sac": "0.50"}
+    assert "note: left out over environments: of rpp_sac what is not on every environment, seed 3, 4, 5, 6, 7, 8" in out
+
+
+def test_a_folder_whose_name_is_no_text_is_shown_all_the_same(main, tmp_path):
+    write_runs(tmp_path / "runs", ["Ant-v5"])
+    (tmp_path / "runs/Ant-v5/sac/seed1/config.json").unlink()
+    (tmp_path / "runs/Ant-v5/sac/seed1").rename(tmp_path / "runs/Ant-v5/sac" / os.fsdecode(b"seed\xff"))
+    assert main("compare", "runs", "--no-report")[0] == 0
 
 
 def test_scores_over_environments_or_why_there_are_none(main, tmp_path):

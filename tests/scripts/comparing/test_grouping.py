@@ -53,8 +53,36 @@ def test_evaluations_at_other_steps_are_not_interpolated(tmp_path):
     assert task.shared == (2000, 4000, 6000, 8000, 10_000)
     assert "runs were evaluated at different steps: every 1000 in 6 runs, every 2000 in 1 run" in task.notes
     write_run(tmp_path, "Ant-v5", "sac", 9, [55, 10_055])
-    with pytest.raises(RunError, match="no evaluation step in common"):
+    with pytest.raises(RunError, match="no evaluation step in common") as said:
         tasks(tmp_path)
+    assert f"all were evaluated at step 2000 but {tmp_path}/Ant-v5/sac/seed9: leave" in str(said.value)
+
+
+def test_of_a_seed_that_is_there_twice_the_run_that_got_there_is_taken(tmp_path):
+    write_runs(tmp_path / "runs", ["Ant-v5"], {"sac": 1.0}, seeds=range(3))
+    write_run(tmp_path / "runs", "Ant-v5", "sac", 3, np.arange(1, 5) * 1000)
+    write_run(tmp_path / "runs" / "old", "Ant-v5", "sac", 3)
+    assert tasks(tmp_path / "runs", at=10_000)[0].groups[0].seeds == (0, 1, 2, 3)
+    assert tasks(tmp_path / "runs")[0].step == 4000
+
+
+def test_what_is_left_of_runs_that_failed_are_survivors(tmp_path):
+    write_runs(tmp_path, ["Ant-v5"], {"sac": 1.0}, seeds=range(3))
+    died = write_run(tmp_path, "Ant-v5", "sac", 3, np.arange(1, 5) * 1000, n_timesteps=10_000)
+    assert "survivors" not in " ".join(tasks(tmp_path, at=10_000)[0].notes + tasks(tmp_path)[0].notes)
+    (died / "failure.json").write_text("{}")
+    for at in (None, 10_000):
+        (note,) = (note for note in tasks(tmp_path, at)[0].notes if "survivors" in note)
+        assert note.endswith(f"of these failed, so that what is left are survivors: {died}")
+
+
+def test_what_only_some_give_differs_unless_only_some_know_it(tmp_path):
+    shipped = {k: v for k, v in HYPERPARAMETERS.items() if k != "policy_kwargs"}
+    write_runs(tmp_path, ["Ant-v5"], {"sac": 1.0}, range(2), hyperparameters=shipped)
+    given = {**shipped, "policy_kwargs": "{'net_arch': [1024], 'actor_basic_wd': 0.1}", "critic": "mlp"}
+    write_runs(tmp_path, ["Ant-v5"], {"rpp_sac": 1.0}, range(2), hyperparameters=given, normalize={"norm_obs": True})
+    (task,) = tasks(tmp_path)
+    assert differing_settings(task.groups) == ["normalize", "policy_kwargs.net_arch"]
 
 
 def test_the_same_seed_twice_is_one_run(tmp_path):
@@ -98,6 +126,7 @@ def test_other_settings_are_another_group_and_no_more_seeds(tmp_path):
     ("config", "message"),
     [
         ({"versions": {"rpp-rl": "0.1.0", "torch": "2.8.0"}}, "torch differs: 2.13.0 in 2 runs, 2.8.0 in 1 run"),
+        ({"git": {"rpp_rl": "ab12"}}, "rpp-rl's commit differs: unknown in 2 runs, ab12 in 1 run"),
         ({"model": {"compiled_sha256": "cd" * 32}}, "the simulated model is not the same"),
         ({"evaluation_seed": 5}, "evaluation seeds are chosen in different ways"),
         ({"n_timesteps": 99}, "different numbers of steps"),

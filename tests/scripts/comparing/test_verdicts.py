@@ -11,6 +11,7 @@ from rpp_rl.scripts.comparing.over_environments import aggregate
 from rpp_rl.scripts.comparing.runs import read_runs
 from rpp_rl.scripts.comparing.verdicts import (
     aggregate_sentences,
+    caution,
     direction,
     number,
     seed_warnings,
@@ -69,6 +70,28 @@ def test_both_intervals_must_agree(probability, difference_of_iqms, told):
     pair = Pair("a", "b", Estimate(*probability, 8), difference, difference, False)
     assert direction(pair) == told
     assert ("no difference can be told" in sentence(pair, (8, 8))) == (told is None)
+
+
+def test_how_sure_intervals_are_is_said_of_as_many_seeds_as_there_are(tmp_path):
+    final(tmp_path, "sac", range(10))
+    assert caution(analysed(tmp_path)) == "Every interval is meant to hold with 95 % by itself."
+    final(tmp_path, "rpp_sac", range(5))
+    assert "and with 5 seeds holds less often" in caution(analysed(tmp_path))
+    few = tmp_path / "few"
+    final(few, "sac", range(2))
+    assert caution(analysed(few)) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((0, "0.00"), (-0.0, "0.00"), (-0.001, "-0.001"), (0.503, "0.503"), (0.5, "0.50"), (0.00004, "0.00004")),
+        *((3e-9, "3e-09"), (1.234, "1.23"), (-12.34, "-12.3"), (-99.95, "-100.0"), (1234.5, "1234")),
+        *((123456.7, "123457"), (1e50, "1e+50")),
+    ],
+)
+def test_numbers(value, text):
+    assert number(value) == text
 
 
 def test_few_seeds(tmp_path):
@@ -154,7 +177,3 @@ def test_an_interval_does_not_depend_on_what_else_is_compared(tmp_path):
     alone = analysed(tmp_path)[0].groups[0].iqm
     write_runs(tmp_path, ["Ant-v5", "Hopper-v5"], {"rpp_sac": 1000.0})
     assert analysed(tmp_path)[0].groups[1].iqm == alone
-
-
-def test_numbers():
-    assert [number(x) for x in (12345.6, -99.95, 0.123)] == ["12346", "-100.0", "0.12"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -97,8 +98,11 @@ def test_what_is_done_is_not_read_again_and_nothing_between_two_lines(tmp_path, 
             display.show(lambda k=k: read.append(k) or [Progress(tmp_path, State.RUNNING, k, 20)], over=k == 19)
             time.sleep(0.05)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "1 running; 0 of 20 steps" and lines[-1] == "1 running; 19 of 20 steps"
-    assert len(read) == len(lines) <= 6
+    said = [line for line in lines if " steps" in line and "last return" not in line]
+    assert said[0] == "1 running; 0 of 20 steps" and said[-1] == "1 running; 19 of 20 steps"
+    assert len(read) == len(said) <= 6
+    # A file has the runs that are at work, too.
+    assert lines[-1].split()[-3:] == ["running", "19", "20"]
     jobs = [Job("sac", "Hopper-v5", seed, 100, tmp_path) for seed in range(2)]
     engine = LocalEngine(jobs)
     for job in jobs:
@@ -108,6 +112,24 @@ def test_what_is_done_is_not_read_again_and_nothing_between_two_lines(tmp_path, 
     assert [found.state for found in engine._progress()] == [State.DONE, State.INTERRUPTED]
     shutil.rmtree(tmp_path / "Hopper-v5")
     assert [found.state for found in engine._progress()] == [State.DONE, State.WAITING]
+
+
+def test_of_more_runs_than_a_terminal_has_lines_those_at_work_are_shown(tmp_path):
+    states = [State.DONE] * 30 + [State.RUNNING] * 2 + [State.WAITING] * 7 + [State.FAILED]
+    rows = [Progress(tmp_path / f"Hopper-v5/sac/seed{k}", state, k, 100) for k, state in enumerate(states)]
+    console = Console(width=90, height=14, record=True)
+    console.print(as_table(rows, most=10))
+    _, *lines, below = console.export_text().splitlines()
+    assert [line.split()[1] for line in lines] == ["running"] * 2 + ["waiting"] * 7 + ["failed"]
+    assert below.strip() == "and 30 done"
+    assert as_table(rows, most=40).caption is None
+
+
+def test_evaluations_that_are_none_are_no_evaluations(tmp_path):
+    a_run(tmp_path, [(1.0, 100, 10.0)])
+    with (tmp_path / "evaluations.npz").open("wb") as file:
+        np.save(file, np.ones(3))
+    assert progress_of(tmp_path).step == 100
 
 
 def test_nothing_is_cut_where_it_is_narrow(tmp_path):

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from rpp_rl.agents import RPPSAC
-from rpp_rl.errors import RPPError
+from rpp_rl.errors import RPPError, RunError
+from rpp_rl.scripts.sweeping.local import LocalEngine
 from rpp_rl.scripts.sweeping.plan import Job, plan_from, read_plan
 from rpp_rl.scripts.sweeping.progress import State, progress_of
 from rpp_rl.scripts.sweeping.table import duration, names
@@ -104,6 +105,61 @@ def test_a_failed_run_is_told_and_the_others_are_done(run_cli, tmp_path, monkeyp
         assert line.endswith(f"see runs/loose/Bicycle-v0/rpp_sac/seed{seed}.log")
         assert progress_of(tmp_path / f"runs/Bicycle-v0/rpp_sac/seed{seed}").state is State.DONE
     assert len(failed) == 2 and "2 of 4 runs are done" in done.stdout
+
+
+def test_a_folder_that_is_no_use_is_the_matter_of_its_run_alone(main, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "InvertedDoublePendulum-v5").write_text("a file")
+    envs = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5")
+    code, out, _ = main("sweep", "--algos", "sac", "--envs", *envs, "--seeds", "0", "-n", 40, "--jobs", 2, *TINY)
+    assert code == 1
+    (failed,) = (line for line in out.splitlines() if line.startswith("failed: "))
+    assert failed.startswith("failed: InvertedDoublePendulum-v5 sac 0: runs/InvertedDoublePendulum-v5/sac/seed0.log")
+    assert "cannot be written: Not a directory; choose another folder with -f" in failed
+    assert "1 of 2 runs are done" in out
+    assert progress_of(tmp_path / "runs/InvertedPendulum-v5/sac/seed0").state is State.DONE
+
+
+def test_a_run_that_was_killed_says_by_what(tmp_path, monkeypatch):
+    job = Job("sac", "Hopper-v5", 0, 10, tmp_path)
+    job.log.parent.mkdir(parents=True)
+    engine = LocalEngine([job])
+    monkeypatch.setattr("rpp_rl.scripts.sweeping.local.words_of", lambda *_: ["nothing"])
+    engine.run(lambda *_: killed(engine))
+    assert engine.failed == [job]
+    assert job.log.read_text().splitlines()[-1] == (
+        "rpp-rl: the run was ended by the signal SIGKILL, as a system does that is short of memory; try fewer --jobs"
+    )
+
+
+def killed(engine):
+    for process in engine._running.values():
+        process.kill()
+
+
+def test_threads_are_those_that_this_process_may_use(tmp_path):
+    jobs = [Job("sac", "Hopper-v5", seed, 10, tmp_path) for seed in range(2)]
+    allowed = os.sched_getaffinity(0)
+    assert LocalEngine(jobs, 16)._threads["OMP_NUM_THREADS"] == str(max(1, len(allowed) // 2))
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert LocalEngine(jobs[:1])._threads["OMP_NUM_THREADS"] == "1"
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("variants: {a: {}, b: {}, a: {}}", "'a' is given twice"),
+        ("seeds: 0-1\nalgos: [sac]\nseeds: 0-2", "'seeds' is given twice"),
+        ("algos: [sac]\nenvs: [Hopper-v5]\nn_timesteps: 1.0e+6", "a whole number without a point, got 1000000.0"),
+    ],
+)
+def test_plans_that_say_something_twice_or_in_parts(tmp_path, text, message):
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(RunError, match=message):
+        plan_from(read_plan(tmp_path / "plan.yaml"))
 
 
 def test_plans(tmp_path):
