@@ -21,6 +21,7 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 
 from rpp_rl.scripts.comparing.analysis import GroupResult, TaskResult
 from rpp_rl.scripts.comparing.comparison import Comparison
+from rpp_rl.scripts.comparing.grouping import has_ended
 from rpp_rl.scripts.comparing.looks import EVENTS
 from rpp_rl.scripts.comparing.runs import SYMMETRY_DIGEST, Run
 from rpp_rl.scripts.event_files import event_file, image_event
@@ -153,7 +154,9 @@ def _session_events(
     values = {name: row.get(name, "-") if texts else float(row[name]) for name, texts in columns.items()}
     name = f"{result.task.name}/{g.label}/seed{run.seed}"
     start = summary_v2.hparams_pb(values, trial_id=name, start_time_secs=now)
-    end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=now + (run.wall_time or 0.0))
+    ended_well = api_pb2.STATUS_SUCCESS if has_ended(run) else api_pb2.STATUS_UNKNOWN
+    status = api_pb2.STATUS_FAILURE if run.failed else ended_well
+    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=now + (run.wall_time or 0.0))
     ended = plugin_data_pb2.HParamsPluginData(session_end_info=end)
     at = {int(step): float(score) for step, score in zip(run.steps, run.scores, strict=True)}
     shared = [at[step] for step in result.task.shared]

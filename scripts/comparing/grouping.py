@@ -189,8 +189,7 @@ def _unequal_lengths(runs: Sequence[Run], step: int) -> list[str]:
     if step == longest:
         return []
     shorter = [run for run in runs if run.steps[-1] < longest]
-    # A budget that is no multiple of the interval ends after the last evaluation.
-    unfinished = [run for run in shorter if run.budget is None or run.budget - run.steps[-1] >= _interval(run)]
+    unfinished = [run for run in shorter if not has_ended(run)]
     done = [run for run in shorter if run not in unfinished]
     notes = [f"runs are of unequal length: everything is compared at step {step}, the longest run has {longest}"]
     if unfinished:
@@ -204,6 +203,12 @@ def _unequal_lengths(runs: Sequence[Run], step: int) -> list[str]:
             "-n, or leave them out with --at"
         )
     return notes
+
+
+def has_ended(run: Run) -> bool:
+    """Whether a run was evaluated as often as it was to be; False where it does not say how often."""
+    # A budget that is no multiple of the interval ends after the last evaluation.
+    return run.budget is not None and run.budget - int(run.steps[-1]) < _interval(run)
 
 
 def _interval(run: Run) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rpp_rl.errors import RunError
 from rpp_rl.scripts.run_folder import RunFolder
-from rpp_rl.scripts.sweeping.beginning import words_of
+from rpp_rl.scripts.sweeping.beginning import arguments_of, words_of
 from rpp_rl.scripts.sweeping.bringing import pieces, take
 from rpp_rl.scripts.sweeping.cluster import Attempt, RayEngine
 from rpp_rl.scripts.sweeping.engine import threads
@@ -42,6 +42,22 @@ class _Away:
     logged: int = 0
 
 
+def _refuse_files_of_here(job: Job) -> None:
+    """Check that no option names a file by a path that leads elsewhere in the folder in which a worker runs.
+
+    Raises:
+        RunError: if one does.
+    """
+    arguments = arguments_of(job)
+    declared = arguments.symmetry if str(arguments.symmetry).endswith((".yaml", ".yml")) else None
+    for flag, value in (("--symmetry", declared), ("--trained-agent", arguments.trained_agent)):
+        if value is not None and not Path(value).is_absolute():
+            raise RunError(
+                f"{flag} {value} is a file that --ray-bring-back does not send along; give the whole path of one that "
+                "every machine has"
+            )
+
+
 class BringingEngine(RayEngine):
     """As `RayEngine`, for clusters without shared storage.
 
@@ -62,6 +78,8 @@ class BringingEngine(RayEngine):
     def __init__(self, jobs: Sequence[Job], address: str, **options: Any) -> None:
         if any(word.partition("=")[0] in ("--tensorboard-log", "-tb") for job in jobs for word in job.options):
             raise RunError("with --ray-bring-back events are in the folders of the runs; leave out --tensorboard-log")
+        for job in jobs:
+            _refuse_files_of_here(job)
         super().__init__(jobs, address, **options)
         self._away: dict[Job, _Away] = {}
 

@@ -147,6 +147,19 @@ class TestTensorBoard:
         assert values["algorithm"].string_value == "rpp_sac"
         assert set(run.Tags()["scalars"]) == {"compare/final_return", "compare/area_under_curve"}
 
+    def test_a_run_says_how_it_ended(self, main, tmp_path):
+        write_runs(tmp_path / "runs", ["Ant-v5"], {"sac": 1.0}, seeds=range(1))
+        write_run(tmp_path / "runs", "Ant-v5", "sac", 1, n_timesteps=20_000)
+        (write_run(tmp_path / "runs", "Ant-v5", "sac", 2, n_timesteps=20_000) / "failure.json").write_text("{}")
+        assert main("compare", "runs", "--no-report")[0] == 0
+        found = []
+        for seed in range(3):
+            run = EventAccumulator(str(tmp_path / f"runs/compare/hparams/Ant-v5/sac/seed{seed}"))
+            run.Reload()
+            content = run.SummaryMetadata("_hparams_/session_end_info").plugin_data.content
+            found.append(HParamsPluginData.FromString(content).session_end_info.status)
+        assert found == [1, 0, 2]
+
     def test_what_is_compared_no_more_is_removed_and_nothing_else(self, compared, main):
         (compared[0] / "Ant-v5" / "sac" / "mine.txt").write_text("mine")
         single = compared[0].parent / "Ant-v5" / "sac" / "seed0" / "events.out.tfevents.1.vm"

@@ -7,7 +7,9 @@ import pytest
 
 from rpp_rl.agents.checkpoints.archive import FileRecord, checkpoints, read_checkpoint, write_checkpoint
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.sweeping.away import BringingEngine
 from rpp_rl.scripts.sweeping.bringing import inside, pieces, snapshot, take
+from rpp_rl.scripts.sweeping.plan import Job
 
 
 def step(run, number, rows=3):
@@ -110,3 +112,10 @@ def test_there_and_back_in_pieces(there, tmp_path, monkeypatch):
     assert found.pop("empty") == b""
     assert ".lock" not in found
     assert all((there / name).read_bytes() == content for name, content in found.items())
+
+
+@pytest.mark.parametrize("option", [("--symmetry", "mirror.yaml"), ("--trained-agent", "runs/here")])
+def test_files_that_are_not_sent_along_are_refused(tmp_path, option):
+    job = Job("sac", "Hopper-v5", 0, 10, tmp_path, option)
+    with pytest.raises(RunError, match=f"{option[0]} {option[1]} is a file that --ray-bring-back does not send along"):
+        BringingEngine([job], "auto")
