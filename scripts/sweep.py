@@ -58,6 +58,7 @@ class SweepArguments:
 
 def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
     """Run every combination, a few at a time; rerun the command to go on after an interruption."""
+    from rpp_rl.scripts.output_files import check_folder
     from rpp_rl.scripts.sweeping.checking import check_jobs
     from rpp_rl.scripts.sweeping.plan import plan_from, read_plan
     from rpp_rl.scripts.sweeping.table import Display
@@ -69,6 +70,7 @@ def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
     plan = plan_from(given)
     plan = plan.with_options(_flags(arguments, plan))
     jobs = plan.jobs(arguments.log_folder)
+    check_folder(arguments.log_folder, "no run", "choose another folder with -f")
     check_jobs(jobs, arguments.log_folder, elsewhere=arguments.ray is not None)
     engine = _engine(arguments, jobs)
     with Display() as display:
