@@ -32,4 +32,8 @@ def load_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: if it is none, or a mapping gives a key twice.
     """
-    return yaml.load(text, Loader=_EachKeyOnce)  # noqa: S506 - the safe loader, stricter
+    loader = _EachKeyOnce(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()

@@ -64,8 +64,12 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         RunError: if it cannot be written; what was there is as it was.
     """
+    from matplotlib import rc_context
+
     suffix, content = path.suffix.lower(), io.BytesIO()
-    figure.savefig(content, format=suffix[1:], metadata=_TIMELESS[suffix])
+    # The identifiers in an SVG file are drawn by chance without a salt.
+    with rc_context({"svg.hashsalt": "rpp-rl"}):
+        figure.savefig(content, format=suffix[1:], metadata=_TIMELESS[suffix])
     try:
         replace_file(path, content.getvalue())
     except OSError as error:

@@ -97,8 +97,11 @@ INTERVALS = (
 
 def write(out: Path, files: Mapping[str, bytes]) -> None:
     """Write files, each aside and then in place of what was there; what else an earlier comparison wrote is removed."""
+    is_earlier = (out / SUMMARY).is_file()
     for name, content in files.items():
         replace_file(out / name, content)
+    if not is_earlier:  # what is there besides is somebody's own
+        return
     # A report or curves of other runs beside these tables would be taken for theirs.
     written = [out / name for name in (REPORT, *DRAWN)]
     for old in (*written, *(path for path in out.rglob(EVENTS) if _is_of(out, path))):

@@ -1,11 +1,18 @@
 """Run folders in the form that `rpp-rl train` writes, without training."""
 
+import csv
 import json
 import zlib
 
 import numpy as np
 
 HYPERPARAMETERS = {"learning_rate": 3e-4, "gamma": 0.99, "batch_size": 256, "policy_kwargs": "{'net_arch': [256, 256]}"}
+
+
+def rows(path):
+    """The rows of a table that a comparison has written."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def curve(rng, steps, height):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import helpers.tasks  # noqa: F401, registers Bicycle-v0
 import pytest
+from helpers.run_folders import write_runs
 from helpers.runs import FAST, PENDULUM
 
 ROOT = Path(__file__).parents[2]
@@ -67,3 +68,12 @@ def refused(main, tmp_path):
         return err
 
     return run
+
+
+@pytest.fixture
+def compared(main, tmp_path):
+    """The folder of a comparison, and what the command printed."""
+    write_runs(tmp_path / "runs")
+    code, out, err = main("compare", "runs")
+    assert code == 0, err
+    return tmp_path / "runs" / "compare", out

@@ -1,12 +1,16 @@
 """Which runs belong together, and what is said of those that do not."""
 
+import inspect
 import json
 
 import numpy as np
 import pytest
 from helpers.run_folders import HYPERPARAMETERS, write_run, write_runs
+from stable_baselines3 import SAC
 
+from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.comparing import grouping
 from rpp_rl.scripts.comparing.event_scalars import EventScalars
 from rpp_rl.scripts.comparing.grouping import differing_settings, group_runs, settings_table
 from rpp_rl.scripts.comparing.runs import read_runs
@@ -74,6 +78,14 @@ def test_what_is_left_of_runs_that_failed_are_survivors(tmp_path):
     for at in (None, 10_000):
         (note,) = (note for note in tasks(tmp_path, at)[0].notes if "survivors" in note)
         assert note.endswith(f"of these failed, so that what is left are survivors: {died}")
+
+
+def test_what_only_rpp_sac_knows_is_its_own():
+    """The comparison names them itself, since it does without the library that learns."""
+    assert set(inspect.signature(RPPSAC.__init__).parameters) - set(inspect.signature(SAC.__init__).parameters) <= {
+        *grouping._OWN,
+        *("args", "kwargs"),
+    }
 
 
 def test_what_only_some_give_differs_unless_only_some_know_it(tmp_path):
