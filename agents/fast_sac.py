@@ -13,6 +13,7 @@ from stable_baselines3.common.noise import ActionNoise
 from rpp_rl.agents.arguments import owned
 from rpp_rl.agents.model_files.safe_files import SafeFiles
 from rpp_rl.agents.update import FastUpdate, Learner, Losses, StackedActor, Temperature, mean_losses
+from rpp_rl.agents.update.captured import graphs_on
 from rpp_rl.agents.update.precision import PRECISIONS, need_precision
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
 from rpp_rl.errors import NetworkError
@@ -136,7 +137,7 @@ class FastSAC(SafeFiles):
 
     def _act_on_device(self, n_envs: int) -> NDArray[np.float32] | None:
         update = self._update
-        if self.device.type != "cuda" or update is None or not update.is_current:
+        if graphs_on(self.device) is None or update is None or not update.is_current:
             return None
         if self._actor_ahead is None or self._actor_ahead.update is not update:
             self._actor_ahead = StackedActor(update, n_envs)

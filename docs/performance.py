@@ -95,8 +95,10 @@ and, one seed after the other, of `rpp-rl train --env InvertedPendulum-v5 --seed
 """
 WITH_GPU = "The rows on the GPU above are of {gpus}."
 WITHOUT_GPU = """**No GPU was at hand
-for this record**: the function that the graph captures is the one measured and tested above on the CPU, but the
-capture itself, and every figure about it, is still to be shown. The tests marked `gpu` do so where there is one."""
+for this record.** What a graph does to the step is tested on the CPU (`tests/agents/update/test_graphs.py`): its
+operations are recorded, with whatever would make the host wait refused, and replayed without the Python around them, to
+the same numbers as one by one, through whole trainings. That CUDA captures them, and every figure about it, is still to
+be shown; the same tests do the first where there is a GPU, `rpp-rl bench` the second."""
 NAMES = {
     "sb3_sac": "stable-baselines3 `SAC`",
     "sbx_sac": "SBX `SAC` (JAX)",

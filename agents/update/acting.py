@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 from torch import Tensor
 
-from rpp_rl.agents.update.captured import Captured
+from rpp_rl.agents.update.captured import Captured, graphs_on
 from rpp_rl.agents.update.perceptrons import Passes, Workspace
 from rpp_rl.agents.update.sac_update import FastUpdate
 
@@ -54,10 +54,10 @@ class StackedActor:
             row[:] = observation
         self._seen.copy_(self._seen_host, non_blocking=True)
         acted = self._captured()
-        if self._device.type != "cuda":
+        if graphs_on(self._device) is None:
             return acted.numpy()
         self._acted_host.copy_(acted, non_blocking=True)
-        torch.cuda.current_stream(self._device).synchronize()
+        self._captured.wait()
         # The pinned copy is overwritten by the next actions, while these are on their way into a buffer.
         return self._acted_host.numpy().copy()
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from rpp_rl.agents.update.captured import graphs_on
 from rpp_rl.agents.update.layers import Learnt, Slot
 
 Group = dict[str, Any]
@@ -71,8 +72,8 @@ class FlatAdam:
                 self._bind(_state(optimizers, slot), slot, stepped, stepped.steps[i])
             self._stepped.append(stepped)
         # A graph of operations keeps the numbers that it was captured with, so there the rates are tensors.
-        on_gpu = any(s.vector.is_cuda for s in self._stepped)
-        self._rates = [torch.zeros((), device=s.vector.device) for s in self._stepped] if on_gpu else None
+        replayed = any(graphs_on(s.vector.device) is not None for s in self._stepped)
+        self._rates = [torch.zeros((), device=s.vector.device) for s in self._stepped] if replayed else None
         self._rates_written = [math.nan] * len(self._stepped)
         self._settings = self._settings_now()
         self.follow_schedule()

@@ -10,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-from rpp_rl.agents.update.captured import Captured
+from rpp_rl.agents.update.captured import Captured, graphs_on
 from rpp_rl.agents.update.sac_update import FastUpdate, Losses
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer, draw_on_device
 
@@ -36,7 +36,7 @@ class Learner:
         self._buffers, self._normalizers = list(buffers), list(normalizers)
         self._rngs = [None] * len(self._buffers) if rngs is None else list(rngs)
         self._device = update.batch.rows.device
-        self._replays = self._device.type == "cuda" and update.replayable
+        self._replays = graphs_on(self._device) is not None and update.replayable
         plain = [b for b, n in zip(buffers, normalizers, strict=True) if isinstance(b, TransitionBuffer) and n is None]
         there = [buffer for buffer in plain if buffer.storage.device == self._device]
         # What draws where it learns; the others draw one by one, and bring what they have drawn.
