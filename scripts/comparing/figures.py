@@ -114,6 +114,6 @@ def _files(name: str, figure: Any) -> dict[str, bytes]:
         content = io.BytesIO()
         figure.savefig(content, format=kind, **settings)
         files[f"{name}.{kind}"] = content.getvalue()
-        # What has been laid out once stays where it is.
-        figure.set_layout_engine("none")
+        # What has been laid out once stays where it is, and needs no drawing before the drawing.
+        figure.set_layout_engine(None)
     return files
