@@ -138,7 +138,10 @@ class ManySeeds:
             seat.total, seat.callback = seat.agent._setup_learn(total_timesteps, callback, reset_num_timesteps)
             seat.callback.on_training_start(locals(), globals())
         self._stack(self._seats)
-        active = list(self._seats)
+        active = [seat for seat in self._seats if seat.agent.num_timesteps < seat.total]
+        for seat in self._seats:
+            if seat not in active:
+                seat.callback.on_training_end()
         while active:
             for _ in range(active[0].agent.train_freq.frequency):  # type: ignore[union-attr]
                 self._act(active)

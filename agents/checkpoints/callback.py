@@ -20,7 +20,7 @@ class StopRequested(RPPError):  # noqa: N818 - nothing went wrong
 
 
 class RunCheckpoint(BaseCallback):
-    """Keep a run's newest checkpoints, every `save_freq` steps and when it is asked to stop.
+    """Keep a run's newest checkpoints, every `save_freq` steps, at the end, and when it is asked to stop.
 
     If a checkpoint cannot be written, for example since the disk is full, that is printed and training goes on; earlier
     checkpoints stay valid.
@@ -47,6 +47,8 @@ class RunCheckpoint(BaseCallback):
         self.run, self.save_freq, self.others = Path(run), save_freq, tuple(others)
         self.growing, self.stop, self.keep = tuple(growing), stop, keep
         self.saved_at = 0
+        # Whether the last rollout came to its end; one that a callback breaks off leaves a step half done.
+        self._settled = False
         self.replay: ReplayLog | None = None
 
     def _init_callback(self) -> None:
@@ -56,6 +58,7 @@ class RunCheckpoint(BaseCallback):
         self.saved_at = self.model.num_timesteps
 
     def _on_rollout_start(self) -> None:
+        self._settled = False
         steps = self.model.num_timesteps
         asked = self.stop()
         if asked or (self.save_freq > 0 and steps // self.save_freq > self.saved_at // self.save_freq):
@@ -66,6 +69,15 @@ class RunCheckpoint(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
+
+    def _on_rollout_end(self) -> None:
+        self._settled = True
+
+    def _on_training_end(self) -> None:
+        steps = self.model.num_timesteps
+        if self.save_freq > 0 and self._settled and steps > self.saved_at:
+            self.saved_at = steps
+            self._save(False)
 
     def _save(self, asked: bool) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import cast
 from rpp_rl.agents import RPPSAC
 from rpp_rl.agents.many_seeds import ManySeeds
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.progress import has_done
 from rpp_rl.scripts.run_folder import CONFIG, RunFolder, read_config
 from rpp_rl.scripts.train import TrainArguments, check
 from rpp_rl.scripts.training.begun import as_begun
@@ -80,8 +81,10 @@ def _restored(folder: Path, arguments: TrainArguments, stop: Callable[[], bool])
 def _planned_steps(runs: Sequence[PreparedRun], given: TrainArguments) -> int:
     """Environment steps that are still to be taken by each of the runs, whose configurations get a new total.
 
+    They are zero where a run was killed after its last step, and before its agent was evaluated.
+
     Raises:
-        RunError: if there are none, or the runs differ.
+        RunError: if the runs are over, or differ.
     """
     models = [prepared.model for prepared in runs]
     done = {model.num_timesteps for model in models}
@@ -90,7 +93,7 @@ def _planned_steps(runs: Sequence[PreparedRun], given: TrainArguments) -> int:
         raise RunError(f"the runs have done {sorted(done)} of {sorted(totals)} steps; resume one at a time")
     total = totals.pop()
     left = total - min(done)
-    if left <= 0:
+    if left < 0 or (left == 0 and all(has_done(prepared.run.path, total) for prepared in runs)):
         for prepared in runs:
             prepared.evaluation_env.close()
         raise RunError(f"{runs[0].run.path} has done its {min(done)} steps; give more with -n")

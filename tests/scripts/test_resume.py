@@ -139,7 +139,13 @@ def test_several_seeds_go_on_together(main, tmp_path, killed_at, monkeypatch):
     for one, other in zip(*each, strict=True):
         assert_same_run(one, other)
     code, _, err = main("train", "--resume", *each[1], "-n", 300)
-    assert (code, "done its 350 steps" in err) == (2, True)
+    assert (code, "done its 400 steps" in err) == (2, True)
+    (each[1][1] / "evaluation.json").unlink()  # killed while it was evaluated
+    code, out, err = main("train", "--resume", *each[1])
+    assert code == 0, err
+    assert out.count("going on from step 400") == 3
+    for one, other in zip(*each, strict=True):
+        assert_same_run(one, other)
 
 
 def test_runs_that_do_not_fit_together(main, tmp_path, interrupted, killed_at, monkeypatch):
@@ -207,9 +213,28 @@ def test_the_same_seed_and_command_give_the_same_run(main, tmp_path):
 def test_more_steps_and_a_finished_run(main, interrupted):
     assert main("train", "--resume", interrupted, "-n", 300)[0] == 0
     assert RPPSAC.load(interrupted / "model.zip").num_timesteps == 300
-    code, _, err = main("train", "--resume", interrupted, "-n", 200)
-    assert code == 2
-    assert "has done its 280 steps; give more with -n" in err
+    for steps in (200, 300):
+        code, _, err = main("train", "--resume", interrupted, "-n", steps)
+        assert code == 2
+        assert "has done its 300 steps; give more with -n" in err
+    code, out, _ = main("train", "--resume", interrupted, "-n", 310)
+    assert code == 0
+    assert "going on from step 300" in out
+
+
+def test_killed_after_the_last_step(main, tmp_path):
+    assert main(*PENDULUM, *OPTIONS, "--save-freq", 150)[0] == 0
+    run = tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
+    before = {name: (run / name).read_bytes() for name in ("evaluations.npz", "monitor.csv")}
+    rewards = json.loads((run / "evaluation.json").read_text())["rewards"]
+    for name in ("evaluation.json", "model.zip"):
+        (run / name).unlink()
+    code, out, err = main("train", "--resume", run)
+    assert code == 0, err
+    assert "going on from step 400" in out
+    assert RPPSAC.load(run / "model.zip").num_timesteps == 400
+    assert {name: (run / name).read_bytes() for name in before} == before
+    assert json.loads((run / "evaluation.json").read_text())["rewards"] == rewards
 
 
 def test_bad_input(main, interrupted, tmp_path):

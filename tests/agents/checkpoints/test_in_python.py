@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from rpp_rl.agents import RPPSAC, SymmetricVecNormalize
+from rpp_rl.agents import RPPSAC, ManySeeds, SymmetricVecNormalize
 from rpp_rl.agents.checkpoints import RunCheckpoint, newest_checkpoint, restore_run
 from rpp_rl.envs import SymmetryWrapper
 from rpp_rl.errors import RunError
@@ -30,6 +30,17 @@ class Highest(BaseCallback):
         return True
 
 
+class Broken(BaseCallback):
+    """Breaks training off in the middle of a rollout."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def _on_step(self):
+        return self.num_timesteps < self.at
+
+
 def normalised(cls, **kwargs):
     # Plain networks where statistics per entry would break a symmetry.
     policy = "RPPPolicy" if cls is SymmetricVecNormalize else "MlpPolicy"
@@ -43,7 +54,7 @@ def test_it_goes_on_bit_for_bit(tmp_path, cls):
     first = normalised(cls)
     own = Highest()
     checkpoint = RunCheckpoint(tmp_path, 60, [own])
-    first.learn(130, [own, checkpoint])
+    first.learn(200, [own, checkpoint, Broken(130)])
     folder, state = newest_checkpoint(tmp_path)
     again, restored = normalised(cls), Highest()
     checkpoint = RunCheckpoint(tmp_path, 60, [restored])
@@ -55,6 +66,36 @@ def test_it_goes_on_bit_for_bit(tmp_path, cls):
     np.testing.assert_array_equal(again.env.obs_rms.var, undisturbed.env.obs_rms.var)
     assert restored.highest == highest.highest
     assert [e["r"] for e in again.ep_info_buffer] == [e["r"] for e in undisturbed.ep_info_buffer]
+
+
+def test_the_end_is_a_checkpoint_too(tmp_path):
+    undisturbed = agent()
+    undisturbed.learn(200)
+    agent().learn(130, RunCheckpoint(tmp_path, 60))
+    checkpoint = RunCheckpoint(tmp_path, 60)
+    again = RPPSAC.resume(tmp_path, bicycle(), checkpoint)
+    assert again.num_timesteps == 130
+    again.learn(70, checkpoint, reset_num_timesteps=False)
+    assert_same_parameters(parameters(again), parameters(undisturbed))
+
+
+def test_the_end_of_several_seeds_too(tmp_path):
+    each = [RunCheckpoint(tmp_path / str(seed), 60) for seed in range(2)]
+    together = ManySeeds(lambda seed: agent(seed=seed), range(2))
+    together.learn(130, each)
+    assert [newest_checkpoint(one.run)[0].name for one in each] == ["step_000000000130"] * 2
+    before = [parameters(one) for one in together.agents]
+    assert together.learn(0, each, reset_num_timesteps=False) == [None, None]
+    for one, old in zip(together.agents, before, strict=True):
+        assert one.num_timesteps == 130
+        assert_same_parameters(parameters(one), old)
+
+
+def test_a_step_that_is_half_done_is_no_end(tmp_path):
+    agent().learn(130, [RunCheckpoint(tmp_path, 60), Broken(130)])
+    assert newest_checkpoint(tmp_path)[0].name == "step_000000000120"
+    agent().learn(130, RunCheckpoint(tmp_path / "none", 0))
+    assert not (tmp_path / "none").exists()
 
 
 class Drawing(gym.Wrapper):
@@ -77,7 +118,7 @@ def test_environments_that_draw_from_the_global_generators(tmp_path):
     undisturbed.learn(130, evaluation())
     random.seed(1)
     first, watched = agent(env=drawing()), evaluation()
-    first.learn(110, [watched, RunCheckpoint(tmp_path, 60, [watched])])
+    first.learn(130, [watched, RunCheckpoint(tmp_path, 60, [watched]), Broken(110)])
     folder, state = newest_checkpoint(tmp_path)
     again, watched = agent(env=drawing()), evaluation()
     checkpoint = RunCheckpoint(tmp_path, 60, [watched])
@@ -130,7 +171,7 @@ def test_resume_in_one_call(tmp_path):
     undisturbed, highest = normalised(SymmetricVecNormalize, **options), Highest()
     undisturbed.learn(200, highest)
     own = Highest()
-    normalised(SymmetricVecNormalize, **options).learn(130, [own, RunCheckpoint(tmp_path, 60, [own])])
+    normalised(SymmetricVecNormalize, **options).learn(200, [own, RunCheckpoint(tmp_path, 60, [own]), Broken(130)])
     restored = Highest()
     checkpoint = RunCheckpoint(tmp_path, 60, [restored])
     env = SymmetricVecNormalize(DummyVecEnv([lambda: Monitor(bicycle())] * 2))
@@ -148,7 +189,7 @@ def test_a_schedule_of_ones_own_is_given_again(tmp_path, caplog):
 
     undisturbed = agent(learning_rate=schedule)
     undisturbed.learn(100)
-    agent(learning_rate=schedule).learn(100, RunCheckpoint(tmp_path, 60))
+    agent(learning_rate=schedule).learn(100, [RunCheckpoint(tmp_path, 60), Broken(90)])
     again = RPPSAC.resume(tmp_path, bicycle(), custom_objects={"learning_rate": schedule})
     again.learn(40, reset_num_timesteps=False)
     assert_same_parameters(parameters(again), parameters(undisturbed))

@@ -13,9 +13,9 @@ import torch
 
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RPPError, RunError
+from rpp_rl.scripts.progress import State, progress_of
 from rpp_rl.scripts.sweeping.local import LocalEngine
 from rpp_rl.scripts.sweeping.plan import Job, plan_from, read_plan
-from rpp_rl.scripts.sweeping.progress import State, progress_of
 from rpp_rl.scripts.sweeping.table import duration, names
 from rpp_rl.scripts.training.stopping import interrupted_when_asked
 

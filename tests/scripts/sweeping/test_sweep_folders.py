@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from rpp_rl.scripts.progress import State, progress_of
 from rpp_rl.scripts.run_folder import ABANDONED, RunFolder
 from rpp_rl.scripts.sweeping import local
 from rpp_rl.scripts.sweeping.beginning import words_of
 from rpp_rl.scripts.sweeping.local import LocalEngine
 from rpp_rl.scripts.sweeping.plan import Job
-from rpp_rl.scripts.sweeping.progress import State, progress_of
 
 TINY = ("-params", "learning_starts:30", "policy_kwargs:{net_arch: [8]}")
 ONE = ("--eval-episodes", 1, *TINY)
@@ -118,7 +118,7 @@ def test_a_run_of_ones_own_environment_goes_on(run_cli, tmp_path, monkeypatch):
     run_cli(*sweep, "-n", 80)
     run = tmp_path / "runs/Bicycle-v0/sac/seed0"
     assert progress_of(run, 80).state is State.DONE
-    assert "going on from step 20" in run.with_name("seed0.log").read_text()
+    assert "going on from step 40" in run.with_name("seed0.log").read_text()
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ import torch
 
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RunError
+from rpp_rl.scripts.progress import State, is_locked, progress_of
 from rpp_rl.scripts.sweeping.child import Child
-from rpp_rl.scripts.sweeping.progress import State, is_locked, progress_of
 
 TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:2000", "policy_kwargs:{net_arch: [16]}")
 SWEEP = ("sweep", "--algos", "rpp_sac", "--envs", "InvertedPendulum-v5", "--seeds", "0-1", "--eval-episodes", 1)
