@@ -67,13 +67,17 @@ class SymmetricActor(Actor):
         self.mu = linear(trunk.rep_out, symmetry.action, residual_init_scale)
         self.log_std = linear(trunk.rep_out, symmetry.action.unsigned(), residual_init_scale)  # type: ignore[assignment]
         # Layers between which there are only pointwise functions merge to plain ones.
-        self.merges = network == "mlp"
+        self.merges = network == "mlp" and type(self.features_extractor) is FlattenExtractor
         hidden = trunk(standard_inputs(symmetry.observation.size, symmetry.center))
         for head in (self.mu, self.log_std):
             if isinstance(head, EquivariantLinear):
                 head.correct_for(hidden)
         self._watched = tuple(self.parameters())
-        self._merged: tuple[tuple[int, ...], list[Function], Function, Function] | None = None
+        self._merged: tuple[tuple[int, ...], Callable[[], bool], list[Function], Function, Function] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along: not the merged weights, which are somebody else's, or made anew."""
+        return {**self.__dict__, "_merged": None}
 
     def get_action_dist_params(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Mean and log-std; from merged weights where nothing is learnt, since acting is one observation at a time."""
@@ -86,26 +90,33 @@ class SymmetricActor(Actor):
             latent = layer(latent)
         return mu(latent), log_std(latent).clamp(LOG_STD_MIN, LOG_STD_MAX), {}
 
-    def act_from(self, trunk: Iterable[Linear], heads: Iterable[Linear]) -> None:
+    def act_from(self, trunk: Iterable[Linear], heads: Iterable[Linear], unchanged: Callable[[], bool]) -> None:
         """Act from weights that something else has merged and keeps so until a parameter is written to again.
 
         Args:
             trunk: merged weight and bias of each linear layer up to the heads.
             heads: those of mean and log-std.
+            unchanged: tells whether the parameters are still those that were merged, where torch does not count what
+                is written to them.
         """
         merged = iter(trunk)
         layers = [_linear(*next(merged)) if isinstance(m, EquivariantLinear) else m for m in self.latent_pi]
         mu, log_std = (_linear(*head) for head in heads)
-        self._merged = (self._state(), layers, mu, log_std)
+        self._merged = (self._state(), unchanged, layers, mu, log_std)
 
     def _merged_layers(self) -> tuple[list[Function], Function, Function]:
         """Functions of merged weights that compute the same, made anew when a parameter was written to or moved."""
-        if self._merged is None or self._merged[0] != self._state():
+        if self._merged is None or self._merged[0] != self._state() or not self._merged[1]():
             with torch.no_grad():
                 trunk = [m.merged() for m in self.latent_pi if isinstance(m, EquivariantLinear)]
                 heads = [cast(EquivariantLinear, head).merged() for head in (self.mu, self.log_std)]
-            self.act_from(trunk, heads)
-        return cast(tuple[Any, list[Function], Function, Function], self._merged)[1:]
+            norms = self._norms()
+            self.act_from(trunk, heads, lambda: torch.equal(norms, self._norms()))
+        return cast(tuple[Any, Any, list[Function], Function, Function], self._merged)[2:]
+
+    def _norms(self) -> Tensor:
+        """Those of all parameters: they differ after a write that `_state` does not see, through `.data` for one."""
+        return torch.stack(torch._foreach_norm([p.detach() for p in self._watched]))
 
     def _state(self) -> tuple[int, ...]:
         """Changes whenever a parameter is written to or moved."""

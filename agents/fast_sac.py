@@ -109,7 +109,7 @@ class FastSAC(SafeFiles):
         """
         if not self.fast_update or self._unknown_to_fast_update:
             return None
-        if self._update is None or self._update.batch_size != batch_size or not self._update.is_current:
+        if self._update is None or self._update.batch_size != batch_size or not self._is_served_by(self._update):
             try:
                 self._update = FastUpdate([self.policy], self._temperature(), batch_size, PRECISIONS[self.precision])
             except NetworkError as error:
@@ -120,6 +120,11 @@ class FastSAC(SafeFiles):
                 logging.getLogger(__name__).warning("%s; stable-baselines3's own gradient step is used", error)
                 self._unknown_to_fast_update, self._update = True, None
         return self._update
+
+    def _is_served_by(self, update: FastUpdate) -> bool:
+        """Whether an update is for what this agent has now."""
+        temperature = update.temperature.is_of(*self._temperature_arguments())
+        return temperature and update.policies[0] is self.policy and update.is_current
 
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
@@ -137,7 +142,7 @@ class FastSAC(SafeFiles):
 
     def _act_on_device(self, n_envs: int) -> NDArray[np.float32] | None:
         update = self._update
-        if graphs_on(self.device) is None or update is None or not update.is_current:
+        if graphs_on(self.device) is None or update is None or not update.has_parameters:
             return None
         if self._actor_ahead is None or self._actor_ahead.update is not update:
             self._actor_ahead = StackedActor(update, n_envs)
@@ -155,8 +160,11 @@ class FastSAC(SafeFiles):
         return self.log_ent_coef, self.ent_coef_optimizer
 
     def _temperature(self) -> Temperature:
+        return Temperature(*self._temperature_arguments())
+
+    def _temperature_arguments(self) -> tuple[list[torch.Tensor], list[torch.optim.Optimizer], float]:
         value, optimizer = self.temperature_parts()
-        return Temperature([value], [] if optimizer is None else [optimizer], float(self.target_entropy))
+        return [value], [] if optimizer is None else [optimizer], float(self.target_entropy)
 
     def dump_logs(self) -> None:
         """Write log data, the losses of the last call of `train` among them."""

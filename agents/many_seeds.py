@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,8 +22,10 @@ from rpp_rl.errors import NetworkError, RPPError
 # What all agents of a stack share, since it is a number of the step that they take together.
 _SHARED = (
     *("batch_size", "gamma", "tau", "gradient_steps", "train_freq", "learning_starts", "target_update_interval"),
-    *("target_entropy", "precision", "n_envs"),
+    *("target_entropy", "precision", "n_envs", "n_steps"),
 )
+# When schedules are compared: parts of a run that are left.
+_MOMENTS = tuple(k / 16 for k in range(16, -1, -1))
 _ONE_STEP = TrainFreq(1, TrainFrequencyUnit.STEP)
 
 
@@ -74,7 +77,15 @@ class _Together:
 
     def is_of(self, seats: Sequence[_Seat]) -> bool:
         """Whether it is of these agents, as they are now."""
-        return self.learner.serves(self.update, *_drawn_from(seats)) and self.update.is_current
+        agents, update = [seat.agent for seat in seats], self.update
+        parts = [agent.temperature_parts() for agent in agents]
+        optimizers = [optimizer for _, optimizer in parts if optimizer is not None]
+        return (
+            self.learner.serves(update, *_drawn_from(seats))
+            and all(agent.policy is policy for agent, policy in zip(agents, update.policies, strict=True))
+            and update.temperature.is_of([value for value, _ in parts], optimizers, float(agents[0].target_entropy))
+            and update.is_current
+        )
 
 
 class ManySeeds:
@@ -99,12 +110,7 @@ class ManySeeds:
         self._seats = [_seat(build(seed)) for seed in seeds]
         self.agents = [seat.agent for seat in self._seats]
         first = self.agents[0]
-        shared = {name: [getattr(agent, name) for agent in self.agents] for name in _SHARED}
-        shared["learning_rate"] = [[agent.lr_schedule(left) for left in (1.0, 0.5, 0.0)] for agent in self.agents]
-        shared["n_critics"] = [agent.critic.n_critics for agent in self.agents]
-        for name, found in shared.items():
-            if any(value != found[0] for value in found):
-                raise NetworkError(f"agents that are trained together need the same {name}, got {found}")
+        self._need_alike()
         # SAC's annotation is that of its argument, not of what it makes of it.
         train_freq: Any = first.train_freq
         if train_freq.unit is not TrainFrequencyUnit.STEP:
@@ -137,6 +143,7 @@ class ManySeeds:
         for seat, callback in zip(self._seats, callbacks or [None] * len(self._seats), strict=True):
             seat.total, seat.callback = seat.agent._setup_learn(total_timesteps, callback, reset_num_timesteps)
             seat.callback.on_training_start(locals(), globals())
+        self._need_alike()
         self._stack(self._seats)
         active = [seat for seat in self._seats if seat.agent.num_timesteps < seat.total]
         for seat in self._seats:
@@ -166,6 +173,21 @@ class ManySeeds:
         for agent in self.agents:
             agent.stacked = agent.own_generators = None
         return [seat.error for seat in self._seats]
+
+    def _need_alike(self) -> None:
+        """Check that the agents share what is a number, or a matrix, of the step that they take together.
+
+        Raises:
+            NetworkError: if they do not.
+        """
+        shared = {name: [getattr(agent, name, None) for agent in self.agents] for name in _SHARED}
+        shared["learning_rate"] = [[agent.lr_schedule(left) for left in _MOMENTS] for agent in self.agents]
+        shared["symmetry"] = [_described(agent) for agent in self.agents]
+        shared["n_critics"] = [agent.critic.n_critics for agent in self.agents]
+        for name, found in shared.items():
+            if any(value != found[0] for value in found):
+                said = "" if name == "symmetry" else f", got {found}"
+                raise NetworkError(f"agents that are trained together need the same {name}{said}")
 
     def take_gradient_steps(self, count: int) -> None:
         """Gradient steps of all agents, without steps of the environments."""
@@ -236,6 +258,12 @@ class ManySeeds:
             seat.agent.note_steps(count, [loss.of(k) for loss in losses])
 
 
+def _described(agent: RPPSAC) -> dict[str, Any] | None:
+    """The symmetry of an agent's networks; None for plain ones."""
+    symmetry = getattr(agent.policy, "symmetry", None)
+    return None if symmetry is None else symmetry.to_dict()
+
+
 def _drawn_from(seats: Sequence[_Seat]) -> tuple[list[Any], list[Any]]:
     """Replay buffers, and what normalises what is drawn from them."""
     agents = [seat.agent for seat in seats]
@@ -244,6 +272,8 @@ def _drawn_from(seats: Sequence[_Seat]) -> tuple[list[Any], list[Any]]:
 
 def _seat(agent: RPPSAC) -> _Seat:
     """An agent just built, and generators that go on from where building it has left the global ones."""
+    # A space draws from a generator of its own, and environments of one class may share one space.
+    agent.action_space = copy.deepcopy(agent.action_space)
     torch_rng, numpy_rng = torch.Generator(agent.device), np.random.RandomState()
     on_gpu = agent.device.type == "cuda"
     torch_rng.set_state(torch.cuda.get_rng_state(agent.device) if on_gpu else torch.get_rng_state())

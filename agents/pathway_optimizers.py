@@ -67,6 +67,12 @@ def pathway_optimizer(
     return made
 
 
+def has_foreign_hooks(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether something else than this module is to be called before or after a step."""
+    hooks = (*optimizer._optimizer_step_pre_hooks.values(), *optimizer._optimizer_step_post_hooks.values())
+    return any(getattr(hook, "__module__", None) != __name__ for hook in hooks)
+
+
 def _count_as_written(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
     torch.autograd.graph.increment_version([p for group in optimizer.param_groups for p in group["params"]])
 

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from rpp_rl.agents.update.captured import graphs_on
 from rpp_rl.agents.update.layers import Learnt, Slot
+from rpp_rl.errors import NetworkError
 
 Group = dict[str, Any]
 # What must be alike for all parameters of a vector, beside the learning rate.
 _SHARED = ("betas", "eps", "weight_decay")
+# What this Adam does not know.
+_UNKNOWN = ("amsgrad", "maximize", "decoupled_weight_decay", "differentiable")
 # A GPU gives each of its processors up to 2^16 numbers of a tensor, which leaves most of them idle; so a vector comes
 # in pieces, as many as one call takes and no shorter than pays.
 _PIECES, _SHORTEST_PIECE = 32, 2048
@@ -82,8 +85,8 @@ class FlatAdam:
     def fits(optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> bool:
         """Whether the optimisers are Adam, with one set of settings and one count of steps for each vector."""
         for optimizer in optimizers:
-            unknown = ("amsgrad", "maximize", "decoupled_weight_decay", "differentiable")
-            if type(optimizer) is not torch.optim.Adam or any(optimizer.defaults.get(name) for name in unknown):
+            flags = (group.get(name) for group in optimizer.param_groups for name in _UNKNOWN)
+            if type(optimizer) is not torch.optim.Adam or any(flags):
                 return False
         for pathway in learnt:
             slots = [slot for slot in pathway.slots if slot.parameter.numel()]
@@ -101,7 +104,7 @@ class FlatAdam:
         return held and self._settings == self._settings_now()
 
     def _settings_now(self) -> list[tuple[Any, ...]]:
-        return [tuple(s.group[name] for name in _SHARED) for s in self._stepped]
+        return [tuple(s.group.get(name) for name in (*_SHARED, *_UNKNOWN)) for s in self._stepped]
 
     @property
     def vectors(self) -> list[Tensor]:
@@ -177,7 +180,10 @@ def _pieces(vector: Tensor) -> list[Tensor]:
 
 def _group(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> Group:
     groups = (group for optimizer in optimizers for group in optimizer.param_groups)
-    return next(group for group in groups if any(p is slot.parameter for p in group["params"]))
+    for group in groups:
+        if any(p is slot.parameter for p in group["params"]):
+            return group
+    raise NetworkError("the fast update does not know parameters that no optimiser steps")
 
 
 def _rate(group: Group) -> float:
@@ -186,5 +192,7 @@ def _rate(group: Group) -> float:
 
 
 def _state(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> dict[str, Any]:
-    holder = next(o for o in optimizers if any(p is slot.parameter for g in o.param_groups for p in g["params"]))
-    return holder.state[slot.parameter]  # type: ignore[no-any-return]
+    for optimizer in optimizers:
+        if any(p is slot.parameter for group in optimizer.param_groups for p in group["params"]):
+            return optimizer.state[slot.parameter]  # type: ignore[no-any-return]
+    raise NetworkError("the fast update does not know parameters that no optimiser steps")

@@ -37,7 +37,7 @@ class Learner:
         self._rngs = [None] * len(self._buffers) if rngs is None else list(rngs)
         self._device = update.batch.rows.device
         self._replays = graphs_on(self._device) is not None and update.replayable
-        plain = [b for b, n in zip(buffers, normalizers, strict=True) if isinstance(b, TransitionBuffer) and n is None]
+        plain = [b for b, n in zip(buffers, normalizers, strict=True) if type(b) is TransitionBuffer and n is None]
         there = [buffer for buffer in plain if buffer.storage.device == self._device]
         # What draws where it learns; the others draw one by one, and bring what they have drawn.
         self._drawn_there = there if self._replays and len(there) == len(self._buffers) else []
@@ -67,6 +67,7 @@ class Learner:
         for i in range(count):
             towards = tau if i % target_update_interval == 0 else 0.0
             losses.append(self._step(gamma, towards))
+        self.update.remember()
         return losses[-1:] if self._replays else losses
 
     def _step(self, gamma: float, tau: float) -> Losses:
@@ -77,7 +78,7 @@ class Learner:
     def _draw(self) -> None:
         batch = self.update.batch
         for k, (buffer, normalizer, rng) in enumerate(zip(self._buffers, self._normalizers, self._rngs, strict=True)):
-            if isinstance(buffer, TransitionBuffer) and normalizer is None and buffer.storage.device == self._device:
+            if type(buffer) is TransitionBuffer and normalizer is None and buffer.storage.device == self._device:
                 buffer.sample_into(batch, k, rng)
             else:
                 with _in_place_of_numpys(rng):
@@ -89,7 +90,8 @@ class Learner:
         places = [tensor.data_ptr() for buffer in self._drawn_there for tensor in (buffer.storage, buffer.filled)]
         key = (gamma, tau, *places)
         if key not in self._captured:
-            self._captured = {old: captured for old, captured in self._captured.items() if old[2:] == key[2:]}
+            same = {old: captured for old, captured in self._captured.items() if (old[0], *old[2:]) == (gamma, *places)}
+            self._captured = same
             run = partial(_drawn_step, self.update, self._drawn_there, gamma, tau)
             self._captured[key] = Captured(run, self.update.vectors, self._device, self.update.generators)
         return self._captured[key]()

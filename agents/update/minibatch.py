@@ -40,7 +40,9 @@ class Minibatch:
         self.actions[agent] = data.actions
         self.rewards[agent], self.dones[agent] = data.rewards.flatten(), data.dones.flatten()
         discounts = getattr(data, "discounts", None)
-        if discounts is not None:
+        if discounts is None:
+            self.discounts = None
+        else:
             if self.discounts is None:
                 self.discounts = torch.zeros_like(self.rewards, memory_format=torch.contiguous_format)
             self.discounts[agent] = discounts.flatten()

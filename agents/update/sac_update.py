@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
@@ -20,8 +19,10 @@ from rpp_rl.agents.actor_critic import SymmetricActor, version_of
 from rpp_rl.agents.update.adam import FlatAdam, stepper
 from rpp_rl.agents.update.minibatch import Minibatch
 from rpp_rl.agents.update.perceptrons import NetworkStack, Passes, Workspace
+from rpp_rl.agents.update.probes import Probes
 from rpp_rl.agents.update.squashed_gaussian import SquashedGaussian
 from rpp_rl.agents.update.temperature import Temperature
+from rpp_rl.agents.update.watching import has_hooks, need_known, parts
 from rpp_rl.errors import NetworkError
 
 
@@ -89,7 +90,7 @@ class FastUpdate:
         generators: Sequence[torch.Generator] | None = None,
     ) -> None:
         for policy in policies:
-            _need_flat(policy)
+            need_known(policy)
         self.policies, self.temperature = list(policies), temperature
         self.batch_size, self.dtype, self.generators = batch_size, dtype, generators
         actors = [policy.actor for policy in policies]
@@ -106,8 +107,12 @@ class FastUpdate:
             stepper([p.critic.optimizer for p in policies], self.critics.stack.layers.learnt),
         )
         self.parameters = [slot.parameter for s in self._stacks for slot in s.layers.slots]
+        self._parts = [parts(policy) for policy in policies]
         self._places = self._now_at()
         self._versions: tuple[int, ...] = ()
+        # Plain networks are multiplied with their parameters themselves.
+        copied = [stack for stack in self._stacks if stack.is_cast or stack.layers.kind is not nn.Linear]
+        self._probes = [Probes(stack.layers.learnt) for stack in copied]
         self._allocate(policies[0].observation_space.shape[0], policies[0].action_space.shape[0])  # type: ignore[index]
         self.refresh()
 
@@ -130,9 +135,16 @@ class FastUpdate:
 
     @property
     def is_current(self) -> bool:
-        """Whether parameters and optimisers are still those for which this was built."""
-        parts = (*self.steppers, self.temperature)
-        return self._places == self._now_at() and all(part.is_current for part in parts)
+        """Whether all is still as it was when this was built, but for the numbers in the parameters."""
+        if not self.has_parameters or any(has_hooks(policy) for policy in self.policies):
+            return False
+        steps = all(part.is_current for part in (*self.steppers, self.temperature))
+        return steps and self._parts == [parts(policy) for policy in self.policies]
+
+    @property
+    def has_parameters(self) -> bool:
+        """Whether the parameters are where they were put."""
+        return self._places == self._now_at()
 
     def _now_at(self) -> tuple[int, ...]:
         return tuple(map(Tensor.data_ptr, self.parameters))
@@ -152,17 +164,24 @@ class FastUpdate:
         """Before some steps: take over learning rates, and parameters if anything else has written to them."""
         for s in (*self.steppers, self.temperature.stepper):
             s.follow_schedule()
-        if self._versions == tuple(map(version_of, self.parameters)):
+        self.temperature.follow()
+        if self._versions == tuple(map(version_of, self.parameters)) and self._are_unchanged():
             return
         for stack in self._stacks:
             stack.assemble()
-        self._remember()
-
-    def _remember(self) -> None:
+        self.remember()
         self._versions = tuple(map(version_of, self.parameters))
         for k, policy in enumerate(self.policies):
             if isinstance(policy.actor, SymmetricActor):
-                policy.actor.act_from(*self.acting(k))
+                policy.actor.act_from(*self.acting(k), self._are_unchanged)
+
+    def remember(self) -> None:
+        """After some steps: take the parameters as what was merged."""
+        for probes in self._probes:
+            probes.remember()
+
+    def _are_unchanged(self) -> bool:
+        return all(probes.are_unchanged() for probes in self._probes)
 
     def acting(self, agent: int) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
         """Merged weight and bias of an agent's hidden layers, and of its mean and log-std; they stay up to date."""
@@ -259,19 +278,3 @@ def _modules(network: nn.Module) -> list[nn.Module]:
     if not isinstance(network, nn.Sequential):
         raise NetworkError(f"the fast update does not know the network {type(network).__name__}")
     return list(network)
-
-
-def _need_flat(policy: SACPolicy) -> None:
-    """The step knows flat observations, actors without gSDE, and networks that share nothing.
-
-    Raises:
-        NetworkError: for others.
-    """
-    if policy.actor.use_sde:
-        raise NetworkError("the fast update does not know gSDE")
-    if policy.share_features_extractor and list(policy.actor.features_extractor.parameters()):
-        raise NetworkError("the fast update does not know shared features extractors")
-    for network in (policy.actor, policy.critic, policy.critic_target):
-        extractor = network.features_extractor
-        if type(extractor) is not FlattenExtractor:
-            raise NetworkError(f"the fast update does not know the features extractor {type(extractor).__name__}")

@@ -31,6 +31,7 @@ class Temperature:
             raise NetworkError("the temperature of all agents is learnt, or that of none")
         self.is_learnt = bool(optimizers)
         self._target_entropy = target_entropy
+        self._values, self._optimizers = list(values), list(optimizers)
         self._vector = torch.cat([value.detach().reshape(1) for value in values])
         self._gradient = torch.zeros_like(self._vector)
         self._parameters = list(values) if optimizers else []
@@ -46,6 +47,20 @@ class Temperature:
     def is_current(self) -> bool:
         """Whether the logarithms are still the tensors, and the optimisers' state that, for which this was built."""
         return self.stepper.is_current and self._places == [p.data_ptr() for p in self._parameters]
+
+    def is_of(
+        self, values: Sequence[Tensor], optimizers: Sequence[torch.optim.Optimizer], target_entropy: float
+    ) -> bool:
+        """Whether it was made for these very objects."""
+        mine, asked = (*self._values, *self._optimizers), (*values, *optimizers)
+        same = len(mine) == len(asked) and all(one is other for one, other in zip(mine, asked, strict=True))
+        return same and self._target_entropy == target_entropy
+
+    def follow(self) -> None:
+        """Take over what somebody has written to coefficients that are fixed."""
+        if not self.is_learnt:
+            for place, value in zip(self._vector, self._values, strict=True):
+                place.copy_(value.detach().reshape(()))
 
     @property
     def vectors(self) -> list[Tensor]:
