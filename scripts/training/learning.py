@@ -12,7 +12,7 @@ from tqdm import tqdm
 from rpp_rl.agents.checkpoints import StopRequested
 from rpp_rl.agents.environment_failures import environment_failure
 from rpp_rl.agents.many_seeds import ManySeeds
-from rpp_rl.errors import RPPError, RunError
+from rpp_rl.errors import EnvironmentFailureError, RPPError, RunError
 from rpp_rl.scripts.evaluate import EvaluateArguments, evaluate_run
 from rpp_rl.scripts.run_folder import EVALUATION, FAILURE
 from rpp_rl.scripts.training.begun import modules_named
@@ -85,12 +85,16 @@ def learn_together(runs: list[PreparedRun], together: ManySeeds, steps: int, fre
     sentences = [_sentence(*parts) for parts in zip(runs, each, problems, strict=True)]
     if ended is not None and not any(sentences):
         raise ended
+    said: list[str] = []
     for prepared, sentence in zip(runs, sentences, strict=True):
         if sentence is None:
-            _finish(prepared)
+            try:
+                _finish(prepared)
+            except EnvironmentFailureError as error:
+                said.append(str(error))
     _say_where(runs[0])
     asked = [run for run, error in zip(runs, each, strict=True) if isinstance(error, StopRequested)]
-    said = [s for s, error in zip(sentences, each, strict=True) if s and not isinstance(error, StopRequested)]
+    said += [s for s, error in zip(sentences, each, strict=True) if s and not isinstance(error, StopRequested)]
     if asked:
         said.append(f"stopped at step {asked[0].model.num_timesteps}; go on with: {resume_command(*asked)}")
     if said:
@@ -150,6 +154,12 @@ def _go_on(prepared: PreparedRun) -> str:
 
 
 def _finish(prepared: PreparedRun) -> None:
+    """Evaluate the agent of a run.
+
+    Raises:
+        EnvironmentFailureError: if its environment fails.
+        RunError: if that is interrupted.
+    """
     run, arguments = prepared.run, prepared.arguments
     try:
         result = evaluate_run(
@@ -161,6 +171,14 @@ def _finish(prepared: PreparedRun) -> None:
         raise RunError(
             f"interrupted; the trained agent is saved; evaluate it with: rpp-rl evaluate {run.path}"
         ) from None
+    except Exception as error:
+        failure = environment_failure(error)
+        if failure is None:
+            raise
+        _record_failure(prepared, failure)
+        raise EnvironmentFailureError(
+            f"{failure}; training is over and the agent is saved; evaluate it with: rpp-rl evaluate {run.path}"
+        ) from error
     run.write_json(EVALUATION, result)
     score = f"{result['mean_reward']:.2f} +- {result['std_reward']:.2f}"
     print(f"mean evaluation return  {score} ({result['episodes']} episodes)")

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from helpers.agents import agent, assert_same_parameters, parameters
-from helpers.tasks import bicycle
+from helpers.tasks import NAMES, bicycle
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+import rpp_rl
 from rpp_rl.agents import RPPSAC, ManySeeds, SymmetricVecNormalize
 from rpp_rl.errors import NetworkError, NonFiniteError
 
@@ -166,6 +167,23 @@ def test_it_logs_each_agents_own_losses():
     assert {"train/actor_loss", "train/ent_coef", "train/ent_coef_loss"} <= one.keys()
 
 
+def test_settings_that_part_later_are_refused():
+    together = ManySeeds(builder(), [0, 1])
+    together.learn(40)
+    together.agents[1].gamma = 0.1
+    with pytest.raises(NetworkError, match="same gamma"):
+        together.learn(40)
+
+
+def test_environments_that_share_an_action_space():
+    """Actions before learning starts are drawn from the space's own generator."""
+    together = ManySeeds(lambda seed: agent(seed=seed, env=rpp_rl.make("Crowded-v0")), [3, 1])
+    together.learn(20)
+    for seed, stacked in zip([3, 1], together.agents, strict=True):
+        alone = agent(seed=seed, env=rpp_rl.make("Crowded-v0")).learn(20)
+        assert np.array_equal(stacked.replay_buffer.actions[:20], alone.replay_buffer.actions[:20])
+
+
 def test_bad_input():
     with pytest.raises(NetworkError, match=r"same gamma, got \[0.9, 0.99\]"):
         ManySeeds(lambda seed: agent(seed=seed, gamma=0.99 if seed else 0.9), [0, 1])
@@ -173,6 +191,15 @@ def test_bad_input():
         ManySeeds(lambda seed: agent(seed=seed, learning_rate=1e-3 if seed else 1e-4), [0, 1])
     with pytest.raises(NetworkError, match=r"same n_critics, got \[2, 4\]"):
         ManySeeds(lambda seed: agent(seed=seed, policy_kwargs={"net_arch": [8], "n_critics": 2 + 2 * seed}), [0, 1])
+    with pytest.raises(NetworkError, match=r"same n_steps, got \[1, 3\]"):
+        ManySeeds(lambda seed: agent(seed=seed, n_steps=1 + 2 * seed), [0, 1])
+    with pytest.raises(NetworkError, match="same learning_rate"):
+        ManySeeds(lambda seed: agent(seed=seed, learning_rate=(lambda left: 1e-3 * (left**seed))), [0, 1])
+    other = rpp_rl.envs.reflection(
+        NAMES, ("left", "right"), swap=[("left", "right")], flip=["height"], action_swap=[("left", "right")]
+    )
+    with pytest.raises(NetworkError, match=r"same symmetry$"):
+        ManySeeds(lambda seed: agent(seed=seed, symmetry=other if seed else None), [0, 1])
     with pytest.raises(NetworkError, match="every so many steps"):
         ManySeeds(builder(train_freq=(1, "episode")), [0, 1])
     with pytest.raises(NetworkError, match="fast_update=True"):

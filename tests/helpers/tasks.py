@@ -66,7 +66,30 @@ NAMES = ("left", "right", "height", "roll")
 WHEELS = reflection(
     NAMES, ("left", "right"), swap=[("left", "right")], flip=["roll"], action_swap=[("left", "right")], name="wheels"
 )
+
+
+class Fragile(Bicycle):
+    """Comes to pieces in episodes that begin with a certain seed."""
+
+    def reset(self, *, seed=None, options=None):
+        self.fault = "raise" if seed == 10_001 else None
+        return super().reset(seed=seed, options=options)
+
+
+class Crowded(Bicycle):
+    """All environments of the class have one action space, and its generator."""
+
+    actions = gym.spaces.Box(-1.0, 1.0, (2,))
+
+    def __init__(self):
+        super().__init__()
+        self.action_space = self.actions
+
+
 gym.register("Bicycle-v0", Bicycle, max_episode_steps=30)
+for cls in (Fragile, Crowded):
+    gym.register(f"{cls.__name__}-v0", cls, max_episode_steps=30)
+    rpp_rl.register_symmetry(f"{cls.__name__}-v0", WHEELS)
 rpp_rl.register_symmetry("Bicycle-v0", WHEELS)
 
 

@@ -34,6 +34,18 @@ def test_each_run_is_what_it_would_be_alone(main, tmp_path):
     assert (tmp_path / "together/InvertedPendulum-v5/rpp_sac/seed1/evaluation.json").is_file()
 
 
+def test_an_evaluation_that_fails_is_that_of_its_run(main, tmp_path):
+    options = ("-n", 40, "--eval-freq", 1000, "--eval-episodes", 1, "--no-audit", *FAST)
+    code, out, err = main("train", "--env", "Fragile-v0", "--seeds", "0-2", *options)
+    runs = tmp_path / "runs/Fragile-v0/rpp_sac"
+    assert (code, out.count("mean evaluation return")) == (2, 2)
+    assert "the left wheel came off" in err and "rpp-rl evaluate runs/Fragile-v0/rpp_sac/seed1" in err
+    assert [(runs / f"seed{k}/evaluation.json").is_file() for k in range(3)] == [True, False, True]
+    assert (runs / "seed1/failure.json").is_file() and (runs / "seed1/model.zip").is_file()
+    code, _, err = main("train", "--env", "Fragile-v0", "--seed", 1, *options)
+    assert code == 2 and "the left wheel came off" in err and "Traceback" not in err
+
+
 def test_plain_networks_have_an_algorithm_of_their_own(main, tmp_path):
     code, _, err = main(*PENDULUM, "--algo", "mlp_sac", "--seeds", "0-1", "-n", 100, *FAST)
     assert code == 0, err
