@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # Steps of one trainer in one round: enough to be timed, few enough that all trainers meet the same moment.
 _LEAST_CHUNK, _GREATEST_CHUNK, _ROUNDS = 10, 100, 7
+_BOUNDS = {"seconds": (0.1, 86_400), "threads": (1, 1024), "batch_size": (1, 1 << 16), "width": (1, 4096)}
+# Environment steps of the runs whose memory is taken, where there is time for them.
+_RUN, _SHORT_RUN, _TIME_FOR_RUN = 20_000, 2_000, 60.0
 RATIOS = {
     "rpp_sac/sb3_sac": ("rpp_sac", "sb3_sac"),
     "rpp_sac/sbx_sac": ("rpp_sac", "sbx_sac"),
@@ -46,7 +49,7 @@ class BenchArguments:
     env: str = "HalfCheetah-v5"
     """Environment id; it needs a declared symmetry."""
     seconds: float = 240.0
-    """How long the whole measurement may take; one round is made at least."""
+    """How long to measure, beside the half minute in which everything warms up; one round is made at least."""
     threads: int = 2
     """Threads of torch."""
     batch_size: int = 256
@@ -71,12 +74,7 @@ def bench(arguments: Annotated[BenchArguments, arg(name="")]) -> None:
 
     from rpp_rl.scripts.tasks import say_simulator_warnings_once
 
-    for name in ("seconds", "threads", "batch_size", "width"):
-        if getattr(arguments, name) <= 0:
-            raise RunError(f"--{name.replace('_', '-')} must be greater than 0, got {getattr(arguments, name)}")
-    if arguments.plot is not None and not arguments.growth:
-        raise RunError("--plot draws what --growth measures; give both")
-    check_plot(arguments.plot)
+    _check(arguments)
     torch.set_num_threads(arguments.threads)
     say_simulator_warnings_once()
     if arguments.growth:
@@ -85,6 +83,29 @@ def bench(arguments: Annotated[BenchArguments, arg(name="")]) -> None:
         _bench_profile(arguments)
     else:
         _bench_rounds(arguments)
+
+
+def _check(arguments: BenchArguments) -> None:
+    """Check what was asked for, before anything is measured.
+
+    Raises:
+        RunError: for numbers out of bounds, and for flags that do not go together.
+    """
+    for name, (least, greatest) in _BOUNDS.items():
+        value = getattr(arguments, name)
+        if not least <= value <= greatest:
+            raise RunError(f"--{name.replace('_', '-')} must be from {least} to {greatest}, got {value}")
+    if arguments.plot is not None and not arguments.growth:
+        raise RunError("--plot draws what --growth measures; give both")
+    if arguments.growth and arguments.profile:
+        raise RunError("--growth and --profile are two measurements; give one of them")
+    # Growth is that of networks and data of its own.
+    unused = {"growth": ("sbx_python", "env", "batch_size", "width"), "profile": ("sbx_python",)}
+    for mode, names in unused.items():
+        for name in names:
+            if getattr(arguments, mode) and getattr(arguments, name) != getattr(BenchArguments, name):
+                raise RunError(f"--{mode} does not look at --{name.replace('_', '-')}; leave it out")
+    check_plot(arguments.plot)
 
 
 def _bench_rounds(arguments: BenchArguments) -> None:
@@ -188,13 +209,14 @@ def _cell(spread: Mapping[str, float] | None) -> str:
 
 
 def _bench_profile(arguments: BenchArguments) -> None:
-    from rpp_rl.scripts.benchmarks.contenders import contenders
+    from rpp_rl.agents import RPPSAC
+    from rpp_rl.scripts.benchmarks.contenders import Lone, settings
     from rpp_rl.scripts.benchmarks.profile import profile
 
-    trainers: Mapping[str, Any] = contenders(arguments.env, arguments.batch_size, arguments.width, None)
-    parts = profile(trainers["rpp_sac"].agent, max(20, min(1000, int(arguments.seconds * 20))))
-    for trainer in trainers.values():
-        trainer.close()
+    agent = RPPSAC("RPPPolicy", **settings(arguments.env, arguments.batch_size, arguments.width))
+    trainer = Lone(agent)
+    parts = profile(agent, arguments.seconds)
+    trainer.close()
     if arguments.json:
         print(json.dumps({"profile_ms": parts}))
         return
@@ -208,7 +230,7 @@ def _bench_growth(arguments: BenchArguments) -> None:
     from rpp_rl.scripts.benchmarks.growth import draw, growth
 
     points = growth(arguments.seconds)
-    once = costs(arguments.threads)
+    once = costs(arguments.threads, _RUN if arguments.seconds >= _TIME_FOR_RUN else _SHORT_RUN)
     if arguments.plot is not None:
         draw(points, arguments.plot)
     if arguments.json:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Callable, Mapping
-from importlib.resources import as_file, files
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +14,7 @@ from stable_baselines3.common.logger import configure
 import rpp_rl
 from rpp_rl.agents import RPPSAC, ManySeeds
 from rpp_rl.agents.update.precision import has_bfloat16
-from rpp_rl.errors import RunError
+from rpp_rl.scripts.benchmarks.sbx_process import Sbx
 from rpp_rl.scripts.benchmarks.spread import timed
 
 # Enough for the first gradient steps of everyone: kernels chosen, graphs captured, programs compiled.
@@ -94,58 +91,20 @@ class Together:
                 agent.env.close()
 
 
-class Sbx:
-    """SBX's SAC, in a process with a Python of its own.
-
-    Args:
-        python: that has sbx-rl.
-        wanted: environment, batch size and width.
-        device: where to train, if JAX sees it.
-
-    Attributes:
-        backend: where JAX trains.
+def settings(env: str, batch_size: int, width: int, device: str = "cpu", seed: int = 0) -> dict[str, Any]:
+    """What all agents have in common; made anew for each, since stable-baselines3 writes into it.
 
     Raises:
-        RunError: if it does not start.
+        RPPError: if the environment has no declared symmetry.
     """
-
-    def __init__(self, python: Path, wanted: Mapping[str, Any], device: str = "cpu") -> None:
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu"} if device == "cpu" else None
-        with as_file(files("rpp_rl.scripts.benchmarks").joinpath("sbx_child.py")) as script:
-            command = [str(python), str(script), json.dumps(dict(wanted))]
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 - the user names the Python
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    env=environment,
-                )
-            except OSError as error:
-                raise RunError(f"--sbx-python {python} does not start: {error.strerror}") from error
-            ready, _, self.backend = self._answer().partition(" ")
-            if ready != "ready":
-                detail = (self._process.communicate()[1].strip().splitlines() or ["it said nothing"])[-1]
-                raise RunError(f"--sbx-python {python} cannot train with SBX: {detail}; give a Python with sbx-rl")
-
-    def _answer(self) -> str:
-        return self._process.stdout.readline().strip() if self._process.stdout is not None else ""
-
-    def measure(self, steps: int) -> tuple[float, float]:
-        """Let it train."""
-        if self._process.stdin is not None:
-            self._process.stdin.write(f"{steps}\n")
-            self._process.stdin.flush()
-        answer = self._answer()
-        if not answer:
-            raise RunError("SBX stopped in the middle of the measurement; run it alone to see why")
-        whole, alone = json.loads(answer)
-        return float(whole), float(alone)
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
+    return {
+        "env": rpp_rl.make(env),
+        "learning_starts": WARM_UP - 50,
+        "batch_size": batch_size,
+        "policy_kwargs": {"net_arch": [width, width]},
+        "seed": seed,
+        "device": device,
+    }
 
 
 def contenders(
@@ -156,32 +115,24 @@ def contenders(
     Raises:
         RPPError: if the environment has no declared symmetry, or SBX does not start.
     """
-
-    def common(seed: int = 0) -> dict[str, Any]:
-        # stable-baselines3 writes into the policy_kwargs that it is given.
-        return {
-            "env": rpp_rl.make(env),
-            "learning_starts": WARM_UP - 50,
-            "batch_size": batch_size,
-            "policy_kwargs": {"net_arch": [width, width]},
-            "seed": seed,
-            "device": device,
-        }
-
+    common = partial(settings, env, batch_size, width, device)
+    first = common()
+    sbx = None
+    if sbx_python is not None:
+        # First of all, since it is what may not start.
+        wanted = {"env": env, "batch_size": batch_size, "width": width, "warm_up": WARM_UP}
+        sbx = Sbx(sbx_python, wanted, device)
     made: dict[str, Contender] = {
-        "sb3_sac": Lone(SAC("MlpPolicy", **common())),
+        "sb3_sac": Lone(SAC("MlpPolicy", **first)),
         "mlp": Lone(RPPSAC("MlpPolicy", **common())),
         "rpp_sac": Lone(RPPSAC("RPPPolicy", **common())),
     }
     if has_bfloat16(torch.device(device)):
         made["rpp_sac_bf16"] = Lone(RPPSAC("RPPPolicy", precision="bf16", **common()))
-    made["rpp_sac_8_seeds"] = Together(lambda seed: RPPSAC("RPPPolicy", buffer_size=20_000, **common(seed)))
-    if sbx_python is not None:
-        wanted = {"env": env, "batch_size": batch_size, "width": width, "warm_up": WARM_UP}
-        sbx = Sbx(sbx_python, wanted, device)
-        # A JAX that sees no GPU has been timed on the processor already.
-        if device != "cpu" and sbx.backend == "cpu":
-            sbx.close()
-        else:
-            made["sbx_sac"] = sbx
+    made["rpp_sac_8_seeds"] = Together(lambda seed: RPPSAC("RPPPolicy", buffer_size=20_000, **common(seed=seed)))
+    # A JAX that sees no GPU has been timed on the processor already.
+    if sbx is not None and device != "cpu" and sbx.backend == "cpu":
+        sbx.close()
+    elif sbx is not None:
+        made["sbx_sac"] = sbx
     return made

@@ -24,8 +24,13 @@ print(int(peak) / 1024)
 _IMPORT = "import time, torch; start = time.perf_counter(); import rpp_rl; print(time.perf_counter() - start)"
 
 
-def costs(threads: int, steps: int = 20_000) -> dict[str, Any]:
-    """Bytes per transition, peak memory of short runs, seconds of import and of building Humanoid's networks."""
+def costs(threads: int, steps: int) -> dict[str, Any]:
+    """Bytes per transition, peak memory of short runs, seconds of import and of building Humanoid's networks.
+
+    Args:
+        threads: of torch.
+        steps: environment steps of the short runs; gradient steps are taken in the last hundred.
+    """
     return {
         "bytes_per_transition": _bytes_per_transition(),
         "peak_memory_mib": _peak_memory(threads, steps),

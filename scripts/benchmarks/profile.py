@@ -9,10 +9,13 @@ from typing import Any
 from rpp_rl.agents import RPPSAC
 
 _REST = "everything else"
+_LEAST, _MOST = 20, 1000
 
 
-def profile(agent: RPPSAC, steps: int) -> dict[str, float]:
+def profile(agent: RPPSAC, seconds: float) -> dict[str, float]:
     """Milliseconds of each part of a call of `train` with one gradient step, and their sum under ``"whole"``.
+
+    They are means over the calls that some seconds have room for, at least `_LEAST` and at most `_MOST`.
 
     A part is the time between its calls' beginning and end, parts within it left out; what belongs to none (losses,
     logging, checks) is ``"everything else"``. Reading the clock some thirty times a step adds a little to all.
@@ -42,11 +45,12 @@ def profile(agent: RPPSAC, steps: int) -> dict[str, float]:
     try:
         for name, owner, method in watched:
             watch.watch(name, owner, method)
-        whole = 0.0
-        for _ in range(steps):
+        whole, steps, deadline = 0.0, 0, time.perf_counter() + seconds
+        while steps < _LEAST or (steps < _MOST and time.perf_counter() < deadline):
             start = time.perf_counter()
             agent.train(1, agent.batch_size)
             whole += time.perf_counter() - start
+            steps += 1
     finally:
         watch.release()
     parts = {name: 1e3 * seconds / steps for name, seconds in watch.seconds.items()}

@@ -3,8 +3,10 @@ import sys
 
 import pytest
 
+from rpp_rl.errors import RunError
 from rpp_rl.scripts.benchmarks.costs import costs
 from rpp_rl.scripts.benchmarks.growth import draw, growth
+from rpp_rl.scripts.benchmarks.sbx_process import Sbx
 from rpp_rl.scripts.benchmarks.spread import Spread, ratio
 
 TINY = ("bench", "--env", "InvertedPendulum-v5", "--width", "16", "--batch-size", "16", "--threads", "1")
@@ -58,15 +60,40 @@ def test_ratios_are_taken_round_by_round():
     assert ratio([2.0, 6.0, 8.0], [1.0, 2.0]) == Spread((2.0, 3.0))
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "99999999999999"])
 @pytest.mark.parametrize("flag", ["--seconds", "--threads", "--batch-size", "--width"])
-def test_bad_numbers(main, flag):
-    code, _, err = main("bench", flag, "0")
+def test_bad_numbers(main, flag, value):
+    code, _, err = main("bench", flag, value)
     assert code == 2
-    assert f"{flag} must be greater than 0" in err
+    assert value in ("nan", "inf") or f"{flag} must be from" in err
+
+
+# In the place of a Python with sbx-rl: what it says, line by line.
+STUBS = {
+    "silent": ("sleep 60", "has not answered for 0.5 s"),
+    "silent later": ("echo ready cpu; sleep 60", "has not answered for 0.5 s"),
+    "gone": ("echo broken >&2", "cannot train with SBX: broken"),
+    "gone later": ("echo ready cpu; echo out of memory >&2", "in the middle of the measurement: out of memory"),
+    "confused": ("echo ready cpu; echo hello; cat >/dev/null", "in the middle of the measurement"),
+    "short": ("echo ready cpu; echo [1.0]; cat >/dev/null", "in the middle of the measurement"),
+}
+
+
+@pytest.mark.parametrize("name", STUBS)
+def test_an_sbx_that_does_not_answer(tmp_path, name):
+    script, message = STUBS[name]
+    stub = tmp_path / "python"
+    stub.write_text(f"#!/bin/sh\n{script}\n")
+    stub.chmod(0o755)
+    with pytest.raises(RunError, match=message):
+        Sbx(stub, {}, patience=0.5).measure(10)
 
 
 def test_bad_input(refused):
     assert "give both" in refused("bench", "--plot", "growth.png")
+    assert "give one of them" in refused("bench", "--growth", "--profile")
+    assert "--growth does not look at --width" in refused("bench", "--growth", "--width", "32")
+    assert "--profile does not look at --sbx-python" in refused("bench", "--profile", "--sbx-python", "python")
     assert "there is no folder nowhere" in refused("bench", "--growth", "--plot", "nowhere/growth.png")
     assert "ends in .png, .svg, .pdf" in refused("bench", "--growth", "--plot", "growth.docx")
     assert "no symmetry is declared" in refused("bench", "--env", "Pendulum-v1")
