@@ -24,20 +24,29 @@ class Probes:
     """
 
     def __init__(self, learnt: Sequence[Learnt]) -> None:
-        self._vectors = [(pathway.vector, _places(pathway)) for pathway in learnt]
+        places = [_places(pathway) for pathway in learnt]
+        vectors, sizes = [pathway.vector for pathway in learnt], [len(each) for each in places]
+        like = vectors[0] if vectors else torch.zeros(0)
+        self._left, self._found = (like.new_zeros(sum(sizes)) for _ in range(2))
+        self._to_left, self._to_found = (
+            list(zip(vectors, places, torch.split(numbers, sizes), strict=True))
+            for numbers in (self._left, self._found)
+        )
         self.remember()
 
     def remember(self) -> None:
         """Take the parameters as they are now."""
-        self._left = self._now()
+        _read(self._to_left)
 
     def are_unchanged(self) -> bool:
         """Whether the parameters are what they were."""
-        return torch.equal(self._left, self._now())
+        _read(self._to_found)
+        return torch.equal(self._left, self._found)
 
-    @torch.no_grad()
-    def _now(self) -> Tensor:
-        return torch.cat([vector.index_select(0, places) for vector, places in self._vectors])
+
+def _read(wanted: Sequence[tuple[Tensor, Tensor, Tensor]]) -> None:
+    for vector, places, out in wanted:
+        torch.index_select(vector, 0, places, out=out)
 
 
 def _places(pathway: Learnt) -> Tensor:

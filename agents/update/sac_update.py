@@ -22,7 +22,7 @@ from rpp_rl.agents.update.perceptrons import NetworkStack, Passes, Workspace
 from rpp_rl.agents.update.probes import Probes
 from rpp_rl.agents.update.squashed_gaussian import SquashedGaussian
 from rpp_rl.agents.update.temperature import Temperature
-from rpp_rl.agents.update.watching import has_hooks, need_known, parts
+from rpp_rl.agents.update.watching import Form, need_known
 from rpp_rl.errors import NetworkError
 
 
@@ -107,12 +107,15 @@ class FastUpdate:
             stepper([p.critic.optimizer for p in policies], self.critics.stack.layers.learnt),
         )
         self.parameters = [slot.parameter for s in self._stacks for slot in s.layers.slots]
-        self._parts = [parts(policy) for policy in policies]
+        self._form = Form(policies)
         self._places = self._now_at()
         self._versions: tuple[int, ...] = ()
         # Plain networks are multiplied with their parameters themselves.
-        copied = [stack for stack in self._stacks if stack.is_cast or stack.layers.kind is not nn.Linear]
-        self._probes = [Probes(stack.layers.learnt) for stack in copied]
+        copied = [[stack] if stack.is_cast or stack.layers.kind is not nn.Linear else [] for stack in self._stacks]
+        self._actor_probes, self._critic_probes = (
+            Probes([pathway for stack in stacks for pathway in stack.layers.learnt])
+            for stacks in (copied[0], copied[1] + copied[2])
+        )
         self._allocate(policies[0].observation_space.shape[0], policies[0].action_space.shape[0])  # type: ignore[index]
         self.refresh()
 
@@ -136,10 +139,7 @@ class FastUpdate:
     @property
     def is_current(self) -> bool:
         """Whether all is still as it was when this was built, but for the numbers in the parameters."""
-        if not self.has_parameters or any(has_hooks(policy) for policy in self.policies):
-            return False
-        steps = all(part.is_current for part in (*self.steppers, self.temperature))
-        return steps and self._parts == [parts(policy) for policy in self.policies]
+        return self.has_parameters and all(part.is_current for part in (self._form, *self.steppers, self.temperature))
 
     @property
     def has_parameters(self) -> bool:
@@ -173,15 +173,15 @@ class FastUpdate:
         self._versions = tuple(map(version_of, self.parameters))
         for k, policy in enumerate(self.policies):
             if isinstance(policy.actor, SymmetricActor):
-                policy.actor.act_from(*self.acting(k), self._are_unchanged)
+                policy.actor.act_from(*self.acting(k), self._actor_probes.are_unchanged)
 
     def remember(self) -> None:
         """After some steps: take the parameters as what was merged."""
-        for probes in self._probes:
-            probes.remember()
+        self._actor_probes.remember()
+        self._critic_probes.remember()
 
     def _are_unchanged(self) -> bool:
-        return all(probes.are_unchanged() for probes in self._probes)
+        return self._actor_probes.are_unchanged() and self._critic_probes.are_unchanged()
 
     def acting(self, agent: int) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
         """Merged weight and bias of an agent's hidden layers, and of its mean and log-std; they stay up to date."""

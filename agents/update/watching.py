@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
+import torch
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.sac.policies import Actor, SACPolicy
@@ -13,6 +15,7 @@ from rpp_rl.agents.actor_critic import SymmetricActor, SymmetricCritic
 from rpp_rl.agents.pathway_optimizers import has_foreign_hooks
 from rpp_rl.errors import NetworkError
 
+_IS_LEARNT, _GRADIENT_HOOKS = attrgetter("requires_grad"), attrgetter("_backward_hooks")
 # Subclasses may compute something else.
 _KNOWN = (Actor, ContinuousCritic, SymmetricActor, SymmetricCritic)
 
@@ -35,44 +38,51 @@ def need_known(policy: SACPolicy) -> None:
             raise NetworkError(f"the fast update does not know the features extractor {type(extractor).__name__}")
     if not all(p.requires_grad for network in (policy.actor, policy.critic) for p in network.parameters()):
         raise NetworkError("the fast update does not know parameters that are not learnt (requires_grad=False)")
-    if has_hooks(policy):
+    if _has_hooks(policy):
         raise NetworkError("the fast update does not know hooks")
 
 
-def parts(policy: SACPolicy) -> tuple[int, ...]:
-    """The identities of all that the step works on; they change when something is put in the place of a part.
+class Form:
+    """What some policies are made of, as they are now: modules, optimisers, and which parameters are learnt.
 
-    Beside modules and optimisers they say which parameters are learnt.
+    Looked at before every call of `train`, so whatever can be looked up is looked up once.
+
+    Args:
+        policies: let through by `need_known`.
     """
-    modules = tuple(map(id, _modules(policy)))
-    learnt = tuple(p.requires_grad for network in (policy.actor, policy.critic) for p in _parameters(network))
-    return (id(policy.actor.optimizer), id(policy.critic.optimizer), *modules, *learnt)
+
+    def __init__(self, policies: Sequence[SACPolicy]) -> None:
+        modules = [module for policy in policies for module in policy.modules()]
+        networks = [network for policy in policies for network in (policy.actor, policy.critic)]
+        self._parts = [(module._modules, tuple(module._modules.values())) for module in modules if module._modules]
+        self._hooks = [hooks for module in modules for hooks in _hooks(module)]
+        self._parameters = [p for network in networks for p in network.parameters()]
+        self._optimizers = [(network, network.optimizer, _steps_hooks(network.optimizer)) for network in networks]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether they still are, with no hook that was not there."""
+        return (
+            all(tuple(now.values()) == then for now, then in self._parts)
+            and not any(self._hooks)
+            and all(map(_IS_LEARNT, self._parameters))
+            and not any(map(_GRADIENT_HOOKS, self._parameters))
+            and all(n.optimizer is o and _steps_hooks(o) == hooks for n, o, hooks in self._optimizers)
+        )
 
 
-def has_hooks(policy: SACPolicy) -> bool:
+def _has_hooks(policy: SACPolicy) -> bool:
     """Whether something is to be called in forward passes, backward passes or steps, or looks at gradients."""
-    for module in _modules(policy):
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
-            return True
-        if any(p is not None and p._backward_hooks for p in module._parameters.values()):
-            return True
-    return any(has_foreign_hooks(network.optimizer) for network in (policy.actor, policy.critic))
+    return (
+        any(any(_hooks(module)) for module in policy.modules())
+        or any(map(_GRADIENT_HOOKS, policy.parameters()))
+        or any(has_foreign_hooks(network.optimizer) for network in (policy.actor, policy.critic))
+    )
 
 
-def _modules(policy: SACPolicy) -> Iterator[nn.Module]:
-    """Actor, critics and targets with all below; `Module.modules` takes three times as long."""
-    open_ends: list[nn.Module | None] = [policy.actor, policy.critic, policy.critic_target]
-    while open_ends:
-        module = open_ends.pop()
-        if module is not None:
-            yield module
-            open_ends.extend(module._modules.values())
+def _hooks(module: nn.Module) -> tuple[Mapping[int, object], ...]:
+    return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
 
 
-def _parameters(network: nn.Module) -> Iterator[nn.Parameter]:
-    open_ends: list[nn.Module | None] = [network]
-    while open_ends:
-        module = open_ends.pop()
-        if module is not None:
-            yield from (p for p in module._parameters.values() if p is not None)
-            open_ends.extend(module._modules.values())
+def _steps_hooks(optimizer: torch.optim.Optimizer) -> tuple[int, ...]:
+    return (*optimizer._optimizer_step_pre_hooks, *optimizer._optimizer_step_post_hooks)
