@@ -47,6 +47,9 @@ class FastSAC(SafeFiles):
         self._unread: list[Losses] = []
         super().__init__(*args, **kwargs)
         need_precision(precision, fast_update, self.device)
+        if precision != "float32" and hasattr(self, "policy"):
+            # What has no such precision is said now, not when learning starts.
+            self.fast_step_for(self.batch_size)
 
     def _setup_model(self) -> None:
         if self.replay_buffer_class is None and self.n_steps == 1 and not self.optimize_memory_usage:

@@ -26,16 +26,28 @@ two hidden layers of 256) in {rounds} alternating rounds; the second figure is t
 |---|---|---|
 {rows}
 
-| ratio of one round | |
-|---|---|
+| ratio of one round | measured | goal |
+|---|---|---|
 {ratios}
 
-The bare products are the matrix products that a gradient step cannot do without, in float32; `update/floor` is how
-far the whole step of `rpp_sac` is from them. stable-baselines3's own step is only {sb3_floor:.1f} times those
-products on this machine, so no step in float32 could be faster than it by more than that. `rpp_sac_8_seeds` trains
+The goals were set before anything was measured. The bare products are the matrix products that a gradient step cannot
+do without, in float32; `update/floor` is how far the whole step of `rpp_sac` is from them. Where
+stable-baselines3's own step is only {sb3_floor:.1f} times those products, as here in the same rounds, a step that does
+them in float32 can hardly be faster than it by more than that. `rpp_sac_8_seeds` trains
 eight agents in one stack (`--seeds 0-7`), counted as steps of all of them: networks of this width keep the processor
 busy one by one, so here a stack gains little; with narrow networks, or on a GPU, the sequence of operations is what
 it shares.
+
+`precision="bf16"` needs a processor with bfloat16 arithmetic. An earlier record of the same command, by an earlier
+version and on such a processor ({bfloat16_cpu}, `docs/results/bench_bfloat16.json`):
+
+| | steps per second | ms per gradient step |
+|---|---|---|
+{bfloat16_rows}
+
+| ratio of one round | measured | goal |
+|---|---|---|
+{bfloat16_ratios}
 
 ## Where the time goes
 
@@ -55,9 +67,9 @@ weights. The result is that of stable-baselines3's own step up to rounding (`tes
 does not know go stable-baselines3's way, with one line in the log, and `fast_update=False` asks for that.
 
 Tried and left out: sending each row's gradient down through the one critic that has the least value, which spares a
-sixteenth of the products and costs more in small operations than it spares; environment steps on the other core
-during the gradient step, for which the algorithm leaves no room, since an action needs the actor that the step before
-ends with.
+sixteenth of the products and costs more in small operations than it spares; environment steps during the gradient step,
+on the other core or beside a GPU at work, for which the algorithm leaves no room, since an action needs the actor that
+the step before ends with.
 
 ## Growth
 
@@ -71,10 +83,15 @@ All else at width 256, batch 256, 16 observations, a group of two, two critics, 
 |---|---|---|---|---|
 {growth}
 
+From the first to the last value of each axis the median of RPP grows by a factor beside that of plain networks:
+{factors}. Where observations are long, RPP grows a little faster: the pathways of the first layer are
+assembled entry by entry.
+
 A transition of HalfCheetah-v5 takes {bytes_ours:.0f} bytes in the replay buffer, in stable-baselines3's
-{bytes_sb3:.0f}, which keeps MuJoCo's float64. Peak memory of a process that trains for {peak_steps} steps:
-{peak_ours:.0f} MiB, with stable-baselines3's SAC {peak_sb3:.0f} MiB. `import rpp_rl` takes {imports:.2f} s beyond
-torch's own import, building Humanoid-v5's networks {humanoid:.2f} s.
+{bytes_sb3:.0f}, which keeps MuJoCo's float64. Peak memory of a process that takes {peak_steps} steps in the
+environment, and gradient steps in the last hundred: {peak_ours:.0f} MiB, stable-baselines3's SAC {peak_sb3:.0f} MiB.
+`import rpp_rl` takes {imports:.2f} s beyond torch's own import, building Humanoid-v5's networks {humanoid:.2f} s in a
+process that has made an optimiser before.
 
 ## On a GPU
 
@@ -99,6 +116,9 @@ for this record.** What a graph does to the step is tested on the CPU (`tests/ag
 operations are recorded, with whatever would make the host wait refused, and replayed without the Python around them, to
 the same numbers as one by one, through whole trainings. That CUDA captures them, and every figure about it, is still to
 be shown; the same tests do the first where there is a GPU, `rpp-rl bench` the second."""
+# Set before anything was measured.
+GOALS = {"rpp_sac/sb3_sac": 2.8, "rpp_sac/sbx_sac": 1.3, "rpp_sac/mlp": 0.93, "rpp_sac_bf16/sb3_sac": 4.5}
+CEILINGS = {"update/floor": 1.5}
 NAMES = {
     "sb3_sac": "stable-baselines3 `SAC`",
     "sbx_sac": "SBX `SAC` (JAX)",
@@ -120,6 +140,37 @@ def spread(figures: dict[str, float]) -> str:
     return f"{figures['median']:.3g} ({figures['min']:.3g} to {figures['max']:.3g})" if figures else ""
 
 
+def bench_rows(bench: dict[str, Any]) -> str:
+    """The table of steps."""
+    return "\n".join(
+        f"| {title(name)} | {spread(row.get('steps_per_second', {}))} | {spread(row['update_ms'])} |"
+        for name, row in bench["rows"].items()
+    )
+
+
+def ratio_rows(bench: dict[str, Any]) -> str:
+    """The table of ratios, each with its goal and whether the median meets it."""
+    rows = []
+    for name, figures in bench["ratios"].items():
+        goal = ""
+        if name in GOALS:
+            goal = f"at least {GOALS[name]}, {'met' if figures['median'] >= GOALS[name] else 'missed'}"
+        if name in CEILINGS:
+            goal = f"at most {CEILINGS[name]}, {'met' if figures['median'] <= CEILINGS[name] else 'missed'}"
+        rows.append(f"| {name} | {spread(figures)} | {goal} |")
+    return "\n".join(rows)
+
+
+def factors(points: list[dict[str, Any]]) -> str:
+    """How much RPP and plain networks grow along each axis."""
+    said = []
+    for axis in dict.fromkeys(p["axis"] for p in points):
+        first, *_, last = (p for p in points if p["axis"] == axis)
+        rpp, plain = (last[kind]["median"] / first[kind]["median"] for kind in ("rpp", "mlp"))
+        said.append(f"{axis} {rpp:.3g} and {plain:.3g}")
+    return "; ".join(said)
+
+
 def growth_rows(points: list[dict[str, Any]]) -> str:
     """The table of growth."""
     rows, previous = [], ""
@@ -132,8 +183,9 @@ def growth_rows(points: list[dict[str, Any]]) -> str:
 
 def main(results: Path, path: Path) -> None:
     """Render."""
-    bench, growth, profile = (
-        json.loads((results / f"{name}.json").read_text(encoding="utf-8")) for name in ("bench", "growth", "profile")
+    bench, bfloat16, growth, profile = (
+        json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("bench", "bench_bfloat16", "growth", "profile")
     )
     parts = dict(profile["profile_ms"])
     whole, costs = parts.pop("whole"), growth["costs"]
@@ -145,11 +197,12 @@ def main(results: Path, path: Path) -> None:
         sb3=machine["versions"]["stable-baselines3"],
         on_gpu=WITH_GPU.format(gpus=", ".join(machine["gpu"])) if on_gpu else WITHOUT_GPU,
         rounds=bench["rounds"],
-        rows="\n".join(
-            f"| {title(name)} | {spread(row.get('steps_per_second', {}))} | {spread(row['update_ms'])} |"
-            for name, row in bench["rows"].items()
-        ),
-        ratios="\n".join(f"| {name} | {spread(figures)} |" for name, figures in bench["ratios"].items()),
+        rows=bench_rows(bench),
+        ratios=ratio_rows(bench),
+        bfloat16_cpu=bfloat16["machine"]["cpu"],
+        bfloat16_rows=bench_rows(bfloat16),
+        bfloat16_ratios=ratio_rows(bfloat16),
+        factors=factors(growth["growth"]),
         sb3_floor=bench["rows"]["sb3_sac"]["update_ms"]["median"] / bench["rows"]["floor"]["update_ms"]["median"],
         profile="\n".join(f"| {name} | {ms:.2f} | {ms / whole:.0%} |" for name, ms in [*ordered, ("whole", whole)]),
         growth=growth_rows(growth["growth"]),
