@@ -31,9 +31,9 @@ two hidden layers of 256) in {rounds} alternating rounds; the second figure is t
 {ratios}
 
 The goals were set before anything was measured. The bare products are the matrix products that a gradient step cannot
-do without, in float32; `update/floor` is how far the whole step of `rpp_sac` is from them. Where
-stable-baselines3's own step is only {sb3_floor:.1f} times those products, as here in the same rounds, a step that does
-them in float32 can hardly be faster than it by more than that. `rpp_sac_8_seeds` trains
+do without, in float32; `update/floor` is how far the whole step of `rpp_sac` is from them. stable-baselines3's own step
+takes {sb3_floor:.1f} times those products in the same rounds, so one that does them in float32 can hardly be faster than
+it by more than that, and the whole loop, with the environment's part, by less. `rpp_sac_8_seeds` trains
 eight agents in one stack (`--seeds 0-7`), counted as steps of all of them: networks of this width keep the processor
 busy one by one, so here a stack gains little; with narrow networks, or on a GPU, the sequence of operations is what
 it shares.
@@ -84,8 +84,8 @@ All else at width 256, batch 256, 16 observations, a group of two, two critics, 
 {growth}
 
 From the first to the last value of each axis the median of RPP grows by a factor beside that of plain networks:
-{factors}. Where observations are long, RPP grows a little faster: the pathways of the first layer are
-assembled entry by entry.
+{factors}.
+Where observations are long, RPP grows a little faster: the pathways of the first layer are assembled entry by entry.
 
 A transition of HalfCheetah-v5 takes {bytes_ours:.0f} bytes in the replay buffer, in stable-baselines3's
 {bytes_sb3:.0f}, which keeps MuJoCo's float64. Peak memory of a process that takes {peak_steps} steps in the
