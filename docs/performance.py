@@ -32,8 +32,8 @@ two hidden layers of 256) in {rounds} alternating rounds; the second figure is t
 
 The goals were set before anything was measured. The bare products are the matrix products that a gradient step cannot
 do without, in float32; `update/floor` is how far the whole step of `rpp_sac` is from them. stable-baselines3's own step
-takes {sb3_floor:.1f} times those products in the same rounds, so one that does them in float32 can hardly be faster than
-it by more than that, and the whole loop, with the environment's part, by less. `rpp_sac_8_seeds` trains
+takes {sb3_floor:.1f} times those products in the same rounds, so one that does them in float32 can hardly be faster by
+more than that, and the whole loop, with the environment's part, by less. `rpp_sac_8_seeds` trains
 eight agents in one stack (`--seeds 0-7`), counted as steps of all of them: networks of this width keep the processor
 busy one by one, so here a stack gains little; with narrow networks, or on a GPU, the sequence of operations is what
 it shares.
