@@ -41,8 +41,9 @@ class TestRunFolder:
     def test_checkpoints_and_final_model_load(self, trained, algo):
         folder = trained / algo / "seed0"
         models = {f"{algo}_{n}_steps.zip" for n in (200, 400)}
-        # What is gone on from is written where the next rollout begins, which a finished run has none of.
-        assert {p.name for p in (folder / "checkpoints").iterdir()} == {*models, "step_000000000200", "replay"}
+        # What is gone on from is written where the next rollout begins, and at the end.
+        steps = {f"step_{n:012d}" for n in (200, 400)}
+        assert {p.name for p in (folder / "checkpoints").iterdir()} == {*models, *steps, "replay"}
         for path in (folder / "model.zip", folder / "checkpoints" / f"{algo}_200_steps.zip"):
             assert RPPSAC.load(path, device="cpu").predict(np.zeros(4))[0].shape == (1,)
 
