@@ -67,7 +67,7 @@ class SymmetricActor(Actor):
         self.mu = linear(trunk.rep_out, symmetry.action, residual_init_scale)
         self.log_std = linear(trunk.rep_out, symmetry.action.unsigned(), residual_init_scale)  # type: ignore[assignment]
         # Layers between which there are only pointwise functions merge to plain ones.
-        self.merges = network == "mlp" and type(self.features_extractor) is FlattenExtractor
+        self.merges = network == "mlp"
         hidden = trunk(standard_inputs(symmetry.observation.size, symmetry.center))
         for head in (self.mu, self.log_std):
             if isinstance(head, EquivariantLinear):
@@ -168,7 +168,8 @@ def _linear(weight: Tensor, bias: Tensor | None) -> Function:
 
 
 def _need_flat_features(features_extractor: nn.Module) -> None:
-    if not isinstance(features_extractor, FlattenExtractor):
+    # A class derived from it may compute something else.
+    if type(features_extractor) is not FlattenExtractor:
         raise NetworkError(
             f"how the features of {type(features_extractor).__name__} move under the group is not known; leave "
             "features_extractor_class at FlattenExtractor, or use MlpPolicy"

@@ -58,7 +58,7 @@ class PlainActor(nn.Module):
     def __init__(self, agent: SAC, normalizer: VecNormalize | None = None) -> None:
         super().__init__()
         actor: Any = agent.actor
-        if actor.use_sde or not isinstance(actor.features_extractor, FlattenExtractor):
+        if actor.use_sde or type(actor.features_extractor) is not FlattenExtractor:
             raise NetworkError("only actors without gSDE and with flat observations are exported")
         self.layers = nn.Sequential(*(merged(layer) for layer in actor.latent_pi), merged(actor.mu)).cpu().float()
         space: Any = agent.action_space

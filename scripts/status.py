@@ -25,7 +25,7 @@ def status(arguments: Annotated[StatusArguments, arg(name="")]) -> None:
     from rich.console import Console
 
     from rpp_rl.scripts.finding_runs import find_runs, nameless_runs
-    from rpp_rl.scripts.progress import progress_of
+    from rpp_rl.scripts.run_progress import progress_of
     from rpp_rl.scripts.sweeping.table import as_table, in_one_line
 
     rows = [progress_of(folder) for folder in find_runs([arguments.runs])]

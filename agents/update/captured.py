@@ -24,9 +24,9 @@ class Graphs(Protocol):
         """Until all that was started has been done."""
 
     def capture(
-        self, run: Callable[[], Result], generators: Sequence[torch.Generator], kept: Callable[[], None]
+        self, run: Callable[[], Result], generators: Sequence[torch.Generator], put_back: Callable[[], None]
     ) -> tuple[Callable[[], None], Result]:
-        """What replays a function, and where it leaves what that returns; `kept` undoes what warming up changes."""
+        """What replays a function, and where it leaves what that returns; `put_back` undoes what warming up changes."""
 
 
 # What captures functions on the devices of a type.
@@ -69,8 +69,8 @@ class Captured(Generic[Result]):
         if self._graphs is None:
             return self._run()
         if self._captured is None:
-            kept = self._keep(self._generators or [self._graphs.default_generator()])
-            self._captured = self._graphs.capture(self._run, self._generators, kept)
+            put_back = self._keep(self._generators or [self._graphs.default_generator()])
+            self._captured = self._graphs.capture(self._run, self._generators, put_back)
         replay, result = self._captured
         replay()
         return result

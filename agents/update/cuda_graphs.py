@@ -34,14 +34,14 @@ class CudaGraphs:
         torch.cuda.current_stream(self._device).synchronize()
 
     def capture(
-        self, run: Callable[[], Result], generators: Sequence[torch.Generator], kept: Callable[[], None]
+        self, run: Callable[[], Result], generators: Sequence[torch.Generator], put_back: Callable[[], None]
     ) -> tuple[Callable[[], None], Result]:
         """Warm up, and capture.
 
         Args:
             run: the function.
             generators: what it draws from, beside the device's own generator.
-            kept: called between the two, to put back what warming up has changed, also where that fails.
+            put_back: called between the two, to undo what warming up has changed, also where that fails.
 
         Returns:
             What starts the kernels again, and where they leave what the function returns.
@@ -56,7 +56,7 @@ class CudaGraphs:
                         run()
             finally:
                 torch.cuda.synchronize()
-                kept()
+                put_back()
             graph = torch.cuda.CUDAGraph()
             for generator in generators:
                 graph.register_generator_state(generator)

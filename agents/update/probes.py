@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rpp_rl.agents.update.layers import Learnt
 
-# Numbers of each parameter that are looked at.
+# Numbers of each parameter that are looked at, all where there are fewer.
 _LOOKED_AT = 8
 
 
@@ -53,5 +53,6 @@ def _places(pathway: Learnt) -> Tensor:
     places: list[int] = []
     for slot in pathway.slots:
         size = slot.parameter.numel()
-        places += [slot.start + size * i // _LOOKED_AT for i in range(min(_LOOKED_AT, size))]
+        count = min(_LOOKED_AT, size)
+        places += [slot.start + size * i // count for i in range(count)]
     return torch.tensor(places, dtype=torch.int64, device=pathway.vector.device)

@@ -19,10 +19,10 @@ from rpp_rl.agents.actor_critic import SymmetricActor, version_of
 from rpp_rl.agents.update.adam import FlatAdam, stepper
 from rpp_rl.agents.update.minibatch import Minibatch
 from rpp_rl.agents.update.perceptrons import NetworkStack, Passes, Workspace
+from rpp_rl.agents.update.policy_form import PolicyForm, need_known
 from rpp_rl.agents.update.probes import Probes
 from rpp_rl.agents.update.squashed_gaussian import SquashedGaussian
 from rpp_rl.agents.update.temperature import Temperature
-from rpp_rl.agents.update.watching import Form, need_known
 from rpp_rl.errors import NetworkError
 
 
@@ -107,7 +107,7 @@ class FastUpdate:
             stepper([p.critic.optimizer for p in policies], self.critics.stack.layers.learnt),
         )
         self.parameters = [slot.parameter for s in self._stacks for slot in s.layers.slots]
-        self._form = Form(policies)
+        self._form = PolicyForm(policies)
         self._places = self._now_at()
         self._versions: tuple[int, ...] = ()
         # Plain networks are multiplied with their parameters themselves.

@@ -12,7 +12,6 @@ import tyro
 
 from rpp_rl.agents.checkpoints.archive import checkpoints
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.progress import is_locked
 from rpp_rl.scripts.run_folder import (
     ABANDONED,
     AUDIT,
@@ -24,6 +23,7 @@ from rpp_rl.scripts.run_folder import (
     RunFolder,
     read_config,
 )
+from rpp_rl.scripts.run_progress import is_locked
 from rpp_rl.scripts.sweeping.plan import Job
 from rpp_rl.scripts.train import TrainArguments
 from rpp_rl.scripts.training.begun import modules_named

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import IO, Generic, TypeVar
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.progress import Progress, State, has_done, is_locked, progress_of
 from rpp_rl.scripts.run_folder import hold
+from rpp_rl.scripts.run_progress import Progress, State, has_done, is_locked, progress_of
 from rpp_rl.scripts.sweeping.beginning import note
 from rpp_rl.scripts.sweeping.plan import Job
 from rpp_rl.scripts.training.stopping import interrupted_when_asked

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Column, Table
 
-from rpp_rl.scripts.progress import Progress, State
+from rpp_rl.scripts.run_progress import Progress, State
 
 # Seconds between drawings on a terminal, and between lines in a file.
 _DRAW, _LINE = 1.0, 60.0

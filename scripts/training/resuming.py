@@ -11,8 +11,8 @@ from typing import cast
 from rpp_rl.agents import RPPSAC
 from rpp_rl.agents.many_seeds import ManySeeds
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.progress import has_done
 from rpp_rl.scripts.run_folder import CONFIG, RunFolder, read_config
+from rpp_rl.scripts.run_progress import has_done
 from rpp_rl.scripts.train import TrainArguments, check
 from rpp_rl.scripts.training.begun import as_begun
 from rpp_rl.scripts.training.going_on import go_on

@@ -84,12 +84,12 @@ class RecordedGraphs:
     def wait(self):
         pass
 
-    def capture(self, run, generators, kept):
+    def capture(self, run, generators, put_back):
         try:
             for _ in range(3):
                 run()
         finally:
-            kept()
+            put_back()
         drawn_from = (torch.default_generator, *generators)
         states = [generator.get_state() for generator in drawn_from]
         recorded = Recorded()

@@ -14,7 +14,9 @@ from stable_baselines3.common.utils import polyak_update
 from torch import nn
 
 from rpp_rl.agents import MlpPolicy, RPPPolicy
+from rpp_rl.agents.exporting import PlainActor
 from rpp_rl.agents.update.transition_buffer import TransitionBuffer
+from rpp_rl.errors import NetworkError
 
 
 def target_scaled_through_data(model):
@@ -201,14 +203,14 @@ class Scaled(FlattenExtractor):
         return 3 * super().forward(observations)
 
 
-def test_an_extractor_of_ones_own_acts_as_it_learns():
-    model = agent(RPPPolicy, policy_kwargs={"net_arch": [16], "features_extractor_class": Scaled})
-    x = torch.randn(5, 4)
-    learning = model.actor.get_action_dist_params(x)[0].detach()
-    model.policy.set_training_mode(False)
-    with torch.no_grad():
-        acting = model.actor.get_action_dist_params(x)[0]
-    torch.testing.assert_close(acting, learning)
+def test_an_extractor_of_ones_own_is_refused_where_it_would_be_left_out(caplog):
+    options = {"net_arch": [16], "features_extractor_class": Scaled}
+    with pytest.raises(NetworkError, match="features of Scaled move under the group is not known"):
+        agent(RPPPolicy, policy_kwargs=options)
+    plain = agent("MlpPolicy", policy_kwargs=options).learn(30)
+    assert "does not know the features extractor Scaled" in caplog.text
+    with pytest.raises(NetworkError):
+        PlainActor(plain)
 
 
 @pytest.mark.parametrize("learnt", [False, True])
@@ -221,6 +223,15 @@ def test_acting_sees_what_is_written_through_data(learnt):
     for p in model.actor.parameters():
         p.data.zero_()
     assert np.abs(model.predict(x, deterministic=True)[0]).max() == 0
+
+
+def test_every_number_of_a_small_parameter_is_looked_at():
+    model = agent(learning_starts=20).learn(40)
+    x = np.ones((1, 4), np.float32)
+    before = model.predict(x, deterministic=True)[0]
+    model.actor.mu.bias_basic.data[1] += 0.5
+    after = model.predict(x, deterministic=True)[0]
+    assert before[0, 0] == after[0, 0] and before[0, 1] != after[0, 1]
 
 
 class Noticed(TransitionBuffer):

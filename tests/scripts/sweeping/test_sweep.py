@@ -13,7 +13,7 @@ import torch
 
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RPPError, RunError
-from rpp_rl.scripts.progress import State, progress_of
+from rpp_rl.scripts.run_progress import State, progress_of
 from rpp_rl.scripts.sweeping.local import LocalEngine
 from rpp_rl.scripts.sweeping.plan import Job, plan_from, read_plan
 from rpp_rl.scripts.sweeping.table import duration, names

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rpp_rl.scripts.progress import State, progress_of
 from rpp_rl.scripts.run_folder import ABANDONED, RunFolder
+from rpp_rl.scripts.run_progress import State, progress_of
 from rpp_rl.scripts.sweeping import local
 from rpp_rl.scripts.sweeping.beginning import words_of
 from rpp_rl.scripts.sweeping.local import LocalEngine

@@ -15,7 +15,7 @@ import torch
 
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.progress import State, is_locked, progress_of
+from rpp_rl.scripts.run_progress import State, is_locked, progress_of
 from rpp_rl.scripts.sweeping.child import Child
 
 TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:2000", "policy_kwargs:{net_arch: [16]}")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from rpp_rl.scripts.progress import Progress, State, is_locked, progress_of
 from rpp_rl.scripts.run_folder import RunFolder
+from rpp_rl.scripts.run_progress import Progress, State, is_locked, progress_of
 from rpp_rl.scripts.sweeping import table
 from rpp_rl.scripts.sweeping.local import LocalEngine
 from rpp_rl.scripts.sweeping.plan import Job

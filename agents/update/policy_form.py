@@ -42,7 +42,7 @@ def need_known(policy: SACPolicy) -> None:
         raise NetworkError("the fast update does not know hooks")
 
 
-class Form:
+class PolicyForm:
     """What some policies are made of, as they are now: modules, optimisers, and which parameters are learnt.
 
     Looked at before every call of `train`, so whatever can be looked up is looked up once.
@@ -57,7 +57,7 @@ class Form:
         self._parts = [(module._modules, tuple(module._modules.values())) for module in modules if module._modules]
         self._hooks = [hooks for module in modules for hooks in _hooks(module)]
         self._parameters = [p for network in networks for p in network.parameters()]
-        self._optimizers = [(network, network.optimizer, _steps_hooks(network.optimizer)) for network in networks]
+        self._optimizers = [(network, network.optimizer, _step_hooks(network.optimizer)) for network in networks]
 
     @property
     def is_current(self) -> bool:
@@ -67,7 +67,7 @@ class Form:
             and not any(self._hooks)
             and all(map(_IS_LEARNT, self._parameters))
             and not any(map(_GRADIENT_HOOKS, self._parameters))
-            and all(n.optimizer is o and _steps_hooks(o) == hooks for n, o, hooks in self._optimizers)
+            and all(n.optimizer is o and _step_hooks(o) == hooks for n, o, hooks in self._optimizers)
         )
 
 
@@ -84,5 +84,5 @@ def _hooks(module: nn.Module) -> tuple[Mapping[int, object], ...]:
     return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
 
 
-def _steps_hooks(optimizer: torch.optim.Optimizer) -> tuple[int, ...]:
+def _step_hooks(optimizer: torch.optim.Optimizer) -> tuple[int, ...]:
     return (*optimizer._optimizer_step_pre_hooks, *optimizer._optimizer_step_post_hooks)
