@@ -7,9 +7,9 @@ import csv
 import sys
 from pathlib import Path
 
-from rpp_rl.scripts.comparing.analysis import Pair
-from rpp_rl.scripts.comparing.verdicts import direction, shown
-from rpp_rl.scripts.markdown import markdown_table
+from rpp_rl.experiments.comparison.analysis import Pair
+from rpp_rl.experiments.comparison.verdicts import direction, shown
+from rpp_rl.experiments.markdown import markdown_table
 from rpp_rl.statistics import Estimate
 
 TEXT = """# Does the symmetry help? With the controls that the question needs

@@ -11,9 +11,9 @@ from pathlib import Path
 from paper_beyond import chosen, costs, layers, learned, residual_policy, steps
 from paper_records import command, early, errors, trials
 
-from rpp_rl.scripts.reproducing import figures
-from rpp_rl.scripts.reproducing.trials import read_csv
-from rpp_rl.scripts.reproducing.verdicts import median, table
+from rpp_rl.experiments.reproduction import figures
+from rpp_rl.experiments.reproduction.trials import read_csv
+from rpp_rl.experiments.reproduction.verdicts import median, table
 
 TEXT = """# The paper's supervised experiments, repeated
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from paper_records import command, errors, last_errors
 
-from rpp_rl.scripts.markdown import markdown_table
-from rpp_rl.scripts.reproducing.trials import read_csv
-from rpp_rl.scripts.reproducing.verdicts import median
+from rpp_rl.experiments.markdown import markdown_table
+from rpp_rl.experiments.reproduction.trials import read_csv
+from rpp_rl.experiments.reproduction.verdicts import median
 
 # Experiments in a folder of their own: one thing is other than in the rest.
 STEPS, LEARNED, LAYERS, CHOSEN = "steps", "learned", "layers", "chosen"
@@ -152,6 +152,6 @@ Median wall time of a trial, with at least one other at the same time on two pro
 {markdown_table(("experiment", "condition", "network", "seconds"), times)}
 
 Trials are run one after the other, because stacking them (`torch.func.vmap`) does not pay on a processor. A forward and
-backward pass, in milliseconds, by `python -m rpp_rl.scripts.benchmarks.stacking`:
+backward pass, in milliseconds, by `python -m rpp_rl.experiments.benchmarks.stacking`:
 
 {markdown_table(("", "one after the other", "stacked"), passes)}"""

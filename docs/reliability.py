@@ -28,7 +28,7 @@ record anew: it does all of this harm to real runs, in real processes, and count
 - **Files from strangers run nothing.** Models, policies, statistics, transitions, checkpoints and run folders are
   JSON and arrays. Files of stable-baselines3 are read without unpickling; `trust=True` (`--trust`) unpickles them,
   and allows a run folder to name modules that are then imported. Archives are never unpacked to disk, and what would
-  expand beyond proportion is refused before it is read (`tests/agents/model_files/test_hostile.py`).
+  expand beyond proportion is refused before it is read (`tests/agents/saving/test_hostile.py`).
 - **What is refused is refused in one sentence**, with exit code 2, and nothing is written.
 
 ## What is not promised

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from rpp_rl.errors import RunError, SymmetryError, listed
-from rpp_rl.scripts.pictures import check_plot, new_figure, save_figure
-from rpp_rl.scripts.settings import key_values
+from rpp_rl.experiments.options import key_values
+from rpp_rl.experiments.plots import check_plot, new_figure, save_figure
 
 if TYPE_CHECKING:
     from rpp_rl.envs.auditing.reports import GeneratorAudit, SymmetryAudit
-    from rpp_rl.scripts.loading import LoadedAgent
+    from rpp_rl.experiments.loading import LoadedAgent
 
 _QUICK_STATES = 100
 
@@ -55,7 +55,7 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
     from rpp_rl.envs.auditing.verdicts import THRESHOLDS
     from rpp_rl.envs.registry import base_id
     from rpp_rl.envs.wrapper import make_plain
-    from rpp_rl.scripts.tasks import make_checked
+    from rpp_rl.experiments.environments import make_checked
 
     if arguments.states < 1:
         raise RunError(f"--states must be at least 1, got {arguments.states}")
@@ -97,7 +97,7 @@ def quick_audit(
     """An audit of a second or so, before training; None where the environment cannot be audited."""
     from rpp_rl.envs.auditing import QUICK
     from rpp_rl.envs.auditing import audit as audit_symmetry
-    from rpp_rl.scripts.tasks import make_env
+    from rpp_rl.experiments.environments import make_env
     from rpp_rl.symmetry import Symmetry
 
     env = make_env(env_id, None, env_kwargs)
@@ -111,7 +111,7 @@ def quick_audit(
 
 
 def _actor(arguments: AuditArguments) -> LoadedAgent | None:
-    from rpp_rl.scripts.loading import load
+    from rpp_rl.experiments.loading import load
 
     if arguments.policy is None:
         return None

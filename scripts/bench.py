@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import arg
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.pictures import check_plot
+from rpp_rl.experiments.plots import check_plot
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rpp_rl.scripts.benchmarks.growth import Point
+    from rpp_rl.experiments.benchmarks.growth import Point
 
 # Steps of one trainer in one round: enough to be timed, few enough that all trainers meet the same moment.
 _LEAST_CHUNK, _GREATEST_CHUNK, _ROUNDS = 10, 100, 7
@@ -72,7 +72,7 @@ def bench(arguments: Annotated[BenchArguments, arg(name="")]) -> None:
     """Time SAC's training: stable-baselines3, SBX, plain networks, RPP, and the bare products."""
     import torch
 
-    from rpp_rl.scripts.tasks import say_simulator_warnings_once
+    from rpp_rl.experiments.environments import say_simulator_warnings_once
 
     _check(arguments)
     torch.set_num_threads(arguments.threads)
@@ -111,7 +111,7 @@ def _check(arguments: BenchArguments) -> None:
 def _bench_rounds(arguments: BenchArguments) -> None:
     import torch
 
-    from rpp_rl.scripts.provenance import provenance
+    from rpp_rl.experiments.provenance import provenance
 
     deadline = time.perf_counter() + arguments.seconds
     found = _measure(arguments, "cpu", deadline if not torch.cuda.is_available() else deadline - arguments.seconds / 2)
@@ -130,9 +130,9 @@ def _measure(arguments: BenchArguments, device: str, deadline: float) -> dict[st
     """Alternating rounds of all trainers until the deadline."""
     import torch
 
-    from rpp_rl.scripts.benchmarks.contenders import Lone, contenders
-    from rpp_rl.scripts.benchmarks.floor import floor
-    from rpp_rl.scripts.benchmarks.spread import Spread, ratio, timed
+    from rpp_rl.experiments.benchmarks.contenders import Lone, contenders
+    from rpp_rl.experiments.benchmarks.floor import floor
+    from rpp_rl.experiments.benchmarks.spread import Spread, ratio, timed
 
     trainers = contenders(arguments.env, arguments.batch_size, arguments.width, arguments.sbx_python, device)
     lone = trainers["mlp"]
@@ -210,8 +210,8 @@ def _cell(spread: Mapping[str, float] | None) -> str:
 
 def _bench_profile(arguments: BenchArguments) -> None:
     from rpp_rl.agents import RPPSAC
-    from rpp_rl.scripts.benchmarks.contenders import Lone, settings
-    from rpp_rl.scripts.benchmarks.profile import profile
+    from rpp_rl.experiments.benchmarks.contenders import Lone, settings
+    from rpp_rl.experiments.benchmarks.profile import profile
 
     agent = RPPSAC("RPPPolicy", **settings(arguments.env, arguments.batch_size, arguments.width))
     trainer = Lone(agent)
@@ -226,8 +226,8 @@ def _bench_profile(arguments: BenchArguments) -> None:
 
 
 def _bench_growth(arguments: BenchArguments) -> None:
-    from rpp_rl.scripts.benchmarks.costs import costs
-    from rpp_rl.scripts.benchmarks.growth import draw, growth
+    from rpp_rl.experiments.benchmarks.costs import costs
+    from rpp_rl.experiments.benchmarks.growth import draw, growth
 
     points = growth(arguments.seconds)
     once = costs(arguments.threads, _RUN if arguments.seconds >= _TIME_FOR_RUN else _SHORT_RUN)

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -17,9 +18,9 @@ from tyro.conf import Positional, arg
 from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
-    from rpp_rl.scripts.comparing.analysis import TaskResult
-    from rpp_rl.scripts.comparing.comparison import Comparison
-    from rpp_rl.scripts.comparing.event_scalars import EventScalars
+    from rpp_rl.experiments.comparison.analysis import TaskResult
+    from rpp_rl.experiments.comparison.comparison import Comparison
+    from rpp_rl.experiments.comparison.event_scalars import EventScalars
     from rpp_rl.statistics import Normalisation
 
 # TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those: the runs with curves
@@ -58,10 +59,10 @@ class CompareArguments:
 
 def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     """Compare algorithms over seeds, with intervals, and write tables, figures, a report and TensorBoard's events."""
-    from rpp_rl.scripts.comparing.event_scalars import CACHE, EventScalars
-    from rpp_rl.scripts.comparing.writing import render, write
-    from rpp_rl.scripts.finding_runs import check_root
-    from rpp_rl.scripts.output_files import check_folder
+    from rpp_rl.experiments.comparison.event_scalars import CACHE, EventScalars
+    from rpp_rl.experiments.comparison.writing import render, write
+    from rpp_rl.experiments.finding_runs import check_root
+    from rpp_rl.files import check_folder
 
     for root in arguments.runs:
         check_root(root)
@@ -85,12 +86,12 @@ def compared(arguments: CompareArguments, events: EventScalars) -> Comparison:
     Raises:
         RPPError: if there is nothing to compare, or with `strict` something is not comparable.
     """
-    from rpp_rl.scripts.comparing.analysis import Draws, analyse
-    from rpp_rl.scripts.comparing.comparison import Comparison, general_notes
-    from rpp_rl.scripts.comparing.grouping import group_runs
-    from rpp_rl.scripts.comparing.over_environments import aggregate
-    from rpp_rl.scripts.comparing.runs import read_runs
-    from rpp_rl.scripts.finding_runs import nameless_runs
+    from rpp_rl.experiments.comparison.analysis import Draws, analyse
+    from rpp_rl.experiments.comparison.comparison import Comparison, general_notes
+    from rpp_rl.experiments.comparison.grouping import group_runs
+    from rpp_rl.experiments.comparison.over_environments import aggregate
+    from rpp_rl.experiments.comparison.runs import read_runs
+    from rpp_rl.experiments.finding_runs import nameless_runs
 
     if not arguments.runs:
         raise RunError("name a folder with runs, such as: rpp-rl compare runs")
@@ -135,10 +136,10 @@ def _normalisation(path: Path | None) -> tuple[dict[str, Normalisation], str]:
     """Scores of environments, and where they are from."""
     import yaml
 
-    from rpp_rl.scripts.comparing.over_environments import parse_normalisation
+    from rpp_rl.experiments.comparison.over_environments import parse_normalisation
     from rpp_rl.yaml_text import load_yaml
 
-    source = path or Path(__file__).parent / "comparing" / "reference_scores.yml"
+    source = path or Path(str(files("rpp_rl.experiments.comparison") / "reference_scores.yml"))
     try:
         data = load_yaml(source.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

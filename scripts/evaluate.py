@@ -12,10 +12,10 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.pictures import check_plot
+from rpp_rl.experiments.plots import check_plot
 
 if TYPE_CHECKING:
-    from rpp_rl.scripts.loading import LoadedAgent
+    from rpp_rl.experiments.loading import LoadedAgent
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,20 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
         raise RunError(f"--episodes must be at least 1, got {arguments.episodes}")
     check_plot(arguments.plot)
     if arguments.video is not None:
-        from rpp_rl.scripts.filming.films import check_film
-        from rpp_rl.scripts.filming.recording import EPISODE
-        from rpp_rl.scripts.filming.renderers import choose_renderer
+        from rpp_rl.experiments.videos.films import check_film
+        from rpp_rl.experiments.videos.recording import EPISODE
+        from rpp_rl.experiments.videos.renderers import choose_renderer
 
         check_film(arguments.video / EPISODE)
         choose_renderer()
     from stable_baselines3.common.evaluation import evaluate_policy
 
-    from rpp_rl.scripts.loading import load
+    from rpp_rl.experiments.loading import load
 
     a = arguments
     loaded = load(a.run, a.env, a.env_kwargs, a.seed, a.device, a.trust)
     if arguments.plot is not None:
-        from rpp_rl.scripts.comparing.training_plot import plot_training
+        from rpp_rl.experiments.comparison.training_plot import plot_training
 
         plot_training(loaded.path, arguments.plot)
     if arguments.video is not None:
@@ -109,9 +109,9 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
 
 def _film(loaded: LoadedAgent, folder: Path) -> None:
     """Film the first episode, and show it in TensorBoard beside the run's curves."""
-    from rpp_rl.scripts.event_files import show_in_tensorboard
-    from rpp_rl.scripts.filming.recording import EPISODE, record
-    from rpp_rl.scripts.run_folder import run_of
+    from rpp_rl.experiments.run_folder import run_of
+    from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
+    from rpp_rl.experiments.videos.recording import EPISODE, record
 
     preview = record(loaded, folder / EPISODE)
     run = run_of(loaded.path)

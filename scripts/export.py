@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.settings import key_values
+from rpp_rl.experiments.options import key_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,11 +60,11 @@ def export_run(arguments: ExportArguments) -> dict[str, Any]:
     Raises:
         RPPError: if there is no such agent, a library is missing, or the exported actor acts otherwise than the agent.
     """
-    from rpp_rl.agents.exporting import PlainActor, export_actor, greatest_difference
-    from rpp_rl.scripts.loading import load_agent, task_of
-    from rpp_rl.scripts.run_folder import find_model
-    from rpp_rl.scripts.tasks import vec_env
-    from rpp_rl.scripts.training.normalization import with_statistics
+    from rpp_rl.agents.common.export import PlainActor, export_actor, greatest_difference
+    from rpp_rl.experiments.environments import vec_env
+    from rpp_rl.experiments.loading import load_agent, task_of
+    from rpp_rl.experiments.run_folder import find_model
+    from rpp_rl.experiments.training.normalization import with_statistics
 
     path = find_model(arguments.run)
     given = key_values(arguments.env_kwargs, "--env-kwargs")

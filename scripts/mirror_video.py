@@ -15,9 +15,9 @@ from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
     from rpp_rl.envs.world_image import WorldImage
-    from rpp_rl.scripts.filming.films import Frame
-    from rpp_rl.scripts.filming.pairs import Moment, Pair
-    from rpp_rl.scripts.loading import LoadedAgent
+    from rpp_rl.experiments.loading import LoadedAgent
+    from rpp_rl.experiments.videos.films import Frame
+    from rpp_rl.experiments.videos.pairs import Moment, Pair
     from rpp_rl.symmetry import Symmetry
 
 _SIZE = (400, 480)
@@ -54,12 +54,12 @@ class MirrorVideoArguments:
 
 def mirror_video(arguments: Annotated[MirrorVideoArguments, arg(name="")]) -> None:
     """Film a policy from a state and from its mirror image, side by side, and say how far apart they come."""
-    from rpp_rl.scripts.event_files import show_in_tensorboard
-    from rpp_rl.scripts.filming.films import check_film
-    from rpp_rl.scripts.filming.pairs import csv_text
-    from rpp_rl.scripts.filming.renderers import choose_renderer
-    from rpp_rl.scripts.output_files import replace_file
-    from rpp_rl.scripts.run_folder import find_model, run_of
+    from rpp_rl.experiments.run_folder import find_model, run_of
+    from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
+    from rpp_rl.experiments.videos.films import check_film
+    from rpp_rl.experiments.videos.pairs import csv_text
+    from rpp_rl.experiments.videos.renderers import choose_renderer
+    from rpp_rl.files import replace_file
 
     if arguments.steps < 1:
         raise RunError(f"--steps must be at least 1, got {arguments.steps}")
@@ -83,9 +83,9 @@ def _filmed(arguments: MirrorVideoArguments, out: Path) -> tuple[list[Moment], b
     from rpp_rl.envs.simulator import Simulator
     from rpp_rl.envs.world_image import world_image
     from rpp_rl.envs.wrapper import make_plain
-    from rpp_rl.scripts.filming.films import Film
-    from rpp_rl.scripts.filming.pairs import Pair
-    from rpp_rl.scripts.loading import load
+    from rpp_rl.experiments.loading import load
+    from rpp_rl.experiments.videos.films import Film
+    from rpp_rl.experiments.videos.pairs import Pair
 
     a = arguments
     loaded = load(a.run, a.env, a.env_kwargs, a.seed, a.device, a.trust)
@@ -116,8 +116,8 @@ def _filmed(arguments: MirrorVideoArguments, out: Path) -> tuple[list[Moment], b
 def _frames(
     pair: Pair, image: WorldImage, loaded: LoadedAgent, start: Any, arguments: MirrorVideoArguments, titles: Any
 ) -> Iterator[tuple[Moment, Frame]]:
-    from rpp_rl.scripts.filming.cameras import Camera, flipped, flips, view_of
-    from rpp_rl.scripts.filming.panels import side_by_side
+    from rpp_rl.experiments.videos.cameras import Camera, flipped, flips, view_of
+    from rpp_rl.experiments.videos.panels import side_by_side
 
     view = view_of(pair.one, image)
     mirrored = arguments.flip == "auto"
@@ -140,7 +140,7 @@ def symmetry_of(loaded: LoadedAgent, env: Any, name: str | None) -> Symmetry:
         RPPError: if there is none, or it does not fit.
     """
     from rpp_rl.envs.wrapper import resolve
-    from rpp_rl.scripts.run_folder import read_config
+    from rpp_rl.experiments.run_folder import read_config
 
     if name is not None:
         return resolve(name, env)
@@ -167,7 +167,7 @@ def _element(symmetry: Symmetry, number: int | None) -> int:
 
 def _seen_in_words(image: WorldImage, flip: str) -> str:
     """How the second picture is made, for its title."""
-    from rpp_rl.scripts.filming.cameras import moves_camera
+    from rpp_rl.experiments.videos.cameras import moves_camera
 
     if flip != "auto":
         return ", flipped left and right" if flip == "horizontal" else ""

@@ -10,7 +10,7 @@ import yaml
 from tyro.conf import Positional, arg
 
 from rpp_rl.errors import RunError, SymmetryError
-from rpp_rl.scripts.settings import key_values
+from rpp_rl.experiments.options import key_values
 from rpp_rl.signed_permutation import SignedPermutation
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def new_symmetry(arguments: Annotated[NewSymmetryArguments, arg(name="")]) -> No
     """Write a YAML file that declares a reflection of an environment, filled in as far as the model tells."""
     from rpp_rl.envs.registry import base_id
     from rpp_rl.envs.wrapper import box_sizes, make_plain
-    from rpp_rl.scripts.tasks import make_checked
+    from rpp_rl.experiments.environments import make_checked
 
     out = arguments.out or Path(f"{base_id(arguments.env)}.yaml")
     if out.exists():

@@ -15,8 +15,8 @@ from tyro.conf import Positional, arg
 from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
-    from rpp_rl.scripts.reproducing.conditions import NetworkName
-    from rpp_rl.scripts.reproducing.trials import Result, Trial
+    from rpp_rl.experiments.reproduction.conditions import NetworkName
+    from rpp_rl.experiments.reproduction.trials import Result, Trial
 
 ConditionName = Literal["perfect", "approximate", "misspecified"]
 DEFAULTS: dict[str, tuple[tuple[ConditionName, ...], tuple[NetworkName, ...]]] = {
@@ -86,9 +86,9 @@ def run_experiment(arguments: ReproduceArguments) -> str:
     Raises:
         RPPError: for arguments that cannot be met, or results that cannot be read.
     """
-    from rpp_rl.scripts.output_files import replace_file
-    from rpp_rl.scripts.provenance import provenance
-    from rpp_rl.scripts.reproducing import trials as files
+    from rpp_rl.experiments.provenance import provenance
+    from rpp_rl.experiments.reproduction import trials as files
+    from rpp_rl.files import replace_file
 
     check(arguments)
     trials = planned(arguments)
@@ -118,9 +118,9 @@ def check(arguments: ReproduceArguments) -> None:
     Raises:
         RunError: if an argument cannot be met.
     """
+    from rpp_rl.experiments.loading import check_device
+    from rpp_rl.experiments.plots import need_matplotlib
     from rpp_rl.priors import PathwayPrior
-    from rpp_rl.scripts.loading import check_device
-    from rpp_rl.scripts.pictures import need_matplotlib
 
     for flag in ("trials", "epochs", "width"):
         value = getattr(arguments, flag)
@@ -145,7 +145,7 @@ def check(arguments: ReproduceArguments) -> None:
 
 def planned(arguments: ReproduceArguments) -> list[Trial]:
     """The trials of an experiment; seed by seed, so that an interrupted one has whole seeds."""
-    from rpp_rl.scripts.reproducing.trials import Trial, with_settings
+    from rpp_rl.experiments.reproduction.trials import Trial, with_settings
 
     conditions, networks = DEFAULTS[arguments.experiment]
     problem: Literal["inertia", "pendulum"] = "pendulum" if arguments.experiment == "pendulum" else "inertia"
@@ -172,7 +172,7 @@ def run_missing(arguments: ReproduceArguments, trials: Sequence[Trial]) -> list[
     import torch
     from tqdm import tqdm
 
-    from rpp_rl.scripts.reproducing.trials import missing, run_all
+    from rpp_rl.experiments.reproduction.trials import missing, run_all
 
     folder = arguments.out / "trials"
     cuda = arguments.device == "auto" and torch.cuda.is_available()
@@ -197,7 +197,7 @@ def errors_by_seed(results: Sequence[Result]) -> dict[tuple[str, str], dict[int,
 
 def cells(results: Sequence[Result]) -> dict[str, dict[tuple[float, float], tuple[float, float]]]:
     """The median validation and test errors by condition, then by (equiv_wd, basic_wd)."""
-    from rpp_rl.scripts.reproducing.verdicts import median
+    from rpp_rl.experiments.reproduction.verdicts import median
 
     found: dict[str, dict[tuple[float, float], list[Result]]] = defaultdict(lambda: defaultdict(list))
     for r in results:
@@ -222,8 +222,8 @@ def by_epoch(results: Sequence[Result]) -> dict[str, dict[int, list[float]]]:
 
 def summary(arguments: ReproduceArguments, results: Sequence[Result]) -> str:
     """The table of an experiment, in Markdown."""
-    from rpp_rl.scripts.markdown import markdown_table
-    from rpp_rl.scripts.reproducing.verdicts import median, table
+    from rpp_rl.experiments.markdown import markdown_table
+    from rpp_rl.experiments.reproduction.verdicts import median, table
 
     if arguments.experiment == "prior-sweep":
         header: tuple[str, ...] = ("condition", "equiv", "basic", "median validation MSE", "median test MSE")
@@ -246,7 +246,7 @@ def summary(arguments: ReproduceArguments, results: Sequence[Result]) -> str:
 
 def picture(name: str, results: Sequence[Result], path: Path) -> None:
     """Draw the figure of an experiment."""
-    from rpp_rl.scripts.reproducing import figures
+    from rpp_rl.experiments.reproduction import figures
 
     if name == "equivariance":
         figures.densities(by_epoch(results), path)

@@ -24,9 +24,9 @@ def status(arguments: Annotated[StatusArguments, arg(name="")]) -> None:
     """Print a table of the runs in a folder that are going on or over: step, rate, last return, time left."""
     from rich.console import Console
 
-    from rpp_rl.scripts.finding_runs import find_runs, nameless_runs
-    from rpp_rl.scripts.run_progress import progress_of
-    from rpp_rl.scripts.sweeping.table import as_table, in_one_line
+    from rpp_rl.experiments.finding_runs import find_runs, nameless_runs
+    from rpp_rl.experiments.progress import progress_of
+    from rpp_rl.experiments.sweeps.progress_table import as_table, in_one_line
 
     rows = [progress_of(folder) for folder in find_runs([arguments.runs])]
     if not rows:

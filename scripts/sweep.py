@@ -14,8 +14,8 @@ from tyro.conf import arg
 from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
-    from rpp_rl.scripts.sweeping.engine import Engine
-    from rpp_rl.scripts.sweeping.plan import Job, Plan
+    from rpp_rl.experiments.sweeps.engine import Engine
+    from rpp_rl.experiments.sweeps.plan import Job, Plan
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class SweepArguments:
 
 def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
     """Run every combination, a few at a time; rerun the command to go on after an interruption."""
-    from rpp_rl.scripts.output_files import check_folder
-    from rpp_rl.scripts.sweeping.checking import check_jobs
-    from rpp_rl.scripts.sweeping.plan import plan_from, read_plan
-    from rpp_rl.scripts.sweeping.table import Display
+    from rpp_rl.experiments.sweeps.checks import check_jobs
+    from rpp_rl.experiments.sweeps.plan import plan_from, read_plan
+    from rpp_rl.experiments.sweeps.progress_table import Display
+    from rpp_rl.files import check_folder
 
     given: dict[str, Any] = dict(read_plan(arguments.plan)) if arguments.plan is not None else {}
     for key in ("algos", "envs", "seeds", "n_timesteps"):
@@ -86,8 +86,8 @@ def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
 def _engine(arguments: SweepArguments, jobs: Sequence[Job]) -> Engine[Any]:
     """What runs the jobs: processes of this machine, or those of a cluster."""
     if arguments.ray is not None:
-        from rpp_rl.scripts.sweeping.away import BringingEngine
-        from rpp_rl.scripts.sweeping.cluster import RayEngine
+        from rpp_rl.experiments.sweeps.away import BringingEngine
+        from rpp_rl.experiments.sweeps.ray_cluster import RayEngine
 
         return (BringingEngine if arguments.ray_bring_back else RayEngine)(
             jobs,
@@ -97,7 +97,7 @@ def _engine(arguments: SweepArguments, jobs: Sequence[Job]) -> Engine[Any]:
             gpus=arguments.gpus_per_run,
             trust=arguments.trust,
         )
-    from rpp_rl.scripts.sweeping.local import LocalEngine
+    from rpp_rl.experiments.sweeps.local import LocalEngine
 
     for name in ("cpus_per_run", "gpus_per_run", "ray_bring_back"):
         if getattr(arguments, name) != getattr(SweepArguments, name):

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from rpp_rl.errors import RunError, SymmetryError
+from rpp_rl.experiments.options import key_values
 from rpp_rl.representations import as_matrix
-from rpp_rl.scripts.settings import key_values
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
 
@@ -64,7 +64,7 @@ def symmetries(arguments: Annotated[SymmetriesArguments, arg(name="")]) -> None:
 def _derive(arguments: SymmetriesArguments) -> None:
     from rpp_rl.envs.derivation import derive_symmetries
     from rpp_rl.envs.wrapper import make_plain
-    from rpp_rl.scripts.tasks import make_checked
+    from rpp_rl.experiments.environments import make_checked
 
     if arguments.env is None:
         raise RunError("--derive needs an environment: rpp-rl symmetries MyRobot-v0 --derive")

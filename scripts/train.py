@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from tyro.conf import arg
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.settings import number_list
+from rpp_rl.experiments.options import number_list
 
 if TYPE_CHECKING:
     from rpp_rl.agents import RPPSAC
@@ -73,7 +73,7 @@ class TrainArguments:
 def train(arguments: Annotated[TrainArguments, arg(name="")]) -> None:
     """Train an agent on an environment, evaluate it, and keep the run in a folder of its own."""
     if arguments.resume:
-        from rpp_rl.scripts.training.resuming import resume
+        from rpp_rl.experiments.training.resuming import resume
 
         resume(arguments.resume, arguments)
     elif arguments.seeds is None:
@@ -90,10 +90,10 @@ def run_training(arguments: TrainArguments) -> Path:
             that is none, and when asked to stop (then a checkpoint is written first).
     """
     # Learning libraries take seconds to import, so only a command that learns imports them.
-    from rpp_rl.scripts.training.learning import learn
-    from rpp_rl.scripts.training.prepared_run import audited, complete, say_if_nothing_is_learnt
-    from rpp_rl.scripts.training.settled import build, settle
-    from rpp_rl.scripts.training.stopping import stop_when_asked
+    from rpp_rl.experiments.training.learning import learn
+    from rpp_rl.experiments.training.prepared_run import audited, complete, say_if_nothing_is_learnt
+    from rpp_rl.experiments.training.settled import build, settle
+    from rpp_rl.experiments.training.stopping import stop_when_asked
 
     check(arguments)
     settled = settle(arguments)
@@ -112,11 +112,11 @@ def run_many(arguments: TrainArguments) -> list[Path]:
     Raises:
         RPPError: as `run_training`; where only some of the runs were stopped, after the others are done.
     """
-    from rpp_rl.agents.many_seeds import ManySeeds
-    from rpp_rl.scripts.training.learning import learn_together
-    from rpp_rl.scripts.training.prepared_run import audited, complete, say_if_nothing_is_learnt
-    from rpp_rl.scripts.training.settled import build, settle
-    from rpp_rl.scripts.training.stopping import stop_when_asked
+    from rpp_rl.agents.rpp_sac.many_seeds import ManySeeds
+    from rpp_rl.experiments.training.learning import learn_together
+    from rpp_rl.experiments.training.prepared_run import audited, complete, say_if_nothing_is_learnt
+    from rpp_rl.experiments.training.settled import build, settle
+    from rpp_rl.experiments.training.stopping import stop_when_asked
 
     seeds = number_list(arguments.seeds or "", "--seeds")
     _check_together(arguments, seeds)
@@ -150,8 +150,8 @@ def check(arguments: TrainArguments) -> None:
     Raises:
         RunError: if an argument cannot be met.
     """
-    from rpp_rl.scripts.loading import check_device
-    from rpp_rl.scripts.run_folder import EVALUATION_SEED
+    from rpp_rl.experiments.loading import check_device
+    from rpp_rl.experiments.run_folder import EVALUATION_SEED
 
     if arguments.eval_episodes < 1:
         raise RunError(f"--eval-episodes must be at least 1, got {arguments.eval_episodes}")

@@ -9,8 +9,8 @@ from helpers.tasks import bicycle
 import rpp_rl
 from rpp_rl import Symmetry, residual_shares
 from rpp_rl.agents import RPPSAC
-from rpp_rl.agents.callbacks import actor_error, critic_error
-from rpp_rl.agents.exporting import PlainActor, export_actor, greatest_difference
+from rpp_rl.agents.common.callbacks import actor_error, critic_error
+from rpp_rl.agents.common.export import PlainActor, export_actor, greatest_difference
 from rpp_rl.errors import NetworkError, UnknownNameError
 
 EMLP = {"network": "emlp", "policy_kwargs": {"net_arch": [12, 12]}}

@@ -9,7 +9,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from rpp_rl.agents import SymmetricVecNormalize
-from rpp_rl.agents.exporting import FORMATS, PlainActor, export_actor, greatest_difference
+from rpp_rl.agents.common.export import FORMATS, PlainActor, export_actor, greatest_difference
 from rpp_rl.errors import NetworkError
 
 OBSERVATIONS = np.random.default_rng(0).normal(1.0, 3.0, (1000, 4))

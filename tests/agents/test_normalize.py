@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 import rpp_rl
 from rpp_rl import Symmetry
 from rpp_rl.agents import SymmetricVecNormalize
-from rpp_rl.agents.normalize import OrbitMeanStd
+from rpp_rl.agents.common.normalize import OrbitMeanStd
 from rpp_rl.errors import SymmetryError
 
 

@@ -11,7 +11,7 @@ from stable_baselines3 import SAC
 import rpp_rl
 from rpp_rl import RPPLinear, trivial_representation
 from rpp_rl.agents import RPPSAC, EquivariantPolicy, MlpPolicy, RPPPolicy
-from rpp_rl.agents.callbacks import actor_error, critic_error
+from rpp_rl.agents.common.callbacks import actor_error, critic_error
 
 
 @pytest.mark.parametrize("policy", ["RPPPolicy", "EquivariantPolicy"])

@@ -6,7 +6,7 @@ from stable_baselines3 import SAC
 
 from rpp_rl import residual_shares
 from rpp_rl.agents import RPPPolicy
-from rpp_rl.agents.callbacks import actor_error
+from rpp_rl.agents.common.callbacks import actor_error
 from rpp_rl.errors import NetworkError
 
 

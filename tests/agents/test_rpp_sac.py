@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMoni
 
 from rpp_rl import Symmetry
 from rpp_rl.agents import RPPSAC
-from rpp_rl.agents.callbacks import actor_error
+from rpp_rl.agents.common.callbacks import actor_error
 
 
 @pytest.mark.parametrize("policy", POLICIES)

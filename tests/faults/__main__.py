@@ -18,7 +18,7 @@ import torch
 
 from faults import cost, disk, environments, fuzzing, kills, locks, refusals, soak
 from faults.table import Row, as_text
-from rpp_rl.scripts.provenance import cpu_name
+from rpp_rl.experiments.provenance import cpu_name
 
 
 def stages(scale: float) -> Iterator[tuple[str, Callable[[], Sequence[Row]]]]:

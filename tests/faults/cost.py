@@ -14,7 +14,7 @@ import rpp_rl
 from faults.soak import resident_megabytes
 from faults.table import Row
 from rpp_rl.agents import RPPSAC
-from rpp_rl.agents.checkpoints import RunCheckpoint
+from rpp_rl.agents.common.checkpoints import RunCheckpoint
 
 
 class _Peak(threading.Thread):

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 
 from faults.table import Row
 from rpp_rl import Symmetry
-from rpp_rl.agents.algorithms import hyperparameters
-from rpp_rl.agents.checkpoints.archive import read_manifest
-from rpp_rl.agents.model_files.safe_files import read_agent
+from rpp_rl.agents.common.algorithms import hyperparameters
+from rpp_rl.agents.common.checkpoints.archive import read_manifest
+from rpp_rl.agents.common.saving.safe_files import read_agent
 from rpp_rl.envs.files import read_symmetry
 from rpp_rl.errors import RPPError
+from rpp_rl.experiments.options import key_values, number_list
+from rpp_rl.experiments.run_folder import read_config
+from rpp_rl.experiments.training.begun import as_begun
+from rpp_rl.experiments.training.normalization import normalization
 from rpp_rl.plain_data import from_plain
 from rpp_rl.scripts.main import main
-from rpp_rl.scripts.run_folder import read_config
-from rpp_rl.scripts.settings import key_values, number_list
 from rpp_rl.scripts.train import TrainArguments
-from rpp_rl.scripts.training.begun import as_begun
-from rpp_rl.scripts.training.normalization import normalization
 
 words = st.sampled_from(
     [

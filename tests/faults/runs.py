@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from rpp_rl.agents import RPPSAC
-from rpp_rl.agents.checkpoints.archive import checkpoints, read_checkpoint
+from rpp_rl.agents.common.checkpoints.archive import checkpoints, read_checkpoint
 from rpp_rl.errors import RunError
 
 TESTS = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from stable_baselines3.common.monitor import Monitor
 import rpp_rl
 from faults.table import Row
 from rpp_rl.agents import RPPSAC, SymmetryCallback
-from rpp_rl.agents.checkpoints import RunCheckpoint
+from rpp_rl.agents.common.checkpoints import RunCheckpoint
 
 MEGABYTE = 1 << 20
 

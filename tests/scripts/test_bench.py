@@ -4,10 +4,10 @@ import sys
 import pytest
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.benchmarks.costs import costs
-from rpp_rl.scripts.benchmarks.growth import draw, growth
-from rpp_rl.scripts.benchmarks.sbx_process import Sbx
-from rpp_rl.scripts.benchmarks.spread import Spread, ratio
+from rpp_rl.experiments.benchmarks.costs import costs
+from rpp_rl.experiments.benchmarks.growth import draw, growth
+from rpp_rl.experiments.benchmarks.sbx_process import Sbx
+from rpp_rl.experiments.benchmarks.spread import Spread, ratio
 
 TINY = ("bench", "--env", "InvertedPendulum-v5", "--width", "16", "--batch-size", "16", "--threads", "1")
 

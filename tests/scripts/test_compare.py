@@ -256,7 +256,7 @@ def test_without_a_library_that_draws(refused, main, tmp_path, monkeypatch, libr
 
 
 def test_tables_alone_need_no_library_that_draws_and_no_learning():
-    code = "import sys, rpp_rl.scripts.compare, rpp_rl.scripts.comparing.writing; print(*sys.modules)"
+    code = "import sys, rpp_rl.scripts.compare, rpp_rl.experiments.comparison.writing; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"plotly", "matplotlib", "tensorboard", "stable_baselines3", "mujoco"} & set(done.stdout.split())
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from rpp_rl.agents import RPPSAC
-from rpp_rl.agents.exporting import FORMATS
+from rpp_rl.agents.common.export import FORMATS
 
 NORMALISED = ("--env", "Swimmer-v5", "--eval-episodes", 1, "--no-audit", "-params", "normalize:true")
 SMALL = ("learning_starts:50", "policy_kwargs:{net_arch: [16]}")

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import rpp_rl
 from rpp_rl.agents import RPPSAC
-from rpp_rl.scripts.filming import renderers
+from rpp_rl.experiments.videos import renderers
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.pictures import check_plot, new_figure, save_figure
+from rpp_rl.experiments.plots import check_plot, new_figure, save_figure
 
 
 def drawn():

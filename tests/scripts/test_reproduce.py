@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from rpp_rl.scripts.reproducing import pendulum
-from rpp_rl.scripts.reproducing.trials import read_csv
+from rpp_rl.experiments.reproduction import pendulum
+from rpp_rl.experiments.reproduction.trials import read_csv
 
 TINY = ("--trials", "1", "--epochs", "2", "--width", "12", "--no-progress", "--out", "out")
 

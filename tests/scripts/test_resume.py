@@ -31,7 +31,7 @@ def killed_at(monkeypatch):
     """Let training end abruptly at an environment step, with nothing tidied up."""
 
     def arrange(step):
-        from rpp_rl.scripts.training import prepared_run
+        from rpp_rl.experiments.training import prepared_run
 
         original = RPPSAC._store_transition
 

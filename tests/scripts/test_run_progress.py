@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from rpp_rl.scripts.run_folder import RunFolder
-from rpp_rl.scripts.run_progress import Progress, State, is_locked, progress_of
-from rpp_rl.scripts.sweeping import table
-from rpp_rl.scripts.sweeping.local import LocalEngine
-from rpp_rl.scripts.sweeping.plan import Job
-from rpp_rl.scripts.sweeping.table import Display, as_table
+from rpp_rl.experiments.progress import Progress, State, is_locked, progress_of
+from rpp_rl.experiments.run_folder import RunFolder
+from rpp_rl.experiments.sweeps import progress_table as table
+from rpp_rl.experiments.sweeps.local import LocalEngine
+from rpp_rl.experiments.sweeps.plan import Job
+from rpp_rl.experiments.sweeps.progress_table import Display, as_table
 
 
 def a_run(folder, rows, age=0.0, **config):
@@ -70,7 +70,7 @@ def test_a_run_that_is_given_more_steps_says_so(main, tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from rpp_rl.scripts.run_folder import RunFolder
+from rpp_rl.experiments.run_folder import RunFolder
 with RunFolder(Path(sys.argv[1])).lock():
     print("held", flush=True)
     time.sleep(60)

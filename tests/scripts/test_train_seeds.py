@@ -10,7 +10,7 @@ from helpers.runs import FAST, PENDULUM
 
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.settings import number_list
+from rpp_rl.experiments.options import number_list
 
 
 def test_each_run_is_what_it_would_be_alone(main, tmp_path):

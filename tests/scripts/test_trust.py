@@ -7,7 +7,7 @@ import pytest
 from helpers.runs import FAST
 
 from rpp_rl.errors import RunError
-from rpp_rl.scripts.training.begun import modules_named, refuse_modules
+from rpp_rl.experiments.training.begun import modules_named, refuse_modules
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from rpp_rl.agents.checkpoints.archive import checkpoints, read_checkpoint, remove_old, write_checkpoint
+from rpp_rl.agents.common.checkpoints.archive import checkpoints, read_checkpoint, remove_old, write_checkpoint
 from rpp_rl.errors import RunError
 
 STATE = {"weights": np.arange(5000.0), "steps": 7, "nested": [{"a": (1, None)}]}
@@ -36,7 +36,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rpp_rl.agents.checkpoints.archive._write", full)
+    monkeypatch.setattr("rpp_rl.agents.common.checkpoints.archive._write", full)
     with pytest.raises(OSError, match="No space left"):
         write_checkpoint(tmp_path / "step_8", STATE, {})
     assert [p.name for p in tmp_path.iterdir()] == ["step_7"]

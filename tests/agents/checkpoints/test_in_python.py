@@ -13,7 +13,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from rpp_rl.agents import RPPSAC, ManySeeds, SymmetricVecNormalize
-from rpp_rl.agents.checkpoints import RunCheckpoint, newest_checkpoint, restore_run
+from rpp_rl.agents.common.checkpoints import RunCheckpoint, newest_checkpoint, restore_run
 from rpp_rl.envs import SymmetryWrapper
 from rpp_rl.errors import RunError
 
@@ -145,7 +145,7 @@ def test_a_disk_that_is_full_is_said_and_training_goes_on(tmp_path, monkeypatch,
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rpp_rl.agents.checkpoints.archive._write", full)
+    monkeypatch.setattr("rpp_rl.agents.common.checkpoints.archive._write", full)
     model.learn(50, RunCheckpoint(tmp_path, 20, []))
     assert model.num_timesteps == 50
     said = capsys.readouterr().out

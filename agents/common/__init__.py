@@ -1,0 +1,1 @@
+"""What every algorithm needs: policies, saving, checkpoints, callbacks, normalization, export."""

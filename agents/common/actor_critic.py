@@ -1,0 +1,176 @@
+"""stable-baselines3's SAC actor and critic with networks from `rpp_rl.networks`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from operator import attrgetter
+from typing import Any, cast
+
+import torch
+from stable_baselines3.common.policies import ContinuousCritic
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs
+from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rpp_rl.agents.common.networks import build_network
+from rpp_rl.errors import NetworkError
+from rpp_rl.layers import EquivariantLinear
+from rpp_rl.networks import network_class, standard_inputs
+from rpp_rl.representations import Representation, trivial_representation
+from rpp_rl.symmetry import Symmetry
+
+# Counts what was written to a tensor.
+version_of = attrgetter("_version")
+Function = Callable[[Tensor], Tensor]
+Linear = tuple[Tensor, Tensor | None]
+
+
+class SymmetricActor(Actor):
+    """A Gaussian actor whose mean maps observations to actions and whose log-std to unsigned actions.
+
+    With an exactly equivariant network, mean(g s) = rho_act(g) mean(s), and the standard deviation moves by the
+    same permutation without signs; tanh is odd, so the squashed policy has the symmetry too.
+
+    Args:
+        symmetry: of the task.
+        kind: ``"rpp"`` or ``"equivariant"``.
+        network: ``"mlp"`` or ``"emlp"``, see `build_network`.
+        residual_init_scale: see `rpp_rl.RPPLinear`.
+        **kwargs: as for stable-baselines3's `Actor`.
+
+    Raises:
+        NetworkError: for gSDE, another features extractor than flattening, or a width that does not fit the group.
+    """
+
+    def __init__(
+        self, *, symmetry: Symmetry, kind: str, residual_init_scale: float, network: str = "mlp", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if self.use_sde:
+            raise NetworkError("gSDE noise has no symmetry; leave use_sde=False, or use MlpPolicy")
+        _need_flat_features(self.features_extractor)
+        linear = network_class(kind).linear
+        trunk = build_network(
+            network,
+            kind,
+            symmetry.observation,
+            None,
+            self.net_arch,
+            self.activation_fn,
+            residual_init_scale,
+            symmetry.center,
+        )
+        self.latent_pi: Any = trunk
+        self.mu = linear(trunk.rep_out, symmetry.action, residual_init_scale)
+        self.log_std = linear(trunk.rep_out, symmetry.action.unsigned(), residual_init_scale)  # type: ignore[assignment]
+        # Layers between which there are only pointwise functions merge to plain ones.
+        self.merges = network == "mlp"
+        hidden = trunk(standard_inputs(symmetry.observation.size, symmetry.center))
+        for head in (self.mu, self.log_std):
+            if isinstance(head, EquivariantLinear):
+                head.correct_for(hidden)
+        self._watched = tuple(self.parameters())
+        self._merged: tuple[tuple[int, ...], Callable[[], bool], list[Function], Function, Function] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along: not the merged weights, which are somebody else's, or made anew."""
+        return {**self.__dict__, "_merged": None}
+
+    def get_action_dist_params(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Mean and log-std; from merged weights where nothing is learnt, since acting is one observation at a time."""
+        if self.training or torch.is_grad_enabled() or not self.merges:
+            return super().get_action_dist_params(obs)
+        trunk, mu, log_std = self._merged_layers()
+        # What preprocessing and flattening come to for a box of one axis.
+        latent = cast(Tensor, obs).float()
+        for layer in trunk:
+            latent = layer(latent)
+        return mu(latent), log_std(latent).clamp(LOG_STD_MIN, LOG_STD_MAX), {}
+
+    def act_from(self, trunk: Iterable[Linear], heads: Iterable[Linear], unchanged: Callable[[], bool]) -> None:
+        """Act from weights that something else has merged and keeps so until a parameter is written to again.
+
+        Args:
+            trunk: merged weight and bias of each linear layer up to the heads.
+            heads: those of mean and log-std.
+            unchanged: tells whether the parameters are still those that were merged, where torch does not count what
+                is written to them.
+        """
+        merged = iter(trunk)
+        layers = [_linear(*next(merged)) if isinstance(m, EquivariantLinear) else m for m in self.latent_pi]
+        mu, log_std = (_linear(*head) for head in heads)
+        self._merged = (self._state(), unchanged, layers, mu, log_std)
+
+    def _merged_layers(self) -> tuple[list[Function], Function, Function]:
+        """Functions of merged weights that compute the same, made anew when a parameter was written to or moved."""
+        if self._merged is None or self._merged[0] != self._state() or not self._merged[1]():
+            with torch.no_grad():
+                trunk = [m.merged() for m in self.latent_pi if isinstance(m, EquivariantLinear)]
+                heads = [cast(EquivariantLinear, head).merged() for head in (self.mu, self.log_std)]
+            norms = self._norms()
+            self.act_from(trunk, heads, lambda: torch.equal(norms, self._norms()))
+        return cast(tuple[Any, Any, list[Function], Function, Function], self._merged)[2:]
+
+    def _norms(self) -> Tensor:
+        """Those of all parameters: they differ after a write that `_state` does not see, through `.data` for one."""
+        return torch.stack(torch._foreach_norm([p.detach() for p in self._watched]))
+
+    def _state(self) -> tuple[int, ...]:
+        """Changes whenever a parameter is written to or moved."""
+        return (*map(Tensor.data_ptr, self._watched), *map(version_of, self._watched))
+
+
+class SymmetricCritic(ContinuousCritic):
+    """Critics that map an observation and an action to a scalar that the group leaves alone: Q(g s, g a) = Q(s, a).
+
+    Args:
+        symmetry: of the task.
+        kind: ``"rpp"`` or ``"equivariant"``.
+        residual_init_scale: see `rpp_rl.RPPLinear`.
+        net_arch: widths of the hidden layers.
+        activation_fn: between them.
+        network: ``"mlp"`` or ``"emlp"``, see `build_network`.
+        **kwargs: as for stable-baselines3's `ContinuousCritic`.
+
+    Raises:
+        NetworkError: for another features extractor than flattening, or a width that does not fit the group.
+    """
+
+    def __init__(
+        self,
+        *,
+        symmetry: Symmetry,
+        kind: str,
+        residual_init_scale: float,
+        net_arch: list[int],
+        network: str = "mlp",
+        activation_fn: type[nn.Module] = nn.ReLU,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(net_arch=net_arch, activation_fn=activation_fn, **kwargs)
+        _need_flat_features(self.features_extractor)
+        rep_in: Representation = symmetry.observation + symmetry.action
+        center = (*symmetry.center, *[0.0] * symmetry.action.size) if symmetry.center else ()
+        scalar = trivial_representation(symmetry.group)
+        self.q_networks = [
+            build_network(network, kind, rep_in, scalar, net_arch, activation_fn, residual_init_scale, center)
+            for _ in range(self.n_critics)
+        ]
+        for i, q_network in enumerate(self.q_networks):
+            setattr(self, f"qf{i}", q_network)
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> Function:
+    return partial(functional.linear, weight=weight, bias=bias)
+
+
+def _need_flat_features(features_extractor: nn.Module) -> None:
+    # A class derived from it may compute something else.
+    if type(features_extractor) is not FlattenExtractor:
+        raise NetworkError(
+            f"how the features of {type(features_extractor).__name__} move under the group is not known; leave "
+            "features_extractor_class at FlattenExtractor, or use MlpPolicy"
+        )

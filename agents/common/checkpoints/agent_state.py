@@ -1,0 +1,182 @@
+"""The whole state of an agent in training as plain data: networks, optimisers, counters, generators, environments."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import SAC
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
+
+from rpp_rl.agents.common.saving.saved_agent import describe_agent
+from rpp_rl.agents.rpp_sac.rpp_sac import RPPSAC
+from rpp_rl.errors import RunError
+from rpp_rl.object_state import object_state, restore_object
+
+_COUNTERS = (
+    *("num_timesteps", "_total_timesteps", "_episode_num", "_n_updates", "_current_progress_remaining"),
+    *("_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer"),
+)
+_LOGGED = ("name_to_value", "name_to_count", "name_to_excluded")
+# What callbacks and wrappers of environments hold that is not theirs to save.
+_NOT_OF_CALLBACKS = (
+    *("model", "training_env", "eval_env", "callback", "callbacks", "callback_on_new_best", "parent", "logger"),
+    *("locals", "globals", "_logger"),
+)
+_NOT_OF_WRAPPERS = ("venv", "results_writer", "observation_space", "action_space", "class_attributes")
+
+
+def agent_state(agent: SAC) -> tuple[dict[str, Any], list[str]]:
+    """The state of an agent between two rollouts, and what of it is not saved, in words.
+
+    The replay buffer is not part of it: see `ReplayLog`.
+    """
+    environments, unsaved = env_state(agent.env)
+    space: Any = agent.action_space
+    described, missing = describe_agent(agent)
+    unsaved += missing
+    state = {
+        **{part: described.pop(part) for part in ("parameters", "log_ent_coef")},
+        "described": described,
+        "counters": {name: getattr(agent, name) for name in _COUNTERS},
+        "logged": {name: dict(getattr(agent.logger, name)) for name in _LOGGED},
+        "generators": _generators_of(agent),
+        "action_space": space._np_random,
+        "merged_targets": agent.merged_targets() if isinstance(agent, RPPSAC) else [],
+        "environments": environments,
+    }
+    return state, unsaved
+
+
+def _generators_of(agent: SAC) -> dict[str, Any]:
+    state = generators_state()
+    if isinstance(agent, RPPSAC) and agent.own_generators is not None:
+        numpy_rng, torch_state = agent.own_generators
+        state["numpy"] = numpy_rng.get_state()
+        if agent.device.type == "cuda":
+            index = agent.device.index
+            state["cuda"][torch.cuda.current_device() if index is None else index] = torch_state
+        else:
+            state["torch"] = torch_state
+    return state
+
+
+def restore_agent(agent: SAC, state: dict[str, Any]) -> None:
+    """Put a state back into an agent that was built in the same way; all but the global generators.
+
+    Those come last, with `restore_generators`: putting environments back resets them first, which may draw.
+
+    Raises:
+        RunError: if it was built otherwise.
+    """
+    try:
+        agent.set_parameters(state["parameters"], exact_match=True, device=agent.device)
+        if state["log_ent_coef"] is not None and agent.log_ent_coef is not None:
+            agent.log_ent_coef.data.copy_(state["log_ent_coef"])
+        for name, value in state["counters"].items():
+            setattr(agent, name, value)
+        # An agent without a logger of its caller's gets a new one when it learns.
+        for name, values in state["logged"].items() if hasattr(agent, "_logger") else ():
+            getattr(agent.logger, name).update(values)
+        if isinstance(agent, RPPSAC) and state["merged_targets"]:
+            update = agent.fast_step_for(agent.batch_size)
+            if update is not None:
+                update.take_over_targets(0, state["merged_targets"])
+        restore_env(agent.env, state["environments"])
+        agent.action_space._np_random = state["action_space"]
+    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"the checkpoint does not fit this agent: {' '.join(str(error).split())[:300]}") from error
+
+
+def generators_state() -> dict[str, Any]:
+    """The state of all global random generators."""
+    # Asking would start CUDA in a run that has no use for it.
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": list(cuda),
+    }
+
+
+def restore_generators(state: dict[str, Any]) -> None:
+    """Put the state of all global random generators back."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def env_state(env: VecEnv | None) -> tuple[dict[str, Any], list[str]]:
+    """The state of vectorised environments and of the wrappers around them, and what of it is not saved."""
+    layers, unsaved = [], []
+    while isinstance(env, VecEnvWrapper):
+        layer, missing = object_state(env, _NOT_OF_WRAPPERS, (VecEnv,))
+        layers.append(layer)
+        unsaved += missing
+        env = env.venv
+    single: list[Any] | None = None
+    if env is not None and env.has_attr("is_resumable"):
+        single = env.env_method("save_state")
+        unsaved += [line for state in single for line in state["unsaved"]]
+    elif env is not None:
+        unsaved.append("the environments, which are reset: wrap them with rpp_rl.envs.ResumableWrapper")
+    outer = [object_state(e, ("env",))[0] for one in getattr(env, "envs", []) for e in _outside(one)]
+    # Seeds that wait for the next reset.
+    seeds = None if env is None else list(env._seeds)
+    return {"layers": layers, "environments": single, "outer": outer, "seeds": seeds}, unsaved
+
+
+def restore_env(env: VecEnv | None, state: dict[str, Any]) -> None:
+    """Put the state of environments back.
+
+    Raises:
+        RunError: if their number or their wrappers are others.
+    """
+    for layer in state["layers"]:
+        if not isinstance(env, VecEnvWrapper):
+            raise RunError("the checkpoint has more wrappers around its environments than there are here")
+        restore_object(env, layer)
+        env = env.venv
+    if env is None or state["environments"] is None:
+        return
+    if env.num_envs != len(state["environments"]):
+        raise RunError(f"the checkpoint has {len(state['environments'])} environments, here are {env.num_envs}")
+    env._seeds = list(state["seeds"])
+    for i, single in enumerate(state["environments"]):
+        env.env_method("restore_state", single, indices=i)
+    if isinstance(env, DummyVecEnv):
+        outside = [e for one in env.envs for e in _outside(one)]
+        for wrapper, saved in zip(outside, state["outer"], strict=True):
+            restore_object(wrapper, saved)
+
+
+def _outside(env: Any) -> list[Any]:
+    """The wrappers around the one that saves the state of an environment."""
+    found = []
+    while not hasattr(type(env), "is_resumable") and hasattr(env, "env"):
+        found.append(env)
+        env = env.env
+    return found if hasattr(type(env), "is_resumable") else []
+
+
+def callback_state(callback: BaseCallback) -> tuple[dict[str, Any], list[str]]:
+    """The state of a callback; that of an evaluation has its environments with it."""
+    state, unsaved = object_state(callback, _NOT_OF_CALLBACKS, (BaseCallback, VecEnv))
+    evaluated = getattr(callback, "eval_env", None)
+    environments, missing = env_state(evaluated) if isinstance(evaluated, VecEnv) else (None, [])
+    return {"callback": state, "environments": environments}, unsaved + missing
+
+
+def restore_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
+    """Put the state of a callback back."""
+    restore_object(callback, state["callback"])
+    if state["environments"] is not None:
+        restore_env(callback.eval_env, state["environments"])  # type: ignore[attr-defined]

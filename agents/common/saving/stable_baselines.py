@@ -1,0 +1,138 @@
+"""stable-baselines3's zip files of SAC agents, read without unpickling.
+
+Such a file has JSON in which whatever is no plain data is a cloudpickle in base64, beside a description in words, and
+parameters that `torch.load` reads with ``weights_only``. The plain data, the parameters, and what the words tell for
+certain are read; the pickles are left alone.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from rpp_rl.agents.common.saving.descriptions import (
+    CLASS_OPTIONS,
+    class_option,
+    space_from,
+    train_freq_from,
+)
+from rpp_rl.agents.common.saving.documents import read_json
+from rpp_rl.agents.common.saving.saved_agent import BUFFERS, KINDS, POLICIES, SavedAgent, checked_values, need_finite
+from rpp_rl.archives import Archive
+from rpp_rl.errors import RunError
+
+_PICKLED = ":serialized:"
+# Made anew, or of no use without the environment that the agent had.
+_DERIVED = (
+    *("lr_schedule", "_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_buffer"),
+    *("ep_success_buffer", "batch_norm_stats", "batch_norm_stats_target", "start_time"),
+)
+_CLASS = re.compile(r"<class '([\w.]+)'>")
+
+
+def is_stable_baselines(archive: Archive) -> bool:
+    """Whether an archive is a file of stable-baselines3."""
+    return "data" in archive.names
+
+
+def read_stable_baselines(archive: Archive) -> SavedAgent:
+    """What a file of stable-baselines3 says in plain data.
+
+    Raises:
+        RunError: if it is damaged, or no SAC agent.
+    """
+    data = read_json(archive.read("data"), archive.name)
+    parts = {"policy.pth", "actor.optimizer.pth", "critic.optimizer.pth"}
+    if not isinstance(data, dict) or "ent_coef" not in data or not parts <= archive.names:
+        raise RunError(f"{archive.name} is no SAC agent that stable-baselines3 or rpp-rl saved; give one that is")
+    attributes: dict[str, Any] = {}
+    unread: list[str] = []
+    for key, value in data.items():
+        if key in _DERIVED:
+            continue
+        readable, found = _read(key, value)
+        if readable:
+            attributes[key] = found
+        else:
+            unread.append(key)
+    attributes.update(checked_values({k: v for k, v in attributes.items() if k in KINDS}, archive.name))
+    known = {*KINDS, "policy_class", "observation_space", "action_space", "policy_kwargs", "learning_rate"}
+    known |= {"train_freq", "action_noise", "replay_buffer_class"}
+    parameters = {
+        name.removesuffix(".pth"): _read_tensors(archive, name)
+        for name in sorted(archive.names)
+        if name.endswith(".pth") and name not in ("pytorch_variables.pth", "tensors.pth")
+    }
+    variables = _read_tensors(archive, "pytorch_variables.pth") if "pytorch_variables.pth" in archive.names else None
+    log_ent_coef = variables.get("log_ent_coef") if isinstance(variables, Mapping) else None
+    saved = SavedAgent(
+        archive.name,
+        {k: v for k, v in attributes.items() if k in known},
+        parameters,
+        None if log_ent_coef is None else log_ent_coef.detach(),
+        tuple(u for u in unread if u in known),
+        has_pickles=True,
+    )
+    need_finite(saved)
+    return saved
+
+
+def _read(key: str, value: Any) -> tuple[bool, Any]:
+    """Whether an entry is told for certain without its pickle, and what it is."""
+    if key == "train_freq" and isinstance(value, list):
+        return True, train_freq_from(value)
+    if not (isinstance(value, dict) and _PICKLED in value):
+        return True, value
+    if key in ("policy_class", "replay_buffer_class"):
+        known = POLICIES if key == "policy_class" else BUFFERS
+        for name, cls in known.items():
+            if value.get("__module__") == cls.__module__ and f"{name}.__init__ " in str(value.get("__init__")):
+                return True, cls
+    if key in ("observation_space", "action_space"):
+        return _read_box(value)
+    if key == "policy_kwargs":
+        return _read_policy_kwargs(value)
+    return False, None
+
+
+def _read_box(value: Mapping[str, Any]) -> tuple[bool, Any]:
+    low, high = (str(value.get(side, "")).strip("[]").split() for side in ("low", "high"))
+    if "..." in low or "..." in high or value.get("_shape") != [len(low)] or len(low) != len(high):
+        return False, None
+    return True, space_from({"low": low, "high": high, "dtype": value.get("dtype")})
+
+
+def _read_policy_kwargs(value: Mapping[str, Any]) -> tuple[bool, Any]:
+    options: dict[str, Any] = {}
+    for name, described in value.items():
+        if name in (":type:", _PICKLED):
+            continue
+        options[name] = described
+        if name in CLASS_OPTIONS:
+            match = _CLASS.fullmatch(str(described))
+            options[name] = class_option(name, match[1]) if match else None
+            if options[name] is None:
+                return False, None
+        elif isinstance(described, str):
+            # A word, or the words for something that is none.
+            return False, None
+    return True, options
+
+
+def _read_tensors(archive: Archive, member: str) -> Any:
+    content = archive.read(member)
+    # torch's own files are archives too, so that they could hold what expands.
+    Archive(io.BytesIO(content), f"{member} of {archive.name}")
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
+        detail = " ".join(str(error).split())[:200]
+        raise RunError(
+            f"{member} of {archive.name} holds something else than tensors, and is not read ({detail}); loading with "
+            "trust=True would run it, so say that only for a file that you made"
+        ) from error

@@ -1,0 +1,1 @@
+"""Soft Actor-Critic with Residual Pathway Priors."""

@@ -1,0 +1,224 @@
+"""The linear layers of like networks: one flat vector per pathway, their merged weights, and the gradients of all.
+
+A layer y = x (A + B)^T + (a + b) meets its inputs as one dense matrix. The gradient of that matrix is that of B, and,
+summed over each orbit of entries, that of the coefficients of A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from rpp_rl.agents.rpp_sac.fast_update.flat import Flat
+from rpp_rl.agents.rpp_sac.fast_update.pathways import EntryPathway, RowPathway, entry_indices, run_length
+from rpp_rl.assembly import OrbitAssembly
+from rpp_rl.errors import NetworkError
+from rpp_rl.layers import EquivariantLinear, RPPLinear
+
+# One layer of a network: modules that share their input, whose outputs stand side by side.
+Side = tuple[nn.Module, ...]
+Kind = Literal["weight", "bias"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a parameter lives.
+
+    Attributes:
+        parameter: the module's own.
+        value: its place in the flat vector of its pathway.
+        gradient: the place of its gradient.
+        start: of its place in that vector.
+    """
+
+    parameter: nn.Parameter
+    value: Tensor
+    gradient: Tensor
+    start: int
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The parameters of one pathway of all networks.
+
+    Attributes:
+        vector: their values.
+        gradient: their gradients.
+        slots: the parameters.
+    """
+
+    vector: Tensor
+    gradient: Tensor
+    slots: tuple[Slot, ...]
+
+
+class StackedLayers:
+    """The linear layers of some networks of one form; their parameters are moved into flat vectors.
+
+    Args:
+        networks: each a sequence of layers, from the input to the output.
+
+    Attributes:
+        count: number of networks.
+        merged: merged weights and biases, of which `stacked` gives those of a layer.
+        gradient: those of the merged weights and biases.
+        learnt: the parameters by pathway.
+
+    Raises:
+        NetworkError: for layers that are no `nn.Linear`, `EquivariantLinear` or `RPPLinear` with a bias, whose bases
+            are not those of signed permutations, or that differ between networks.
+    """
+
+    def __init__(self, networks: Sequence[Sequence[Side]]) -> None:
+        self.count = len(networks)
+        self._networks = networks
+        kinds = {_kind(module) for network in networks for side in network for module in side}
+        if len(kinds) != 1:
+            raise NetworkError("the fast update knows networks of one kind of layer only")
+        (self.kind,) = kinds
+        sizes = [[(sum(_sizes(m)[1] for m in side), _sizes(side[0])[0]) for side in network] for network in networks]
+        if any(other != sizes[0] for other in sizes):
+            raise NetworkError("the fast update knows networks of one form only")
+        self.sizes = sizes[0]
+        # Pieces that are assembled entry by entry come first, so that they are one stretch of the vectors.
+        self._pieces: list[tuple[int, Kind]] = [(i, k) for i in range(len(self.sizes)) for k in ("weight", "bias")]
+        runs = {piece: self._run(piece) for piece in self._pieces}
+        self._pieces.sort(key=lambda piece: runs[piece] > 1)
+        self._entry_pieces = sum(runs[piece] == 1 for piece in self._pieces)
+        shapes = [self.sizes[i] if k == "weight" else self.sizes[i][:1] for i, k in self._pieces]
+        like = next(networks[0][0][0].parameters()).detach()
+        self.merged = Flat(shapes, self.count, like)
+        self.gradient = self.merged.like()
+        self.residual = self.merged if self.kind is nn.Linear else self.merged.like()
+        self.learnt: list[Learnt] = []
+        self._rows: list[tuple[RowPathway, Tensor]] = []
+        if self.kind is not nn.Linear:
+            self._lay_coefficients(runs, like)
+        if self.kind is not EquivariantLinear:
+            self._lay_dense()
+        self.assemble()
+
+    def stacked(self, flat: Flat, layer: int, kind: Kind) -> Tensor:
+        """The weights (networks, n_out, n_in) or biases (networks, n_out) of a layer, from a vector like `merged`."""
+        return flat.stacked(self._pieces.index((layer, kind)))
+
+    @property
+    def vectors(self) -> list[Tensor]:
+        """All that a target network is an average of: the pathways and what they merge to."""
+        vectors = [learnt.vector for learnt in self.learnt]
+        return vectors if self.kind is nn.Linear else [*vectors, self.merged.vector]
+
+    @property
+    def slots(self) -> Iterator[Slot]:
+        """All parameters."""
+        return (slot for learnt in self.learnt for slot in learnt.slots)
+
+    def assemble(self) -> None:
+        """Merge the pathways."""
+        if self.kind is nn.Linear:
+            return
+        self._entries.assemble(self._merged_entries)
+        for row, weight in self._rows:
+            row.assemble(weight)
+        if self.kind is RPPLinear:
+            # Product and sum apart, as the layers themselves do it: fused, the last bit would differ.
+            self.merged.vector.add_(self.residual.vector)
+
+    def differentiate(self) -> None:
+        """Write the gradients of the coefficients, given those of the merged weights and biases."""
+        if self.kind is nn.Linear:
+            return
+        self._entries.differentiate()
+        for row, _ in self._rows:
+            row.differentiate()
+
+    def _modules(self, piece: tuple[int, Kind]) -> list[Side]:
+        return [network[piece[0]] for network in self._networks]
+
+    def _run(self, piece: tuple[int, Kind]) -> int:
+        side = self._networks[0][piece[0]]
+        if self.kind is nn.Linear or piece[1] == "bias" or len(side) > 1:
+            return 1
+        return run_length(_assembly(side[0], "weight"))
+
+    def _lay_coefficients(self, runs: dict[tuple[int, Kind], int], like: Tensor) -> None:
+        """Move the coefficients into a vector, and make what assembles them."""
+        ranks = [(sum(_assembly(m, k).rank for m in self._networks[0][i]),) for i, k in self._pieces]
+        beta = Flat(ranks, self.count, like)
+        gradient = beta.like()
+        slots: list[Slot] = []
+        stop = self.merged.start(self._entry_pieces)
+        orbit = torch.zeros(stop, dtype=torch.int64, device=like.device)
+        coefficient = like.new_zeros(stop)
+        for number, piece in enumerate(self._pieces):
+            values, gradients = beta.stacked(number), gradient.stacked(number)
+            for k, side in enumerate(self._modules(piece)):
+                begin = 0
+                starts = []
+                for module in side:
+                    parameter = cast(nn.Parameter, getattr(module, f"{piece[1]}_equiv"))
+                    end = begin + parameter.numel()
+                    starts.append(beta.start(number) + k * ranks[number][0] + begin)
+                    slots.append(_move(parameter, values[k, begin:end], gradients[k, begin:end], starts[-1]))
+                    begin = end
+                if number < self._entry_pieces:
+                    assemblies = [_assembly(module, piece[1]) for module in side]
+                    entries, factors = entry_indices(assemblies, starts, like)
+                    first = self.merged.start(number) + k * len(entries)
+                    orbit[first : first + len(entries)] = entries
+                    coefficient[first : first + len(entries)] = factors
+            if runs[piece] > 1:
+                assembly = _assembly(self._networks[0][piece[0]][0], "weight")
+                row = RowPathway(assembly, runs[piece], values, gradients, self.gradient.stacked(number))
+                self._rows.append((row, self.merged.stacked(number)))
+        until = beta.start(self._entry_pieces)
+        self._merged_entries = self.merged.vector[:stop]
+        self._entries = EntryPathway(
+            *(orbit, coefficient, beta.vector[:until], gradient.vector[:until], self.gradient.vector[:stop])
+        )
+        self.learnt.append(Learnt(beta.vector, gradient.vector, tuple(slots)))
+
+    def _lay_dense(self) -> None:
+        """Move plain parameters, or residuals, into a vector; their gradient is that of the merged weights."""
+        suffix = "" if self.kind is nn.Linear else "_basic"
+        slots: list[Slot] = []
+        for number, piece in enumerate(self._pieces):
+            values, gradients = self.residual.stacked(number), self.gradient.stacked(number)
+            for k, side in enumerate(self._modules(piece)):
+                begin = 0
+                for module in side:
+                    parameter = cast(nn.Parameter, getattr(module, piece[1] + suffix))
+                    end = begin + len(parameter)
+                    start = int(values[k, begin:end].storage_offset())
+                    slots.append(_move(parameter, values[k, begin:end], gradients[k, begin:end], start))
+                    begin = end
+        self.learnt.append(Learnt(self.residual.vector, self.gradient.vector, tuple(slots)))
+
+
+def _move(parameter: nn.Parameter, value: Tensor, gradient: Tensor, start: int) -> Slot:
+    value.copy_(parameter.detach())
+    parameter.data = value
+    parameter.grad = gradient
+    return Slot(parameter, value, gradient, start)
+
+
+def _kind(module: nn.Module) -> type[nn.Module]:
+    if type(module) is nn.Linear and module.bias is not None:
+        return nn.Linear
+    if isinstance(module, EquivariantLinear) and module.bias_equiv is not None:
+        if not all(isinstance(a, OrbitAssembly) for a in (module.assemble_weight, module.assemble_bias)):
+            raise NetworkError("the fast update knows equivariant layers of signed permutations only")
+        return RPPLinear if isinstance(module, RPPLinear) else EquivariantLinear
+    raise NetworkError(f"the fast update does not know the layer {type(module).__name__}")
+
+
+def _assembly(module: nn.Module, kind: Kind) -> OrbitAssembly:
+    return cast(OrbitAssembly, getattr(module, f"assemble_{kind}"))
+
+
+def _sizes(module: nn.Module) -> tuple[int, int]:
+    return cast(int, module.in_features), cast(int, module.out_features)

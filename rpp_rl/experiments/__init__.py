@@ -1,0 +1,1 @@
+"""Runs as Python objects: configuration, training, evaluation, sweeps, comparison."""

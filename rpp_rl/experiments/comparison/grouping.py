@@ -1,0 +1,264 @@
+"""Which runs belong together, which are the same run twice, and what keeps runs from being compared."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rpp_rl.errors import RunError, listed
+from rpp_rl.experiments.comparison.runs import SYMMETRY_DIGEST, Run
+from rpp_rl.statistics import AlignedCurves, align
+
+# What RPPSAC has beyond SAC: not to have it is part of being another algorithm.
+_OWN = frozenset(
+    (
+        *("symmetry", SYMMETRY_DIGEST, "actor", "critic", "network", "zero_mean", "fast_update", "precision"),
+        *("actor_equiv_wd", "actor_basic_wd", "critic_equiv_wd", "critic_basic_wd"),
+        *("residual_init_scale", "residual_step_ratio"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one algorithm with one set of settings on one environment, a seed each.
+
+    Attributes:
+        label: the algorithm, and how its settings differ from those of most of its runs.
+        runs: in the order of their seeds.
+        curves: of the runs, in that order.
+    """
+
+    label: str
+    runs: tuple[Run, ...]
+    curves: AlignedCurves
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, in order."""
+        return tuple(run.seed for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The groups of one environment.
+
+    Attributes:
+        name: the environment.
+        groups: in the order of their labels.
+        shared: steps at which every run was evaluated, up to the last at which they are compared.
+        notes: what a reader must know before believing the comparison.
+    """
+
+    name: str
+    groups: tuple[Group, ...]
+    shared: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def step(self) -> int:
+        """Where final scores are taken."""
+        return self.shared[-1]
+
+
+def group_runs(runs: Iterable[Run], at: int | None = None) -> tuple[Task, ...]:
+    """Put runs together by environment, algorithm and settings.
+
+    Args:
+        runs: all of them.
+        at: the step at which to compare; runs that were not evaluated there are left out, and named. If it is None, the
+            last one at which every run of an environment was evaluated.
+
+    Raises:
+        RunError: if the runs of an environment have no evaluation step in common.
+    """
+    by_env: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_env[run.env].append(run)
+    return tuple(_task(name, by_env[name], at) for name in sorted(by_env))
+
+
+def _task(name: str, runs: Sequence[Run], at: int | None) -> Task:
+    notes: list[str] = []
+    # First of all, since of two runs of a seed only one may have got there.
+    kept = runs if at is None else _evaluated_at(name, runs, at, notes)
+    kept = _without_twins(kept, notes)
+    shared = np.array(sorted(set.intersection(*(set(run.steps.tolist()) for run in kept))), dtype=np.int64)
+    if at is not None:
+        shared = shared[shared <= at]
+    if not len(shared):
+        raise _nothing_shared(name, kept)
+    notes += [] if at is not None else _unequal_lengths(kept, int(shared[-1]))
+    groups = _by_label(kept)
+    notes += incomparable(groups)
+    return Task(name, groups, tuple(int(step) for step in shared), tuple(notes))
+
+
+def _evaluated_at(name: str, runs: Sequence[Run], at: int, notes: list[str]) -> list[Run]:
+    """The runs that were evaluated at a step."""
+    kept = [run for run in runs if at in run.steps]
+    if not kept:
+        raise RunError(f"no run of {name} was evaluated at step {at}; choose another --at")
+    short = [run for run in runs if at not in run.steps]
+    if short:
+        notes.append(f"left out, since not evaluated at step {at}: {_named(short)}{_survivors(short)}")
+    return kept
+
+
+def _nothing_shared(name: str, runs: Sequence[Run]) -> RunError:
+    """What to say of runs without a common step: which ones keep the others from having one."""
+    step, _ = Counter(step for run in runs for step in run.steps.tolist()).most_common(1)[0]
+    others = [run for run in runs if step not in run.steps]
+    return RunError(
+        f"the runs of {name} have no evaluation step in common, so that they cannot be compared; all were evaluated at "
+        f"step {step} but {_named(others)}: leave runs out with --filter or --at, or train with one --eval-freq"
+    )
+
+
+def _survivors(runs: Sequence[Run]) -> str:
+    """What to know of runs that are left out, where some have failed."""
+    failed = [run for run in runs if run.failed]
+    return f"; of these failed, so that what is left are survivors: {_named(failed)}" if failed else ""
+
+
+def _by_label(runs: Sequence[Run]) -> tuple[Group, ...]:
+    by_label: dict[str, list[Run]] = defaultdict(list)
+    for run, label in zip(runs, _labels(runs), strict=True):
+        by_label[label].append(run)
+    groups = []
+    for label in sorted(by_label):
+        members = sorted(by_label[label], key=lambda run: run.seed)
+        groups.append(Group(label, tuple(members), align([(run.steps, run.scores) for run in members])))
+    return tuple(groups)
+
+
+def _without_twins(runs: Sequence[Run], notes: list[str]) -> list[Run]:
+    """One run for every seed: the same seed gives the same run again, which is no second sample.
+
+    What lies first and least deep is kept, of those side by side the one with the most evaluations.
+    """
+    kept: dict[tuple[object, ...], Run] = {}
+    twins: list[Run] = []
+    strangers: list[Run] = []
+    for run in sorted(runs, key=lambda run: (run.rank, -len(run.steps), str(run.path))):
+        key = (run.algo, run.seed, tuple(sorted(run.settings.items())))
+        other = kept.setdefault(key, run)
+        if other is not run:
+            alike = (run.model, run.episodes, run.versions) == (other.model, other.episodes, other.versions)
+            (twins if alike else strangers).append(run)
+    if twins:
+        notes.append(f"left out, since the same seed with the same settings is no second run: {_named(twins)}")
+    if strangers:
+        notes.append(
+            "left out, since the same seed with the same settings is no second run, though the simulated model, the "
+            f"episodes of an evaluation or versions of packages are others: {_named(strangers)}"
+        )
+    return sorted(kept.values(), key=lambda run: str(run.path))
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Algorithm, and in brackets the settings in which a run differs from the usual ones of that algorithm."""
+    usual = {algo: _usual([run for run in runs if run.algo == algo]) for algo in {run.algo for run in runs}}
+    contents: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for run in runs:
+        contents[run.algo, run.settings.get("symmetry", "-")].add(run.settings.get(SYMMETRY_DIGEST, "-"))
+    labels = []
+    for run in runs:
+        keys = sorted(usual[run.algo].keys() | run.settings.keys())
+        differs = [key for key in keys if run.settings.get(key, "-") != usual[run.algo].get(key, "-")]
+        one = len(contents[run.algo, run.settings.get("symmetry", "-")]) == 1
+        if "symmetry" in differs and SYMMETRY_DIGEST in differs and one:
+            differs.remove(SYMMETRY_DIGEST)
+        inside = ", ".join(f"{key}={run.settings.get(key, '-')}" for key in differs)
+        labels.append(f"{run.algo} [{inside}]" if inside else run.algo)
+    return labels
+
+
+def _usual(runs: Sequence[Run]) -> Mapping[str, str]:
+    """The settings that need no mention: of what lies first and least deep, those of the most runs."""
+    least = min(run.rank for run in runs)
+    settings = [tuple(sorted(run.settings.items())) for run in runs if run.rank == least]
+    return dict(Counter(settings).most_common(1)[0][0])
+
+
+def _unequal_lengths(runs: Sequence[Run], step: int) -> list[str]:
+    longest = max(int(run.steps[-1]) for run in runs)
+    if step == longest:
+        return []
+    shorter = [run for run in runs if run.steps[-1] < longest]
+    unfinished = [run for run in shorter if not has_ended(run)]
+    done = [run for run in shorter if run not in unfinished]
+    notes = [f"runs are of unequal length: everything is compared at step {step}, the longest run has {longest}"]
+    if unfinished:
+        notes.append(
+            f"shorter than the longest, and not at their end: {_named(unfinished)}; finish them with "
+            f"rpp-rl train --resume, or leave them out with --at{_survivors(unfinished)}"
+        )
+    if done:
+        notes.append(
+            f"shorter than the longest, and done: {_named(done)}; give them more steps with rpp-rl train --resume and "
+            "-n, or leave them out with --at"
+        )
+    return notes
+
+
+def has_ended(run: Run) -> bool:
+    """Whether a run was evaluated as often as it was to be; False where it does not say how often."""
+    # A budget that is no multiple of the interval ends after the last evaluation.
+    return run.budget is not None and run.budget - int(run.steps[-1]) < _interval(run)
+
+
+def _interval(run: Run) -> int:
+    """Steps between the evaluations of a run; those to the first where there is only one."""
+    return int(np.median(np.diff(run.steps, prepend=0)))
+
+
+def incomparable(groups: Sequence[Group]) -> list[str]:
+    """What differs between runs of one environment, beyond what an algorithm is, in sentences."""
+    runs = [run for group in groups for run in group.runs]
+    found = []
+    for what, values in (
+        ("evaluations have different numbers of episodes", [run.episodes for run in runs]),
+        ("evaluation seeds are chosen in different ways", [run.evaluation_offset for run in runs]),
+        ("the simulated model is not the same", [run.model for run in runs]),
+        ("runs were to take different numbers of steps", [run.budget for run in runs]),
+        ("runs were evaluated at different steps", [f"every {_interval(run)}" for run in runs]),
+    ):
+        if len(set(values)) > 1:
+            counted = ", ".join(f"{str(value)[:20]} in {_runs(n)}" for value, n in Counter(values).most_common(4))
+            found.append(f"{what}: {counted}")
+    for package in sorted({name for run in runs for name in run.versions}):
+        versions = Counter(run.versions.get(package, "unknown") for run in runs)
+        if len(versions) > 1:
+            found.append(f"{package} differs: {', '.join(f'{v} in {_runs(n)}' for v, n in versions.most_common(4))}")
+    differing = differing_settings(groups)
+    if differing:
+        found.append(f"settings differ beyond the algorithm: {', '.join(differing)}")
+    return found
+
+
+def _runs(n: int) -> str:
+    return f"{n} run{'' if n == 1 else 's'}"
+
+
+def settings_table(groups: Sequence[Group]) -> dict[str, tuple[str, ...]]:
+    """For every setting that is not the same in all groups, its value in each; ``-`` where a group does not have it."""
+    keys = sorted({key for group in groups for key in group.runs[0].settings})
+    table = {key: tuple(group.runs[0].settings.get(key, "-") for group in groups) for key in keys}
+    return {key: values for key, values in table.items() if len(set(values)) > 1}
+
+
+def differing_settings(groups: Sequence[Group]) -> list[str]:
+    """Settings that differ beyond what the algorithms are: one that only some of them know is their own."""
+    return [
+        key
+        for key, values in settings_table(groups).items()
+        if len(set(values) - ({"-"} if key.removeprefix("policy_kwargs.") in _OWN else set())) > 1
+    ]
+
+
+def _named(runs: Sequence[Run]) -> str:
+    return listed([str(run.path) for run in runs])

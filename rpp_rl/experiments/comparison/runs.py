@@ -1,0 +1,250 @@
+"""The runs that are compared: finding their folders and reading what they say."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpp_rl.errors import RunError
+from rpp_rl.experiments.comparison.event_scalars import EventScalars
+from rpp_rl.experiments.comparison.files import LARGEST_RETURN, read_evaluations, read_json, read_wall_time
+from rpp_rl.experiments.finding_runs import find_runs
+from rpp_rl.experiments.run_folder import AUDIT, CONFIG, EVALUATION_SEED, EVALUATIONS, FAILURE, MONITOR, read_config
+
+SYMMETRY_DIGEST = "symmetry_sha256"
+# Settings that every environment has its own of.
+BELONGS_TO_ENVIRONMENT = ("symmetry", SYMMETRY_DIGEST, "target_entropy")
+_LONGEST = 200
+# Algorithms that are given a symmetry to be measured by, and make no use of it.
+_PLAIN = ("sac", "mlp_sac")
+# The policy is what the algorithm's name stands for.
+_ALGORITHM_ITSELF = ("policy",)
+
+
+@dataclass(frozen=True)
+class AuditLine:
+    """What the audit before training found about a generator of the symmetry.
+
+    Attributes:
+        symmetry: its name.
+        generator: its name.
+        verdict: exact, near-exact, approximate or mis-specified.
+        sentence: why.
+        dynamics_error: median relative error of one step; None where it was not measured.
+    """
+
+    symmetry: str
+    generator: str
+    verdict: str
+    sentence: str
+    dynamics_error: float | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, read from its folder.
+
+    Attributes:
+        path: the folder.
+        env: id of the environment, with the arguments that it was made with.
+        algo: name of the algorithm.
+        seed: of training.
+        steps: of the evaluations, of shape (k,).
+        scores: mean return of each evaluation, of shape (k,).
+        episodes: of an evaluation.
+        evaluation_offset: evaluation seed minus seed.
+        budget: steps that it was to take; None where it does not say.
+        settings: hyperparameters and the like, flat, as text.
+        versions: of packages.
+        model: digest of the simulated model; None where it has none.
+        command: as it was typed.
+        machine: processor and graphics cards.
+        wall_time: in seconds; None where it does not say.
+        failed: whether it was ended by an error.
+        audit: of its symmetry.
+        rank: which of the folders that were named it is in, and how deep: variants lie deeper than what they vary.
+    """
+
+    path: Path
+    env: str
+    algo: str
+    seed: int
+    steps: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    episodes: int
+    evaluation_offset: int
+    budget: int | None
+    settings: Mapping[str, str]
+    versions: Mapping[str, str]
+    model: str | None
+    command: str
+    machine: str
+    wall_time: float | None
+    failed: bool
+    audit: tuple[AuditLine, ...]
+    rank: tuple[int, int] = (0, 0)
+
+
+def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventScalars) -> tuple[list[Run], list[Path]]:
+    """Find and read runs.
+
+    Args:
+        roots: as in `find_runs`.
+        patterns: as in `find_runs`.
+        events: reads the curves of runs that have only event files.
+
+    Returns:
+        The runs, and the folders of those that have no evaluation yet.
+
+    Raises:
+        RunError: if there is no run with an evaluation, or one cannot be read.
+    """
+    runs: list[Run] = []
+    waiting: list[Path] = []
+    for folder in find_runs(roots, patterns):
+        run = read_run(folder, events)
+        if run is None:
+            waiting.append(folder)
+        else:
+            runs.append(replace(run, rank=_rank(folder, roots)))
+    if not runs:
+        where = ", ".join(str(root) for root in roots)
+        fitting = " that --filter lets through" if patterns else ""
+        raise RunError(f"there is no run with evaluations in {where}{fitting}; rpp-rl train makes one")
+    return runs, waiting
+
+
+def _rank(folder: Path, roots: Sequence[Path]) -> tuple[int, int]:
+    place = next(i for i, root in enumerate(roots) if folder.is_relative_to(root))
+    return place, len(folder.relative_to(roots[place]).parts)
+
+
+def read_run(folder: Path, events: EventScalars) -> Run | None:
+    """Read a run folder; None where there is no evaluation yet.
+
+    Args:
+        folder: it.
+        events: reads the curve from event files where there is no ``evaluations.npz``.
+
+    Raises:
+        RunError: if it does not say what it is a run of, or its evaluations cannot be read.
+    """
+    config = read_config(folder / CONFIG)
+    seed = config.get("seed")
+    if not isinstance(config.get("env"), str) or not isinstance(config.get("algo"), str) or type(seed) is not int:
+        raise RunError(f"{folder / CONFIG} does not say environment, algorithm and seed; leave it out with --filter")
+    if not (folder / EVALUATIONS).is_file():
+        curve = events.curve(folder)
+        if curve is None:
+            return None
+        (steps, scores), episodes = curve, _episodes(config)
+    else:
+        steps, returns = read_evaluations(folder / EVALUATIONS)
+        scores, episodes = returns.mean(axis=1), returns.shape[1]
+    model = config.get("model")
+    command = config.get("command")
+    budget, gpus = config.get("n_timesteps"), config.get("gpu")
+    return Run(
+        path=folder,
+        env=_environment(config),
+        algo=_short(config["algo"]),
+        seed=seed,
+        steps=steps,
+        scores=scores,
+        episodes=episodes,
+        evaluation_offset=config.get("evaluation_seed", seed + EVALUATION_SEED) - seed,
+        budget=budget if type(budget) is int else None,
+        settings=MappingProxyType(_settings(config)),
+        versions=MappingProxyType(_versions(config)),
+        model=_short(model["compiled_sha256"]) if isinstance(model, dict) and "compiled_sha256" in model else None,
+        command=_showable(shlex.join(str(part) for part in command)) if isinstance(command, list) else "",
+        machine=_short(", ".join([str(config.get("cpu", "")), *map(str, gpus if isinstance(gpus, list) else ())])),
+        wall_time=read_wall_time(folder / MONITOR),
+        failed=(folder / FAILURE).is_file(),
+        audit=_audit(read_json(folder / AUDIT)),
+    )
+
+
+def _episodes(config: Mapping[str, Any]) -> int:
+    """What the configuration says of evaluations; 0 where it says nothing."""
+    episodes = config.get("eval_episodes")
+    return episodes if type(episodes) is int else 0
+
+
+def _environment(config: Mapping[str, Any]) -> str:
+    """Its id without the module that registers it, and its arguments, since another argument makes another task."""
+    name = str(config["env"]).rpartition(":")[2].removeprefix("RPP/")
+    given = config.get("env_kwargs", {})
+    return _short(name + (f" ({', '.join(f'{k}={given[k]}' for k in sorted(given))})" if given else ""))
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    hyperparameters = config.get("hyperparameters")
+    for key, value in (hyperparameters if isinstance(hyperparameters, dict) else {}).items():
+        if key == "policy_kwargs":
+            # stable-baselines3 writes use_sde into what it is given, where it also stands beside.
+            options = _literal(value)
+            flat = {f"policy_kwargs.{k}": v for k, v in options.items() if k not in ("use_sde", "symmetry")}
+            found |= {_short(k): _short(v) for k, v in flat.items()}
+        elif key not in _ALGORITHM_ITSELF:
+            found[_short(key)] = _short(value)
+    for key in ("n_envs", "normalize", "trained_agent"):
+        if config.get(key) is not None:
+            found[key] = _short(config[key])
+    symmetry = config.get("symmetry")
+    # Plain networks have none, but a normalisation that commutes with it does.
+    if isinstance(symmetry, dict) and (config["algo"] not in _PLAIN or config.get("normalize")):
+        found["symmetry"] = _short(symmetry.get("name"))
+        text = json.dumps(symmetry, sort_keys=True, default=repr)
+        found[SYMMETRY_DIGEST] = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return found
+
+
+def _versions(config: Mapping[str, Any]) -> dict[str, str]:
+    """Of packages, and the commit of this one where it ran from a repository: its version may be the same for long."""
+    git = config.get("git")
+    commit = {"rpp-rl's commit": git["rpp_rl"]} if isinstance(git, dict) and git.get("rpp_rl") else {}
+    return {_short(k): _short(v) for k, v in {**config.get("versions", {}), **commit}.items()}
+
+
+def _literal(value: Any) -> dict[str, Any]:
+    """A dictionary that was written as its repr; where it cannot be read, under one key."""
+    if isinstance(value, str) and len(value) < 10_000:
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            return {"all": value}
+    return value if isinstance(value, dict) else {"all": value}
+
+
+def _audit(data: Any) -> tuple[AuditLine, ...]:
+    if not isinstance(data, dict) or not isinstance(data.get("generators"), list):
+        return ()
+    lines = []
+    for g in data["generators"][:50]:
+        if isinstance(g, dict):
+            error = g.get("dynamics_median")
+            number = float(error) if isinstance(error, int | float) and abs(error) < LARGEST_RETURN else None
+            verdict, sentence = _short(g.get("verdict")), _short(g.get("sentence"))
+            lines.append(AuditLine(_short(data.get("name")), _short(g.get("name")), verdict, sentence, number))
+    return tuple(lines)
+
+
+def _short(value: Any) -> str:
+    """Text of a stranger's, in one line, of characters that can be shown, and not without end."""
+    return " ".join(_showable(str(value)).split())[:_LONGEST]
+
+
+def _showable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -1,0 +1,128 @@
+"""The report's figures in the form that plotly draws: traces and a layout, as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpp_rl.experiments.comparison.analysis import GroupResult, TaskResult
+from rpp_rl.experiments.comparison.looks import LEAST_ERROR, SCORE, STEPS, layer_colour
+from rpp_rl.experiments.comparison.over_environments import Aggregate
+from rpp_rl.experiments.comparison.symmetry_curves import SymmetryCurves
+
+Trace = dict[str, Any]
+
+
+def curves_figure(result: TaskResult, palette: Mapping[str, str]) -> dict[str, Any]:
+    """Every seed thin, the IQM bold with its interval."""
+    traces: list[Trace] = []
+    for g in result.groups:
+        colour = palette[g.label]
+        traces.append(_seeds(g, colour))
+        traces += _band(g.curve.steps, g.curve.low, g.curve.high, colour, g.label)
+        traces.append(_bold(g.curve.steps, g.curve.value, colour, f"{g.label} (IQM, n = {g.n})", g.label))
+    return {"data": traces, "layout": _layout(STEPS, SCORE, result.task.step)}
+
+
+def best_so_far_figure(result: TaskResult, palette: Mapping[str, str]) -> dict[str, Any]:
+    """The paper's Figure 5: best so far, mean and one standard deviation."""
+    traces: list[Trace] = []
+    for g in result.groups:
+        colour, steps = palette[g.label], g.curve.steps
+        traces += _band(steps, g.best - g.best_deviation, g.best + g.best_deviation, colour, g.label)
+        traces.append(_bold(steps, g.best, colour, f"{g.label} (mean, n = {g.n})", g.label))
+    return {"data": traces, "layout": _layout(STEPS, "best eval/mean_reward so far", result.task.step)}
+
+
+def profiles_figure(found: Aggregate, palette: Mapping[str, str]) -> dict[str, Any]:
+    """Share of runs above every normalised score."""
+    traces: list[Trace] = []
+    for a in found.algorithms:
+        colour, profile = palette[a.label], a.profile
+        if profile.low is not None and profile.high is not None:
+            traces += _band(profile.thresholds, profile.low, profile.high, colour, a.label)
+        traces.append(_bold(profile.thresholds, profile.share, colour, f"{a.label} (n at least {a.iqm.n})", a.label))
+    return {"data": traces, "layout": _layout("normalised score τ", "share of runs above τ", None)}
+
+
+def shares_figure(curves: SymmetryCurves) -> dict[str, Any]:
+    """The residual share of each layer, the median over runs; layers of critics are dashed."""
+    traces = [
+        _bold(c.steps, c.median, layer_colour(k), f"{layer} (n = {c.n})", layer, dashed=not layer.startswith("actor/"))
+        for k, (layer, c) in enumerate(curves.shares.items())
+    ]
+    layout = _layout(STEPS, "residual share |B| / (|A| + |B|)", None)
+    layout["yaxis"]["range"] = [0, 1]
+    return {"data": traces, "layout": layout}
+
+
+def errors_figure(groups: Mapping[str, SymmetryCurves], palette: Mapping[str, str]) -> dict[str, Any]:
+    """The largest relative error over the group, the median over runs: actors solid, critics dashed."""
+    traces = [
+        _bold(c.steps, np.maximum(c.median, LEAST_ERROR), palette[label], f"{label}, {what} (n = {c.n})", label, dashed)
+        for label, curves in groups.items()
+        for what, dashed in (("actor", False), ("critic", True))
+        if (c := curves.errors.get(what)) is not None
+    ]
+    layout = _layout(STEPS, "largest relative error over the group", None)
+    layout["yaxis"] |= {"type": "log", "exponentformat": "power"}
+    return {"data": traces, "layout": layout}
+
+
+def _numbers(values: NDArray[Any]) -> list[float | None]:
+    """Six digits are more than a screen shows; what is missing is a gap."""
+    return [None if math.isnan(v) else float(f"{v:.6g}") for v in np.asarray(values, dtype=np.float64).tolist()]
+
+
+def _seeds(g: GroupResult, colour: str) -> Trace:
+    """All seeds as one line with gaps, since a page of hundreds of lines is slow."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for scores in g.group.curves.scores:
+        there = np.isfinite(scores)
+        x += [*g.curve.steps[there].tolist(), None]
+        y += [*_numbers(scores[there]), None]
+    line = {"color": colour, "width": 0.7}
+    quiet = {"showlegend": False, "hoverinfo": "skip", "opacity": 0.45}
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "legendgroup": g.label, **quiet}
+
+
+def _band(x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], colour: str, group: str) -> list[Trace]:
+    there = np.isfinite(low) & np.isfinite(high)
+    common = {"type": "scatter", "mode": "lines", "x": x[there].tolist(), "line": {"width": 0}, "legendgroup": group}
+    quiet = {"showlegend": False, "hoverinfo": "skip"}
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.18)"}
+    return [
+        {**common, **quiet, "y": _numbers(low[there])},
+        {**common, **quiet, **fill, "y": _numbers(high[there])},
+    ]
+
+
+def _bold(x: NDArray[Any], y: NDArray[Any], colour: str, name: str, group: str, dashed: bool = False) -> Trace:
+    # plotly reads names as a small part of HTML.
+    line = {"color": colour, "width": 2.5} | ({"dash": "dash"} if dashed else {})
+    values = {"x": x.tolist(), "y": _numbers(y), "name": escape(name), "legendgroup": group}
+    return {"type": "scatter", "mode": "lines", "line": line, **values}
+
+
+def _layout(across: str, up: str, step: int | None) -> dict[str, Any]:
+    marks: Sequence[dict[str, Any]] = ()
+    if step is not None:
+        line = {"color": "#ccc", "width": 1}
+        marks = [{"type": "line", "x0": step, "x1": step, "yref": "paper", "y0": 0, "y1": 1, "line": line}]
+    axis = {"gridcolor": "#eee", "zerolinecolor": "#ddd"}
+    return {
+        "xaxis": {"title": {"text": across}, **axis},
+        "yaxis": {"title": {"text": up}, **axis},
+        "shapes": list(marks),
+        "plot_bgcolor": "white",
+        "margin": {"l": 70, "r": 20, "t": 20, "b": 50},
+        "legend": {"orientation": "h", "y": -0.18},
+        "hovermode": "x unified",
+    }

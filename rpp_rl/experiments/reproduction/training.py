@@ -1,0 +1,180 @@
+"""Training a network on one problem by maximum a posteriori, with what is measured on the way."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rpp_rl.emlp import EMLP
+from rpp_rl.experiments.reproduction.conditions import LAYERS, Decay, NetworkName
+from rpp_rl.experiments.reproduction.inertia import Data, Examples
+from rpp_rl.measures import equivariance_error
+from rpp_rl.priors import PathwayPrior, pathway_parameters
+from rpp_rl.representations import Representation
+
+# The equivariance error is taken over this many elements and test examples, at about this many epochs of a run.
+ELEMENTS, EXAMPLES, MEASUREMENTS = 10, 100, 20
+
+Predict = Callable[[Tensor], Tensor]
+ResidualStep = Literal["prior"] | float
+
+
+class Prior(Protocol):
+    """What stands beside the mean squared error."""
+
+    @property
+    def step_ratio(self) -> float:
+        """The learning rate of the residual pathway beside that of the rest."""
+
+    def penalty(self, module: nn.Module) -> dict[str, Tensor]:
+        """Terms of the loss, by name."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training examples.
+        learning_rate: Adam's, in the first epoch.
+        batch: examples of a gradient step.
+        prior: strengths of the priors, as sums of squares beside the mean squared error.
+        residual_step: how many times the other learning rate the residual's is; ``"prior"`` for `Prior.step_ratio`.
+        decay: whether the learning rate stays, or follows half a cosine, from epoch to epoch, to zero at the end.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch: int = 500
+    prior: Prior = field(default_factory=PathwayPrior)
+    residual_step: ResidualStep = "prior"
+    decay: Decay = "none"
+
+    def learning_rates(self, epoch: int) -> dict[str, float]:
+        """The learning rate of each pathway in an epoch; the first is number 1."""
+        ratio = self.prior.step_ratio if self.residual_step == "prior" else self.residual_step
+        left = (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2 if self.decay == "cosine" else 1.0
+        rate = self.learning_rate * left
+        return {p: rate * (ratio if p == "basic" else 1.0) for p in ("equiv", "basic", "plain")}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured after some epochs.
+
+    Attributes:
+        epoch: how many.
+        validation_mse: mean squared error on the validation examples.
+        test_mse: the same on the test examples.
+        equivariance_errors: |f(g x) - g f(x)| / |f(x)| for each of some random elements g.
+    """
+
+    epoch: int
+    validation_mse: float
+    test_mse: float
+    equivariance_errors: tuple[float, ...]
+
+
+def build(name: NetworkName, rep_in: Representation, rep_out: Representation, width: int) -> nn.Module:
+    """An EMLP, an RPP-EMLP or a plain perceptron with swish, each with three hidden layers of `width` channels."""
+    if name != "mlp":
+        return EMLP(rep_in, rep_out, width, LAYERS, rpp=name == "rpp")
+    sizes = [rep_in.size, *[width] * LAYERS]
+    hidden = [m for a, b in itertools.pairwise(sizes) for m in (nn.Linear(a, b), nn.SiLU())]
+    return nn.Sequential(*hidden, nn.Linear(width, rep_out.size))
+
+
+def fit(
+    network: nn.Module,
+    predict: Predict,
+    data: Data,
+    settings: TrainingSettings,
+    measure: Callable[[int], Measurement],
+    generator: torch.Generator,
+    on_epoch: Callable[[int], object] = lambda _: None,
+) -> list[Measurement]:
+    """Train a network; returns what was measured, at the end of training too.
+
+    The loss is mean (y - f(x))^2 + wd_equiv |beta|^2 + wd_basic |B|^2, the mean taken over the N examples and the d
+    outputs. It is 2 sigma^2 / (N d) times the negative logarithm of the posterior under noise of variance sigma^2 and
+    priors of variance s^2 = sigma^2 / (N d wd). With N d = 9000 and an error of sigma = 0.5, the published strengths
+    1e-3 and 100 are s_eq = 0.17, a few times what a layer of 384 channels starts at, and s_res = 5e-4. Divided by N
+    once more they would be s_res = 0.017, no prior to speak of: see docs/paper.md. Training stops early where the
+    loss is no number any more, and the last measurement says so.
+
+    Args:
+        network: the parameters.
+        predict: from inputs to outputs, by means of the network.
+        data: the examples.
+        settings: how to train.
+        measure: what to measure after an epoch.
+        generator: of the order of the examples.
+        on_epoch: called after each epoch with its number.
+    """
+    groups = [
+        {"params": list(named.values()), "pathway": p} for p, named in pathway_parameters(network).items() if named
+    ]
+    optimizer = torch.optim.Adam(groups)
+    every = max(1, settings.epochs // MEASUREMENTS)
+    found: list[Measurement] = []
+    for epoch in range(1, settings.epochs + 1):
+        # A prior that is learnt is another one after some epochs.
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rates(epoch)[group["pathway"]]
+        loss = train_epoch(predict, data.train, settings, optimizer, generator, network)
+        on_epoch(epoch)
+        if epoch % every == 0 or epoch == settings.epochs or not math.isfinite(loss):
+            found.append(measure(epoch))
+        if not math.isfinite(loss):
+            break
+    return found
+
+
+def train_epoch(
+    predict: Predict,
+    train: Examples,
+    settings: TrainingSettings,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    network: nn.Module,
+) -> float:
+    """One pass over the training examples; returns the loss of the last batch."""
+    loss = torch.zeros(())
+    for rows in torch.split(torch.randperm(len(train), generator=generator), settings.batch):
+        rows = rows.to(train.x.device)
+        error = (predict(train.x[rows]) - train.y[rows]).square().mean()
+        penalty = sum(settings.prior.penalty(network).values(), error.new_zeros(()))
+        loss = error + penalty
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def mean_squared_error(predict: Predict, examples: Examples) -> float:
+    """The mean over examples and outputs, in batches that stay small."""
+    batches = zip(torch.split(examples.x, 500), torch.split(examples.y, 500), strict=True)
+    return sum(float((predict(x) - y).square().sum()) for x, y in batches) / examples.y.numel()
+
+
+def measurement(
+    epoch: int, predict: Predict, network: nn.Module, data: Data, reps: tuple[Representation, Representation]
+) -> Measurement:
+    """The errors of a network after some epochs; the elements and examples are always the same."""
+    x = data.test.x[:EXAMPLES]
+    elements = reps[0].group.sample(np.random.default_rng(0), ELEMENTS)
+    errors = equivariance_error(network, x, *reps, elements)
+    return Measurement(
+        epoch,
+        mean_squared_error(predict, data.validation),
+        mean_squared_error(predict, data.test),
+        tuple(errors.tolist()),
+    )

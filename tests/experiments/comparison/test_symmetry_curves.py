@@ -1,0 +1,156 @@
+"""Residual shares and errors over training: reading, putting together, and what the comparison shows of them."""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from helpers.run_folders import write_runs
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
+
+from rpp_rl.errors import RunError
+from rpp_rl.experiments.comparison import event_scalars
+from rpp_rl.experiments.comparison.event_scalars import EventScalars
+from rpp_rl.experiments.comparison.symmetry_curves import logged_in, symmetry_curves
+
+SHARE, ERROR = "symmetry/actor/mu/residual_share", "symmetry/actor_equivariance_error"
+
+
+def write_events(folder, steps, scale=1.0, purge_step=None, tags=(SHARE, ERROR)):
+    writer = SummaryWriter(str(folder), purge_step=purge_step, filename_suffix=f".{purge_step or 0}")
+    for step in steps:
+        writer.add_scalar("train/actor_loss", 1.0, step)
+        for tag in tags:
+            writer.add_scalar(tag, scale * step / 100_000, step)
+    writer.close()
+    (path,) = folder.glob(f"events*.{purge_step or 0}")
+    path.rename(folder / f"events.out.tfevents.{1000 + (purge_step or 0)}.x")
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Runs of two algorithms, of which one has residual layers."""
+    root = write_runs(tmp_path / "runs", ["Ant-v5"], seeds=range(3))
+    for seed in range(3):
+        write_events(root / "Ant-v5" / "rpp_sac" / f"seed{seed}", [1000, 2000, 3000], 1 + seed)
+        write_events(root / "Ant-v5" / "sac" / f"seed{seed}", [1000, 2000, 3000], 1 + seed, tags=(ERROR,))
+    return root
+
+
+def test_what_was_logged_is_read(tmp_path):
+    write_events(tmp_path, [1000, 2000])
+    found = logged_in(tmp_path, EventScalars())
+    assert set(found) == {"actor/mu/residual_share", "actor_equivariance_error"}
+    assert found["actor/mu/residual_share"] == pytest.approx({1000: 0.01, 2000: 0.02})
+
+
+def test_what_was_undone_by_a_resume_is_no_part_of_it(tmp_path):
+    write_events(tmp_path, [1000, 2000, 3000])
+    write_events(tmp_path, [2500], purge_step=2001)
+    assert sorted(logged_in(tmp_path, EventScalars())["actor/mu/residual_share"]) == [1000, 2000, 2500]
+
+
+def test_numbers_that_are_none_are_left_out(tmp_path):
+    write_events(tmp_path, [1000], np.inf)
+    assert logged_in(tmp_path, EventScalars()) == {}
+    write_events(tmp_path, [2000], purge_step=1)
+    assert sorted(logged_in(tmp_path, EventScalars())["actor_equivariance_error"]) == [2000]
+
+
+def test_runs_are_put_together_step_by_step():
+    share = "actor/mu/residual_share"
+    curves = symmetry_curves([{share: {10: 0.1, 20: 0.2}}, {share: {20: 0.4, 30: 0.6}}, {}])
+    curve = curves.shares["actor/mu"]
+    assert curve.n == 2
+    assert curve.steps.tolist() == [10, 20, 30]
+    np.testing.assert_array_equal(curve.values, [[0.1, 0.2, np.nan], [np.nan, 0.4, 0.6]])
+    np.testing.assert_allclose(curve.median, [0.1, 0.3, 0.6])
+    assert curves.errors == {}
+    assert symmetry_curves([{}, {"dynamics_error": {0: 0.0}}]) is None
+
+
+def test_a_layer_of_a_strangers_is_not_without_end():
+    logged = {f"{k}{'x' * 500}/residual_share": {1: 0.5} for k in range(200)}
+    shares = symmetry_curves([logged]).shares
+    assert len(shares) == 64
+    assert max(map(len, shares)) <= 60
+
+
+def test_a_damaged_file(tmp_path):
+    write_events(tmp_path, [1000])
+    (path,) = tmp_path.glob("events*")
+    path.write_bytes(
+        path.read_bytes().replace(b"symmetry/actor", b"\xff\xff\xff\xff\xff\xffsymmetry")[:-3] + b"\xff" * 99
+    )
+    with pytest.raises(RunError, match="no event file that can be read"):
+        logged_in(tmp_path, EventScalars())
+
+
+class TestComparison:
+    def test_event_files_are_read_once_for_all_comparisons(self, runs, main, monkeypatch):
+        assert main("compare", runs)[0] == 0
+        first = (runs / "compare" / "symmetry.svg").read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(event_scalars, "read_scalars", lambda paths, mark: pytest.fail("it is read a second time"))
+            assert main("compare", runs)[0] == 0
+        assert (runs / "compare" / "symmetry.svg").read_bytes() == first
+        write_events(runs / "Ant-v5" / "rpp_sac" / "seed0", [4000], purge_step=3001)
+        assert main("compare", runs)[0] == 0
+        assert (runs / "compare" / "symmetry.svg").read_bytes() != first
+
+    def test_the_report_and_the_figures(self, runs, main):
+        code, _, err = main("compare", runs)
+        assert code == 0, err
+        page = (runs / "compare" / "report.html").read_text()
+        assert "Residual share of each layer of rpp_sac" in page
+        assert "Residual share of each layer of sac" not in page
+        plots = dict(re.findall(r'Plotly\.newPlot\("(plot\d)", (\[.*?\]), \{"xaxis', page))
+        # After the curves and the best so far: errors of both algorithms, shares of one.
+        errors, shares = (json.loads(plots[name]) for name in ("plot2", "plot3"))
+        assert [trace["name"] for trace in errors] == ["rpp_sac, actor (n = 3)", "sac, actor (n = 3)"]
+        assert [trace["name"] for trace in shares] == ["actor/mu (n = 3)"]
+        assert shares[0]["x"] == [1000, 2000, 3000]
+        assert shares[0]["y"] == pytest.approx([0.02, 0.04, 0.06])
+        with (runs / "compare" / "symmetry.csv").open() as file:
+            table = list(csv.DictReader(file))
+        mu = [row for row in table if row["quantity"] == "residual_share/actor/mu"]
+        assert [(row["algorithm"], row["step"], row["n"]) for row in mu] == [
+            ("rpp_sac", str(step), "3") for step in (1000, 2000, 3000)
+        ]
+        assert [float(row["median"]) for row in mu] == pytest.approx(shares[0]["y"])
+        assert {row["quantity"] for row in table if row["algorithm"] == "sac"} == {"error/actor"}
+        assert (runs / "compare" / "symmetry.png").read_bytes().startswith(b"\x89PNG")
+        svg = (runs / "compare" / "symmetry.svg").read_text()
+        assert "Ant-v5, rpp_sac" in svg
+        assert "no residual layers" in svg
+
+    def test_figures_land_in_tensorboard(self, runs, main):
+        assert main("compare", runs)[0] == 0
+        events = EventAccumulator(str(runs / "compare"))
+        events.Reload()
+        assert set(events.Tags()["images"]) == {f"figures/{n}" for n in ("curves", "best_so_far", "symmetry")}
+        (image,) = events.Images("figures/symmetry")
+        written = (runs / "compare" / "symmetry.png").read_bytes()
+        assert image.encoded_image_string == written
+        with Image.open(io.BytesIO(written)) as opened:
+            assert opened.size == (image.width, image.height)
+
+    def test_a_damaged_event_file_is_told_and_does_no_harm(self, runs, main):
+        for path in (runs / "Ant-v5" / "sac" / "seed1").glob("events*"):
+            path.write_bytes(path.read_bytes().replace(b"symmetry/actor", b"\xffsymmetry/acto"))
+        code, _, err = main("compare", runs)
+        assert code == 0, err
+        page = (runs / "compare" / "report.html").read_text()
+        assert re.search(r"event files of \S*Ant-v5/sac/seed1 cannot be read", page)
+        assert "sac, actor (n = 2)" in page
+
+    def test_without_what_was_logged_there_is_no_such_figure(self, main, tmp_path):
+        write_runs(tmp_path / "runs", ["Ant-v5"], seeds=range(3))
+        assert main("compare", "runs")[0] == 0
+        for name in ("symmetry.png", "symmetry.csv"):
+            assert not (tmp_path / "runs/compare" / name).exists()
+        assert "Residual share" not in (tmp_path / "runs/compare/report.html").read_text()

@@ -1,0 +1,280 @@
+"""`rpp-rl sweep` and `rpp-rl status`, with real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from rpp_rl.agents import RPPSAC
+from rpp_rl.errors import RPPError, RunError
+from rpp_rl.experiments.progress import State, progress_of
+from rpp_rl.experiments.sweeps.local import LocalEngine
+from rpp_rl.experiments.sweeps.plan import Job, plan_from, read_plan
+from rpp_rl.experiments.sweeps.progress_table import duration, names
+from rpp_rl.experiments.training.stopping import interrupted_when_asked
+
+TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:200", "policy_kwargs:{net_arch: [16]}")
+SWEEP = ("sweep", "--envs", "InvertedPendulum-v5", "-n", 200, "--eval-episodes", 1, "--jobs", 2)
+
+
+def folder(root, algo, seed):
+    return root / f"runs/InvertedPendulum-v5/{algo}/seed{seed}"
+
+
+def test_every_combination_is_an_ordinary_run(run_cli, tmp_path):
+    algos = ("--algos", "rpp_sac", "sac", "--seeds", "0-1")
+    said = run_cli(*SWEEP, *algos, *TINY).stdout
+    assert "4 of 4 runs are done" in said
+    assert "4 done; 800 of 800 steps" in said
+    for algo in ("rpp_sac", "sac"):
+        for seed in (0, 1):
+            run = folder(tmp_path, algo, seed)
+            assert (run / "evaluations.npz").is_file()
+            assert progress_of(run).state is State.DONE
+            assert "mean evaluation return" in run.with_name(f"seed{seed}.log").read_text()
+    # A finished run is left alone, a longer one goes on with it.
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.name != ".lock"}
+    assert "4 of 4 runs are done" in run_cli(*SWEEP, *algos, *TINY).stdout
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.name != ".lock"} == before
+    shown = run_cli("status", "runs").stdout
+    assert shown.count("done") == 5 and "800 of 800 steps" in shown
+    run_cli(*SWEEP, "--algos", "sac", "--seeds", "1", "-n", 300, *TINY)
+    assert "going on from step" in (folder(tmp_path, "sac", 1).with_name("seed1.log")).read_text()
+    assert RPPSAC.load(folder(tmp_path, "sac", 1) / "model.zip", device="cpu").num_timesteps == 300
+
+
+def test_an_agent_without_a_checkpoint_is_not_lost(run_cli, tmp_path):
+    words = ("--algo", "sac", "--env", "InvertedPendulum-v5", "--seed", 0, "--no-audit", "--eval-episodes", 1)
+    run_cli("train", *words, "-n", 60, *TINY)
+    model = (folder(tmp_path, "sac", 0) / "model.zip").read_bytes()
+    done = run_cli(*SWEEP, "--algos", "sac", "--seeds", "0", "-n", 90, *TINY, check=False)
+    assert done.returncode == 1
+    assert "no checkpoint to go on from" in done.stdout
+    assert (folder(tmp_path, "sac", 0) / "model.zip").read_bytes() == model
+
+
+def hears_of_its_terminal():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_sweep_goes_on(run_cli, tmp_path, asked):
+    undisturbed, disturbed = tmp_path / "one", tmp_path / "two"
+    for place in (undisturbed, disturbed):
+        place.mkdir()
+    words = (*SWEEP, "--algos", "rpp_sac", "--seeds", "0", "-n", 1500, "--save-freq", 100, *TINY)
+    run_cli(*words, cwd=undisturbed)
+    command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, words)]
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    # These tests may themselves run under nohup, which a process hands on.
+    process = subprocess.Popen(command, cwd=disturbed, preexec_fn=hears_of_its_terminal, **output)
+    deadline = time.monotonic() + 60
+    while not list(folder(disturbed, "rpp_sac", 0).glob("checkpoints/step_*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, asked)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, said
+    assert "the same command goes on" in said
+    assert progress_of(folder(disturbed, "rpp_sac", 0)).state is State.INTERRUPTED
+    assert "1 of 1 runs are done" in run_cli(*words, cwd=disturbed).stdout
+    states = [
+        RPPSAC.load(folder(place, "rpp_sac", 0) / "model.zip", device="cpu").policy.state_dict()
+        for place in (undisturbed, disturbed)
+    ]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_a_failed_run_is_told_and_the_others_are_done(run_cli, tmp_path, monkeypatch):
+    (tmp_path / "plan.yaml").write_text(
+        "algos: [rpp_sac]\nenvs: ['helpers.tasks:Bicycle-v0']\nseeds: 0-1\nn_timesteps: 60\n"
+        "variants: {loose: {options: {env_kwargs: ['fault:raise', 'at:40']}}}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # of the task
+    done = run_cli("sweep", "--plan", "plan.yaml", "--eval-episodes", 1, *TINY, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+    for seed, line in enumerate(failed):
+        assert f"Bicycle-v0 rpp_sac {seed}: " in line and "the left wheel came off" in line
+        assert line.endswith(f"see runs/loose/Bicycle-v0/rpp_sac/seed{seed}.log")
+        assert progress_of(tmp_path / f"runs/Bicycle-v0/rpp_sac/seed{seed}").state is State.DONE
+    assert len(failed) == 2 and "2 of 4 runs are done" in done.stdout
+
+
+def test_a_folder_that_is_no_use_is_the_matter_of_its_run_alone(main, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "InvertedDoublePendulum-v5").write_text("a file")
+    envs = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5")
+    code, out, _ = main("sweep", "--algos", "sac", "--envs", *envs, "--seeds", "0", "-n", 40, "--jobs", 2, *TINY)
+    assert code == 1
+    (failed,) = (line for line in out.splitlines() if line.startswith("failed: "))
+    assert failed.startswith("failed: InvertedDoublePendulum-v5 sac 0: runs/InvertedDoublePendulum-v5/sac/seed0.log")
+    assert "cannot be written: Not a directory; choose another folder with -f" in failed
+    assert "1 of 2 runs are done" in out
+    assert progress_of(tmp_path / "runs/InvertedPendulum-v5/sac/seed0").state is State.DONE
+
+
+def test_a_run_that_was_killed_says_by_what(tmp_path, monkeypatch):
+    job = Job("sac", "Hopper-v5", 0, 10, tmp_path)
+    job.log.parent.mkdir(parents=True)
+    engine = LocalEngine([job])
+    monkeypatch.setattr("rpp_rl.experiments.sweeps.local.words_of", lambda *_: ["nothing"])
+    engine.run(lambda *_: killed(engine))
+    assert engine.failed == [job]
+    assert job.log.read_text().splitlines()[-1] == (
+        "rpp-rl: the run was ended by the signal SIGKILL, as a system does that is short of memory; try fewer --jobs"
+    )
+
+
+def killed(engine):
+    for process in engine._running.values():
+        process.kill()
+
+
+def test_threads_are_those_that_this_process_may_use(tmp_path):
+    jobs = [Job("sac", "Hopper-v5", seed, 10, tmp_path) for seed in range(2)]
+    allowed = os.sched_getaffinity(0)
+    assert LocalEngine(jobs, 16)._threads["OMP_NUM_THREADS"] == str(max(1, len(allowed) // 2))
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert LocalEngine(jobs[:1])._threads["OMP_NUM_THREADS"] == "1"
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("variants: {a: {}, b: {}, a: {}}", "'a' is given twice"),
+        ("seeds: 0-1\nalgos: [sac]\nseeds: 0-2", "'seeds' is given twice"),
+        ("algos: [sac]\nenvs: [Hopper-v5]\nn_timesteps: 1.0e+6", "a whole number without a point, got 1000000.0"),
+    ],
+)
+def test_plans_that_say_something_twice_or_in_parts(tmp_path, text, message):
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(RunError, match=message):
+        plan_from(read_plan(tmp_path / "plan.yaml"))
+
+
+def test_plans(tmp_path):
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        "algos: [rpp_sac, sac]\nenvs: [Hopper-v5]\nseeds: 0-2\nn_timesteps: 10\n"
+        "options: {eval_freq: 5, audit: false, hyperparams: ['gamma:0.9', 'tau:0.1']}\n"
+    )
+    plan = plan_from(read_plan(path))
+    assert plan.seeds == (0, 1, 2)
+    assert plan.options == ("--eval-freq", "5", "--no-audit", "--hyperparams", "gamma:0.9", "tau:0.1")
+    jobs = plan.jobs(Path("runs"))
+    assert len(jobs) == 6
+    assert [job.seed for job in jobs] == [0, 0, 1, 1, 2, 2]
+    assert Job("sac", "mine:RPP/Hopper-v5", 3, 10, Path("r")).folder == Path("r/Hopper-v5/sac/seed3")
+
+
+def test_variants_are_run_beside_the_rest_seed_by_seed_in_folders_of_their_own(tmp_path):
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        "algos: [rpp_sac, mlp_sac]\nenvs: [Hopper-v5]\nseeds: 0-1\nn_timesteps: 10\n"
+        "options: {audit: false, eval_freq: 5, hyperparams: ['gamma:0.9']}\n"
+        "variants:\n"
+        "  trivial: {algos: [rpp_sac], options: {symmetry: trivial, audit: true}}\n"
+        "  fast-rate: {options: {hyperparams: ['learning_rate:6e-4']}}\n"
+    )
+    plan = plan_from(read_plan(path)).with_options(("--eval-freq=7", "-params", "tau:0.1"))
+    jobs = plan.jobs(Path("runs"))
+    parts = (("", "rpp_sac"), ("", "mlp_sac"), ("trivial/", "rpp_sac"), ("fast-rate/", "rpp_sac"))
+    assert [str(job.folder) for job in jobs] == [
+        f"runs/{name}Hopper-v5/{algo}/seed{seed}"
+        for seed in (0, 1)
+        for name, algo in (*parts, ("fast-rate/", "mlp_sac"))
+    ]
+    common = ("--eval-freq", "7", "--hyperparams", "gamma:0.9", "tau:0.1")
+    assert jobs[0].options == ("--no-audit", *common)
+    assert jobs[2].options == (*common, "--symmetry", "trivial", "--audit")
+    assert jobs[3].options == ("--no-audit", *common, "learning_rate:6e-4")
+
+
+def test_a_variant_is_trained_as_it_says(run_cli, tmp_path):
+    (tmp_path / "plan.yaml").write_text(
+        "algos: [mlp_sac]\nenvs: [InvertedPendulum-v5]\nseeds: 0\nn_timesteps: 20\n"
+        "variants:\n  twice: {options: {hyperparams: ['learning_rate:6e-4']}}\n"
+    )
+    run_cli("sweep", "--plan", "plan.yaml", "--eval-freq", 20, "--eval-episodes", 1, *TINY)
+    folders = ("InvertedPendulum-v5/mlp_sac/seed0", "twice/InvertedPendulum-v5/mlp_sac/seed0")
+    configs = [json.loads((tmp_path / "runs" / name / "config.json").read_text()) for name in folders]
+    assert [c["hyperparameters"].get("learning_rate") for c in configs] == [1e-3, 6e-4]
+    assert {c["hyperparameters"]["batch_size"] for c in configs} == {16}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "algos: sac",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0-x\nn_timesteps: 10",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0",
+        "algos: [sac, sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10",
+        "algos: [sac]\nenvs: []\nseeds: 0\nn_timesteps: 10",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 0",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: 3",
+        "algo: [sac]",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: {n_timesteps: 5}",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: ['-f', elsewhere]",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {a: {options: {seed: 7}}}",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\noptions: [x]",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: [a]",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {a: 3}",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {a: {algo: [sac]}}",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {../a: {}}",
+        "algos: [sac]\nenvs: [Hopper-v5]\nseeds: 0\nn_timesteps: 10\nvariants: {a: {envs: [A-v1, A-v1]}}",
+        "a: !!python/object/apply:os.system [id]",
+        "{",
+    ],
+)
+def test_what_is_no_plan(tmp_path, text):
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(RPPError):
+        plan_from(read_plan(tmp_path / "plan.yaml"))
+
+
+def test_bad_input(refused):
+    some = ("--envs", "InvertedPendulum-v5", "-n", 10, "--seeds", "0")
+    assert "did you mean 'rpp_sac'" in refused("sweep", *some, "--algos", "rpp_sca")
+    assert "did you mean" in refused("sweep", "--envs", "InvertedPendulm-v5", "-n", 10, "--algos", "sac")
+    assert "--jobs must be at least 1" in refused("sweep", *some, "--algos", "sac", "--jobs", 0)
+    assert "cannot be read" in refused("sweep", "--plan", "nowhere.yaml")
+    assert "a sweep needs algos" in refused("sweep", *some)
+    assert "there is no folder nowhere" in refused("status", "nowhere")
+
+
+def test_a_closed_terminal_is_no_reason_to_stop_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupted_when_asked():
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_runs_of_variants_are_told_apart_in_the_table():
+    below = ["Ant-v5/sac/seed0", "Ant-v5/sac/seed1", "twice/Ant-v5/sac/seed0"]
+    assert names([Path("/somewhere/runs") / name for name in below]) == below
+    assert names([Path("runs") / name for name in below]) == below
+    assert names([Path(name) for name in below]) == below
+    assert names([Path("runs/Ant-v5/sac/seed0")]) == ["Ant-v5/sac/seed0"]
+    assert names([Path("/seed0")]) == ["seed0"]
+    assert names([]) == []
+
+
+def test_durations():
+    assert [duration(s) for s in (None, 5, 65, 3600, 86_400)] == ["", "0m05s", "1m05s", "1h00m", "24h00m"]
