@@ -45,7 +45,7 @@ class TestBadInput:
 
     def test_going_on_as_something_else(self, refused, trained):
         arguments = ("train", "--env", "InvertedPendulum-v5", "-i", trained / "sac" / "seed0")
-        assert "was trained with sac; go on with --algo sac" in refused(*arguments)
+        assert "was trained with sac; use --algo sac" in refused(*arguments)
         arguments = ("train", "--env", "InvertedPendulum-v5", "-i", trained / "rpp_sac" / "seed0")
         assert "has symmetry 'sagittal'" in refused(*arguments, "--symmetry", "trivial")
 

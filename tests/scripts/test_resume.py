@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 from helpers.runs import PENDULUM
+from stable_baselines3 import SAC
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rpp_rl.agents import RPPSAC
+from rpp_rl.experiments.session import Session
 
 OPTIONS = (
     *("-n", 400, "--eval-freq", 100),
@@ -31,8 +33,6 @@ def killed_at(monkeypatch):
     """Let training end abruptly at an environment step, with nothing tidied up."""
 
     def arrange(step):
-        from rpp_rl.experiments.training import prepared_run
-
         original = RPPSAC._store_transition
 
         def store(self, *args, **kwargs):
@@ -40,9 +40,9 @@ def killed_at(monkeypatch):
                 raise Killed
             original(self, *args, **kwargs)
 
-        for cls in (RPPSAC, prepared_run.SAC):
+        for cls in (RPPSAC, SAC):
             monkeypatch.setattr(cls, "_store_transition", store)
-        monkeypatch.setattr(prepared_run.PreparedRun, "close", lambda self: None)
+        monkeypatch.setattr(Session, "save", lambda self: None)
 
     return arrange
 
@@ -104,7 +104,7 @@ def test_killed_and_resumed(main, tmp_path, killed_at, monkeypatch, case):
     time.sleep(1)  # files of one second are read in the order of their names, 10 before 9
     code, out, err = main("train", "--resume", folders[1])
     assert code == 0, err
-    assert "going on from step 28" in out
+    assert "resuming from step 28" in out
     assert_same_run(*folders)
 
 
@@ -135,7 +135,7 @@ def test_several_seeds_go_on_together(main, tmp_path, killed_at, monkeypatch):
     time.sleep(1)  # as above
     code, out, err = main("train", "--resume", *each[1])
     assert code == 0, err
-    assert out.count("going on from step 280") == 3
+    assert out.count("resuming from step 280") == 3
     for one, other in zip(*each, strict=True):
         assert_same_run(one, other)
     code, _, err = main("train", "--resume", *each[1], "-n", 300)
@@ -143,7 +143,7 @@ def test_several_seeds_go_on_together(main, tmp_path, killed_at, monkeypatch):
     (each[1][1] / "evaluation.json").unlink()  # killed while it was evaluated
     code, out, err = main("train", "--resume", *each[1])
     assert code == 0, err
-    assert out.count("going on from step 400") == 3
+    assert out.count("resuming from step 400") == 3
     for one, other in zip(*each, strict=True):
         assert_same_run(one, other)
 
@@ -186,7 +186,7 @@ def test_a_damaged_checkpoint_is_passed_over(main, interrupted, part, damage):
     # A bit of the manifest may be one that tells nothing.
     if (part, damage) != ("manifest.json", "flipped"):
         assert "the checkpoint before it is tried" in out
-        assert "going on from step 210" in out
+        assert "resuming from step 210" in out
     assert json.loads((interrupted / "evaluation.json").read_text())["episodes"] == 2
 
 
@@ -219,7 +219,7 @@ def test_more_steps_and_a_finished_run(main, interrupted):
         assert "has done its 300 steps; give more with -n" in err
     code, out, _ = main("train", "--resume", interrupted, "-n", 310)
     assert code == 0
-    assert "going on from step 300" in out
+    assert "resuming from step 300" in out
 
 
 def test_killed_after_the_last_step(main, tmp_path):
@@ -231,7 +231,7 @@ def test_killed_after_the_last_step(main, tmp_path):
         (run / name).unlink()
     code, out, err = main("train", "--resume", run)
     assert code == 0, err
-    assert "going on from step 400" in out
+    assert "resuming from step 400" in out
     assert RPPSAC.load(run / "model.zip").num_timesteps == 400
     assert {name: (run / name).read_bytes() for name in before} == before
     assert json.loads((run / "evaluation.json").read_text())["rewards"] == rewards
@@ -239,7 +239,7 @@ def test_killed_after_the_last_step(main, tmp_path):
 
 def test_bad_input(main, interrupted, tmp_path):
     for arguments, message in (
-        (("--resume", "nowhere"), "nowhere is no run folder"),
+        (("--resume", "nowhere"), "nowhere is not a run folder"),
         (("--resume", interrupted, "--algo", "sac"), "leave out --algo"),
         (("--resume", interrupted, "-params", "gamma:0.9"), "leave out --hyperparams"),
     ):
@@ -284,6 +284,6 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, number):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "Traceback" not in err
-    assert "go on with: rpp-rl train --resume runs/InvertedPendulum-v5/rpp_sac/seed0" in err
+    assert "resume with: rpp-rl train --resume runs/InvertedPendulum-v5/rpp_sac/seed0" in err
     steps = RPPSAC.load(run / "model.zip", device="cpu").num_timesteps
     assert [int(p.name[5:]) for p in (run / "checkpoints").glob("step_*")] == [steps]

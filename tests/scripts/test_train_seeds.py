@@ -70,9 +70,9 @@ def test_what_is_no_number_list(text):
     ("arguments", "message"),
     [
         (("--seeds", "0-x"), "--seeds takes numbers and ranges such as 0-7"),
-        (("--seeds", "0,4294967295"), "--seed must be a number from 0"),
+        (("--seeds", "0,4294967295"), "seed must be a number from 0"),
         (("--seeds", "0-1", "--seed", "3"), "both given; give one of them"),
-        (("--seeds", "0-1", "--algo", "sac"), "use mlp_sac"),
+        (("--seeds", "0-1", "--algo", "sac"), "trains one agent at a time"),
         (("--seeds", "0-1", "-i", "nowhere"), "leave out -i"),
         (("--seeds", "0-1", "-params", "fast_update:False"), "fast_update=True"),
         (("--seeds", "0-1", "-params", "train_freq:[1, episode]"), "every so many steps"),

@@ -7,7 +7,7 @@ import pytest
 from helpers.runs import FAST
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.training.begun import modules_named, refuse_modules
+from rpp_rl.experiments.config import RunConfig, refuse_modules
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def strange(trained, tmp_path):
 
     def with_arguments(**changes):
         config = json.loads((trained / "rpp_sac" / "seed0" / "config.json").read_text())
-        config["arguments"].update(changes)
+        config["config"].update(changes)
         config["env"] = changes.get("env", config["env"])
         (run / "config.json").write_text(json.dumps(config))
         return run
@@ -49,10 +49,10 @@ def test_modules_of_hyperparameters(strange, main, tmp_path):
 
 def test_modules_that_are_imported_anyway():
     known = {"env": "Hopper-v5", "hyperparams": ["policy_kwargs:{activation_fn: torch.nn:Tanh}", "gamma:0.9"]}
-    assert modules_named(known) == []
-    assert modules_named({**known, "env": "mine:Hopper-v5"}) == ["mine:Hopper-v5"]
+    assert RunConfig.from_dict(known).named_modules() == []
+    assert RunConfig.from_dict({**known, "env": "mine:Hopper-v5"}).named_modules() == ["mine:Hopper-v5"]
     escaped = {"env": "x", "hyperparams": ['policy_kwargs:{activation_fn: "ev\\x69l:Thing"}']}
-    assert modules_named(escaped) == ["evil:Thing"]
+    assert RunConfig.from_dict(escaped).named_modules() == ["evil:Thing"]
     with pytest.raises(RunError, match="add --trust"):
         refuse_modules(["torchy.nn:Tanh"], "somewhere")
 
@@ -65,4 +65,4 @@ def test_a_run_of_ones_own_goes_on_with_trust(main, tmp_path):
     assert main("train", "--resume", run, "-n", 120)[0] == 2
     code, out, err = main("train", "--resume", run, "-n", 120, "--trust")
     assert code == 0, err
-    assert "going on from step" in out
+    assert "resuming from step" in out

@@ -14,10 +14,10 @@ import torch
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.experiments.progress import State, progress_of
+from rpp_rl.experiments.signals import interrupted_when_asked
 from rpp_rl.experiments.sweeps.local import LocalEngine
 from rpp_rl.experiments.sweeps.plan import Job, plan_from, read_plan
 from rpp_rl.experiments.sweeps.progress_table import duration, names
-from rpp_rl.experiments.training.stopping import interrupted_when_asked
 
 TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:200", "policy_kwargs:{net_arch: [16]}")
 SWEEP = ("sweep", "--envs", "InvertedPendulum-v5", "-n", 200, "--eval-episodes", 1, "--jobs", 2)
@@ -45,7 +45,7 @@ def test_every_combination_is_an_ordinary_run(run_cli, tmp_path):
     shown = run_cli("status", "runs").stdout
     assert shown.count("done") == 5 and "800 of 800 steps" in shown
     run_cli(*SWEEP, "--algos", "sac", "--seeds", "1", "-n", 300, *TINY)
-    assert "going on from step" in (folder(tmp_path, "sac", 1).with_name("seed1.log")).read_text()
+    assert "resuming from step" in (folder(tmp_path, "sac", 1).with_name("seed1.log")).read_text()
     assert RPPSAC.load(folder(tmp_path, "sac", 1) / "model.zip", device="cpu").num_timesteps == 300
 
 

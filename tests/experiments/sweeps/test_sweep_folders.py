@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rpp_rl.experiments.progress import State, progress_of
-from rpp_rl.experiments.run_folder import ABANDONED, RunFolder
+from rpp_rl.experiments.run import ABANDONED, Run
 from rpp_rl.experiments.sweeps import local
 from rpp_rl.experiments.sweeps.commands import words_of
 from rpp_rl.experiments.sweeps.local import LocalEngine
@@ -118,7 +118,7 @@ def test_a_run_of_ones_own_environment_goes_on(run_cli, tmp_path, monkeypatch):
     run_cli(*sweep, "-n", 80)
     run = tmp_path / "runs/Bicycle-v0/sac/seed0"
     assert progress_of(run, 80).state is State.DONE
-    assert "going on from step 40" in run.with_name("seed0.log").read_text()
+    assert "resuming from step 40" in run.with_name("seed0.log").read_text()
 
 
 @pytest.mark.slow
@@ -141,7 +141,7 @@ def test_a_run_that_trains_elsewhere_is_waited_for(tmp_path, run):
     (run / "config.json").write_text('{"n_timesteps": 40}')
     command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, (*SWEEP, "-n", 40))]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with RunFolder(run).lock():
+    with Run(run).lock():
         process = subprocess.Popen(command, cwd=tmp_path, **output)
         while not (said := process.stdout.readline()).startswith("1 running"):
             assert said, "it ended"

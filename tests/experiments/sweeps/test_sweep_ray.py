@@ -131,7 +131,7 @@ def test_nothing_is_lost_with_a_machine(undisturbed, machines, tmp_path, storage
     assert sorted("the worker was lost, 1 of 4 times" in log for log in logs) == [False, True]
     lost = next(log for log in logs if "the worker was lost" in log)
     # From a checkpoint, not from the beginning.
-    assert "going on from step" in lost.partition("the worker was lost")[2]
+    assert "resuming from step" in lost.partition("the worker was lost")[2]
     for seed in (0, 1):
         assert progress_of(run_of(tmp_path, seed)).state is State.DONE
         assert not list(run_of(tmp_path, seed).rglob(".incoming"))
@@ -160,7 +160,7 @@ def test_what_a_cluster_cannot_do_and_an_interruption(undisturbed, machines, tmp
     assert "stopped at step" in run_of(tmp_path, 0).with_name("seed0.log").read_text()
     code, said = ended(begun((*LONG, *ask), tmp_path), tmp_path)
     assert code == 0, said
-    assert "going on from step" in run_of(tmp_path, 0).with_name("seed0.log").read_text()
+    assert "resuming from step" in run_of(tmp_path, 0).with_name("seed0.log").read_text()
     for seed in (0, 1):
         assert_same(run_of(undisturbed, seed), run_of(tmp_path, seed))
 
