@@ -1,16 +1,14 @@
 """A run that was killed and resumed is the run that was never disturbed, to the last bit."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import torch
+from helpers.processes import Hold, finish, start
 from helpers.runs import PENDULUM
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -252,38 +250,20 @@ def test_bad_input(main, interrupted, tmp_path):
     assert "no checkpoint to go on from; train with --save-freq" in err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, number):
-    command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, PENDULUM), *map(str, OPTIONS)]
-    command[command.index("-n") + 1] = "100000"
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A suite that a shell runs in the background would hand down an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    run = tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (run / "monitor.csv").exists():
-        time.sleep(0.2)
-    time.sleep(3)
-    second = subprocess.run(
-        [sys.executable, "-m", "rpp_rl.scripts.main", "train", "--resume", str(run)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert second.returncode == 2
-    assert "another process is training" in second.stderr
-    os.kill(process.pid, number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "Traceback" not in err
-    assert "go on with: rpp-rl train --resume runs/InvertedPendulum-v5/rpp_sac/seed0" in err
-    steps = RPPSAC.load(run / "model.zip", device="cpu").num_timesteps
-    assert [int(p.name[5:]) for p in (run / "checkpoints").glob("step_*")] == [steps]
+def test_a_signal_writes_a_checkpoint_and_the_run_says_how_to_resume(main, tmp_path, monkeypatch, number):
+    hold = Hold(tmp_path, monkeypatch)
+    patient = ("train", "--env", "helpers.tasks:Patient-v0", "--eval-episodes", 1, "--no-audit")
+    process = start((*patient, *OPTIONS), tmp_path)
+    hold.wait_for(1)
+    run = tmp_path / "runs/Patient-v0/rpp_sac/seed0"
+    code, _, err = main("train", "--resume", run, "--trust")
+    assert code == 2
+    assert "another process is training" in err
+    process.send_signal(number)
+    code, printed = finish(process)
+    assert code == 2
+    assert "Traceback" not in printed
+    assert "rpp-rl train --resume runs/Patient-v0/rpp_sac/seed0" in printed
+    assert RPPSAC.load(run / "model.zip", device="cpu").num_timesteps == 100
+    assert [p.name for p in (run / "checkpoints").glob("step_*")] == ["step_000000000100"]

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.processes import Hold, finish, start
 
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RPPError, RunError
@@ -59,35 +58,37 @@ def test_an_agent_without_a_checkpoint_is_not_lost(run_cli, tmp_path):
     assert (folder(tmp_path, "sac", 0) / "model.zip").read_bytes() == model
 
 
-def hears_of_its_terminal():
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+PATIENT = (
+    *("sweep", "--algos", "rpp_sac", "--envs", "helpers.tasks:Patient-v0", "--seeds", "0", "-n", 200),
+    *("--save-freq", 40, "--eval-episodes", 1, *TINY),
+)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The agent of a sweep that nothing interrupted."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    code, printed = finish(start(PATIENT, place))
+    assert code == 0, printed
+    return place / "runs/Patient-v0/rpp_sac/seed0/model.zip"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_sweep_goes_on(run_cli, tmp_path, asked):
-    undisturbed, disturbed = tmp_path / "one", tmp_path / "two"
-    for place in (undisturbed, disturbed):
-        place.mkdir()
-    words = (*SWEEP, "--algos", "rpp_sac", "--seeds", "0", "-n", 1500, "--save-freq", 100, *TINY)
-    run_cli(*words, cwd=undisturbed)
-    command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, words)]
-    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    # These tests may themselves run under nohup, which a process hands on.
-    process = subprocess.Popen(command, cwd=disturbed, preexec_fn=hears_of_its_terminal, **output)
-    deadline = time.monotonic() + 60
-    while not list(folder(disturbed, "rpp_sac", 0).glob("checkpoints/step_*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(process.pid, asked)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 2, said
-    assert "the same command goes on" in said
-    assert progress_of(folder(disturbed, "rpp_sac", 0)).state is State.INTERRUPTED
-    assert "1 of 1 runs are done" in run_cli(*words, cwd=disturbed).stdout
-    states = [
-        RPPSAC.load(folder(place, "rpp_sac", 0) / "model.zip", device="cpu").policy.state_dict()
-        for place in (undisturbed, disturbed)
-    ]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_sweep_resumes_to_the_same_agent(undisturbed, tmp_path, monkeypatch, number):
+    hold = Hold(tmp_path, monkeypatch)
+    process = start(PATIENT, tmp_path)
+    hold.wait_for(1)
+    process.send_signal(number)
+    code, printed = finish(process)
+    assert code == 2, printed
+    assert "the same command goes on" in printed
+    run = tmp_path / "runs/Patient-v0/rpp_sac/seed0"
+    assert progress_of(run).state is State.INTERRUPTED
+    assert progress_of(run).step == 100
+    hold.release()
+    assert "1 of 1 runs are done" in finish(start(PATIENT, tmp_path))[1]
+    states = [RPPSAC.load(path, device="cpu").policy.state_dict() for path in (undisturbed, run / "model.zip")]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
