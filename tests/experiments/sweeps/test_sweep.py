@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.processes import Hold, finish, start
+from helpers.processes import TESTS, Hold, finish, start
 
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RPPError, RunError
@@ -26,7 +26,7 @@ def folder(root, algo, seed):
     return root / f"runs/InvertedPendulum-v5/{algo}/seed{seed}"
 
 
-def test_every_combination_is_an_ordinary_run(run_cli, tmp_path):
+def test_a_sweep_trains_every_combination_as_an_ordinary_run(run_cli, tmp_path):
     algos = ("--algos", "rpp_sac", "sac", "--seeds", "0-1")
     said = run_cli(*SWEEP, *algos, *TINY).stdout
     assert "4 of 4 runs are done" in said
@@ -37,7 +37,7 @@ def test_every_combination_is_an_ordinary_run(run_cli, tmp_path):
             assert (run / "evaluations.npz").is_file()
             assert progress_of(run).state is State.DONE
             assert "mean evaluation return" in run.with_name(f"seed{seed}.log").read_text()
-    # A finished run is left alone, a longer one goes on with it.
+    # A finished run stays untouched; a longer sweep resumes it.
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.name != ".lock"}
     assert "4 of 4 runs are done" in run_cli(*SWEEP, *algos, *TINY).stdout
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.name != ".lock"} == before
@@ -48,7 +48,7 @@ def test_every_combination_is_an_ordinary_run(run_cli, tmp_path):
     assert RPPSAC.load(folder(tmp_path, "sac", 1) / "model.zip", device="cpu").num_timesteps == 300
 
 
-def test_an_agent_without_a_checkpoint_is_not_lost(run_cli, tmp_path):
+def test_a_sweep_keeps_an_agent_without_a_checkpoint(run_cli, tmp_path):
     words = ("--algo", "sac", "--env", "InvertedPendulum-v5", "--seed", 0, "--no-audit", "--eval-episodes", 1)
     run_cli("train", *words, "-n", 60, *TINY)
     model = (folder(tmp_path, "sac", 0) / "model.zip").read_bytes()
@@ -92,12 +92,12 @@ def test_an_interrupted_sweep_resumes_to_the_same_agent(undisturbed, tmp_path, m
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-def test_a_failed_run_is_told_and_the_others_are_done(run_cli, tmp_path, monkeypatch):
+def test_a_sweep_reports_failed_runs_and_finishes_the_others(run_cli, tmp_path, monkeypatch):
     (tmp_path / "plan.yaml").write_text(
         "algos: [rpp_sac]\nenvs: ['helpers.tasks:Bicycle-v0']\nseeds: 0-1\nn_timesteps: 60\n"
         "variants: {loose: {options: {env_kwargs: ['fault:raise', 'at:40']}}}\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # of the task
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
     done = run_cli("sweep", "--plan", "plan.yaml", "--eval-episodes", 1, *TINY, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
@@ -108,7 +108,7 @@ def test_a_failed_run_is_told_and_the_others_are_done(run_cli, tmp_path, monkeyp
     assert len(failed) == 2 and "2 of 4 runs are done" in done.stdout
 
 
-def test_a_folder_that_is_no_use_is_the_matter_of_its_run_alone(main, tmp_path):
+def test_an_unusable_folder_fails_only_its_own_run(main, tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "InvertedDoublePendulum-v5").write_text("a file")
     envs = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5")
@@ -121,7 +121,7 @@ def test_a_folder_that_is_no_use_is_the_matter_of_its_run_alone(main, tmp_path):
     assert progress_of(tmp_path / "runs/InvertedPendulum-v5/sac/seed0").state is State.DONE
 
 
-def test_a_run_that_was_killed_says_by_what(tmp_path, monkeypatch):
+def test_the_log_of_a_killed_run_names_the_signal(tmp_path, monkeypatch):
     job = Job("sac", "Hopper-v5", 0, 10, tmp_path)
     job.log.parent.mkdir(parents=True)
     engine = LocalEngine([job])
@@ -138,7 +138,7 @@ def killed(engine):
         process.kill()
 
 
-def test_threads_are_those_that_this_process_may_use(tmp_path):
+def test_runs_share_the_threads_that_this_process_may_use(tmp_path):
     jobs = [Job("sac", "Hopper-v5", seed, 10, tmp_path) for seed in range(2)]
     allowed = os.sched_getaffinity(0)
     assert LocalEngine(jobs, 16)._threads["OMP_NUM_THREADS"] == str(max(1, len(allowed) // 2))
@@ -157,13 +157,13 @@ def test_threads_are_those_that_this_process_may_use(tmp_path):
         ("algos: [sac]\nenvs: [Hopper-v5]\nn_timesteps: 1.0e+6", "a whole number without a point, got 1000000.0"),
     ],
 )
-def test_plans_that_say_something_twice_or_in_parts(tmp_path, text, message):
+def test_a_plan_with_duplicates_or_fractions_is_refused(tmp_path, text, message):
     (tmp_path / "plan.yaml").write_text(text)
     with pytest.raises(RunError, match=message):
         plan_from(read_plan(tmp_path / "plan.yaml"))
 
 
-def test_plans(tmp_path):
+def test_a_plan_lists_its_runs_seed_by_seed(tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(
         "algos: [rpp_sac, sac]\nenvs: [Hopper-v5]\nseeds: 0-2\nn_timesteps: 10\n"
@@ -178,7 +178,7 @@ def test_plans(tmp_path):
     assert Job("sac", "mine:RPP/Hopper-v5", 3, 10, Path("r")).folder == Path("r/Hopper-v5/sac/seed3")
 
 
-def test_variants_are_run_beside_the_rest_seed_by_seed_in_folders_of_their_own(tmp_path):
+def test_variants_run_in_folders_of_their_own_seed_by_seed(tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(
         "algos: [rpp_sac, mlp_sac]\nenvs: [Hopper-v5]\nseeds: 0-1\nn_timesteps: 10\n"
@@ -201,7 +201,7 @@ def test_variants_are_run_beside_the_rest_seed_by_seed_in_folders_of_their_own(t
     assert jobs[3].options == ("--no-audit", *common, "learning_rate:6e-4")
 
 
-def test_a_variant_is_trained_as_it_says(run_cli, tmp_path):
+def test_a_variant_trains_with_its_options(run_cli, tmp_path):
     (tmp_path / "plan.yaml").write_text(
         "algos: [mlp_sac]\nenvs: [InvertedPendulum-v5]\nseeds: 0\nn_timesteps: 20\n"
         "variants:\n  twice: {options: {hyperparams: ['learning_rate:6e-4']}}\n"
@@ -238,13 +238,13 @@ def test_a_variant_is_trained_as_it_says(run_cli, tmp_path):
         "{",
     ],
 )
-def test_what_is_no_plan(tmp_path, text):
+def test_an_invalid_plan_is_refused(tmp_path, text):
     (tmp_path / "plan.yaml").write_text(text)
     with pytest.raises(RPPError):
         plan_from(read_plan(tmp_path / "plan.yaml"))
 
 
-def test_bad_input(refused):
+def test_wrong_arguments_are_refused(refused):
     some = ("--envs", "InvertedPendulum-v5", "-n", 10, "--seeds", "0")
     assert "did you mean 'rpp_sac'" in refused("sweep", *some, "--algos", "rpp_sca")
     assert "did you mean" in refused("sweep", "--envs", "InvertedPendulm-v5", "-n", 10, "--algos", "sac")
@@ -254,7 +254,7 @@ def test_bad_input(refused):
     assert "there is no folder nowhere" in refused("status", "nowhere")
 
 
-def test_a_closed_terminal_is_no_reason_to_stop_under_nohup():
+def test_nohup_keeps_a_run_alive_when_the_terminal_closes():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with interrupted_when_asked():
@@ -267,7 +267,7 @@ def test_a_closed_terminal_is_no_reason_to_stop_under_nohup():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_runs_of_variants_are_told_apart_in_the_table():
+def test_the_table_distinguishes_runs_of_variants():
     below = ["Ant-v5/sac/seed0", "Ant-v5/sac/seed1", "twice/Ant-v5/sac/seed0"]
     assert names([Path("/somewhere/runs") / name for name in below]) == below
     assert names([Path("runs") / name for name in below]) == below
@@ -277,5 +277,5 @@ def test_runs_of_variants_are_told_apart_in_the_table():
     assert names([]) == []
 
 
-def test_durations():
+def test_a_duration_is_shown_in_two_units():
     assert [duration(s) for s in (None, 5, 65, 3600, 86_400)] == ["", "0m05s", "1m05s", "1h00m", "24h00m"]

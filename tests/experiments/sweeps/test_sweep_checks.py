@@ -1,4 +1,4 @@
-"""What `rpp-rl sweep` refuses before any run is begun."""
+"""What `rpp-rl sweep` refuses before it starts any run."""
 
 import json
 
@@ -34,7 +34,7 @@ def jobs(root, options=TINY, **more):
         ({"trained_agent": "nowhere"}, "there is no run or model at nowhere"),
     ],
 )
-def test_options_are_those_of_training_and_are_tried_first(tmp_path, options, sentence):
+def test_wrong_options_of_training_are_refused_before_any_run(tmp_path, options, sentence):
     with pytest.raises(RPPError) as refused:
         check_jobs(jobs(tmp_path, options), tmp_path)
     assert sentence in str(refused.value) and "variant" not in str(refused.value)
@@ -44,21 +44,21 @@ def test_options_are_those_of_training_and_are_tried_first(tmp_path, options, se
     assert not list(tmp_path.iterdir())
 
 
-def test_options_of_a_plan_are_what_the_first_check_makes_environments_with(tmp_path):
+def test_the_check_makes_environments_with_the_options_of_the_plan(tmp_path):
     # A symmetry that only the plan names, on a task whose arguments only the plan gives.
     fine = jobs(tmp_path, {"symmetry": "trivial", "env_kwargs": ["reset_noise_scale:0.2"]})
     check_jobs(fine, tmp_path)
     assert arguments_of(fine[0]).env_kwargs == ("reset_noise_scale:0.2",)
 
 
-def test_a_device_of_another_machine_is_not_looked_for_here(tmp_path):
+def test_a_device_of_another_machine_is_not_checked_here(tmp_path):
     away = jobs(tmp_path, {"device": "cuda:7"})
     check_jobs(away, tmp_path, elsewhere=True)
     with pytest.raises(RunError, match="cuda:7"):
         check_jobs(away, tmp_path)
 
 
-def test_a_folder_of_other_settings_is_neither_done_nor_gone_on_with(main, tmp_path):
+def test_a_sweep_refuses_a_folder_with_other_settings(main, tmp_path):
     words = ["sweep", "--algos", "rpp_sac", "--envs", "InvertedPendulum-v5", "-n", 40, "--eval-episodes", 1]
     tiny = ["-params", "learning_starts:30", "policy_kwargs:{net_arch: [8]}"]
     assert main(*words, *tiny)[0] == 0
@@ -76,7 +76,7 @@ def test_a_folder_of_other_settings_is_neither_done_nor_gone_on_with(main, tmp_p
     code, _, err = main(*words, *tiny, "--plan", "plan.yaml")
     assert code == 2 and "another symmetry; choose another --log-folder" in err
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-    # The same in other words, and what changes nothing, is the same.
+    # Other spellings of the same settings, and options without an effect, are accepted.
     (tmp_path / "plan.yaml").write_text("options: {verbose: 1, device: cpu}")
     code, out, _ = main(
         *words, "--plan", "plan.yaml", "-params", "learning_starts: 30", "policy_kwargs:{net_arch: [8]}"
@@ -84,7 +84,7 @@ def test_a_folder_of_other_settings_is_neither_done_nor_gone_on_with(main, tmp_p
     assert code == 0 and "1 of 1 runs are done" in out
 
 
-def test_what_was_killed_before_it_held_anything_is_begun_anew(tmp_path):
+def test_a_run_killed_before_its_first_checkpoint_may_start_again(tmp_path):
     folder = jobs(tmp_path)[0].folder
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"arguments": {"env_kwargs": ["of:another"]}}))
@@ -99,7 +99,7 @@ def test_two_runs_never_share_a_folder(tmp_path):
     assert len({job.folder for job in apart}) == 4
 
 
-def test_zero_is_what_was_said(refused):
+def test_a_zero_is_refused_or_kept_and_not_replaced_by_a_default(refused):
     words = ("sweep", "--algos", "sac", "--envs", "InvertedPendulum-v5")
     assert "at least one step for each run, got 0" in refused(*words, "-n", 0)
     plan = plan_from(SOME)
