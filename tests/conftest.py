@@ -9,6 +9,8 @@ from helpers.run_folders import write_runs
 from helpers.runs import FAST, PENDULUM
 from hypothesis import settings
 
+from rpp_rl.scripts.main import main as entry
+
 # An example may take long on a busy machine.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -55,8 +57,6 @@ def run_cli(tmp_path):
 @pytest.fixture
 def main(monkeypatch, tmp_path, capsys):
     """Call the command line in this process, in an empty folder; returns (exit code, stdout, stderr)."""
-    from rpp_rl.scripts.main import main as entry
-
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -73,13 +73,11 @@ def main(monkeypatch, tmp_path, capsys):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """One short run of each algorithm."""
-    from rpp_rl.scripts.main import main
-
+    """One short run of each algorithm; gradient steps of stable-baselines3 are slow, so there are a hundred."""
     folder = tmp_path_factory.mktemp("runs")
+    options = ("-n", 400, "-f", folder, "--save-freq", 200, "--eval-freq", 100, *FAST, "learning_starts:300")
     for algo in ("rpp_sac", "equivariant_sac", "sac"):
-        arguments = [*PENDULUM, "--algo", algo, "-n", 400, "-f", folder, "--save-freq", 200, "--eval-freq", 100, *FAST]
-        assert main([str(a) for a in arguments]) == 0
+        assert entry([str(a) for a in (*PENDULUM, "--algo", algo, *options)]) == 0
     return folder / "InvertedPendulum-v5"
 
 

@@ -18,7 +18,7 @@ from rpp_rl.scripts.main import main as entry
 
 OPTIONS = (
     *("-n", 400, "--eval-freq", 100),
-    *("-params", "learning_starts:50", "batch_size:16", "buffer_size:300", "policy_kwargs:{net_arch: [16, 16]}"),
+    *("-params", "learning_starts:200", "batch_size:16", "buffer_size:300", "policy_kwargs:{net_arch: [16, 16]}"),
 )
 
 

@@ -26,6 +26,7 @@ def folder(root, algo, seed):
     return root / f"runs/InvertedPendulum-v5/{algo}/seed{seed}"
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_every_combination_as_an_ordinary_run(run_cli, tmp_path):
     algos = ("--algos", "rpp_sac", "sac", "--seeds", "0-1")
     said = run_cli(*SWEEP, *algos, *TINY).stdout
@@ -48,6 +49,7 @@ def test_a_sweep_trains_every_combination_as_an_ordinary_run(run_cli, tmp_path):
     assert RPPSAC.load(folder(tmp_path, "sac", 1) / "model.zip", device="cpu").num_timesteps == 300
 
 
+@pytest.mark.slow
 def test_a_sweep_keeps_an_agent_without_a_checkpoint(run_cli, tmp_path):
     words = ("--algo", "sac", "--env", "InvertedPendulum-v5", "--seed", 0, "--no-audit", "--eval-episodes", 1)
     run_cli("train", *words, "-n", 60, *TINY)
@@ -92,6 +94,7 @@ def test_an_interrupted_sweep_resumes_to_the_same_agent(undisturbed, tmp_path, m
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
+@pytest.mark.slow
 def test_a_sweep_reports_failed_runs_and_finishes_the_others(run_cli, tmp_path, monkeypatch):
     (tmp_path / "plan.yaml").write_text(
         "algos: [rpp_sac]\nenvs: ['helpers.tasks:Bicycle-v0']\nseeds: 0-1\nn_timesteps: 60\n"
@@ -201,6 +204,7 @@ def test_variants_run_in_folders_of_their_own_seed_by_seed(tmp_path):
     assert jobs[3].options == ("--no-audit", *common, "learning_rate:6e-4")
 
 
+@pytest.mark.slow
 def test_a_variant_trains_with_its_options(run_cli, tmp_path):
     (tmp_path / "plan.yaml").write_text(
         "algos: [mlp_sac]\nenvs: [InvertedPendulum-v5]\nseeds: 0\nn_timesteps: 20\n"

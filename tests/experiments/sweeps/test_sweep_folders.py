@@ -71,6 +71,7 @@ def test_a_sweep_removes_an_empty_run_that_was_killed(main, run):
     assert not (run.parent / ABANDONED).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["evaluations.npz", "notes.txt", "checkpoints/sac_100_steps.zip"])
 def test_a_sweep_moves_aside_a_killed_run_that_holds_files(main, run, name):
     for k in (1, 2):
@@ -86,6 +87,7 @@ def test_a_sweep_moves_aside_a_killed_run_that_holds_files(main, run, name):
     assert code == 2 and "there are no runs in runs" in err
 
 
+@pytest.mark.slow
 def test_a_sweep_keeps_results_without_an_agent(main, run):
     assert main(*SWEEP, "-n", 40)[0] == 0
     (run / "model.zip").unlink()
@@ -112,6 +114,7 @@ def test_only_modules_that_the_sweep_does_not_name_need_trust(main, tmp_path):
         assert words_of(job, trust=True)[-1] == "--trust"
 
 
+@pytest.mark.slow
 def test_a_sweep_resumes_a_run_of_a_users_own_environment(run_cli, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     sweep = ("sweep", "--algos", "sac", "--envs", BICYCLE, "--seeds", "0", "--eval-freq", 20, "--save-freq", 20, *ONE)
@@ -155,6 +158,7 @@ def test_a_sweep_waits_for_a_run_that_another_process_trains(tmp_path, run):
     assert sorted(os.listdir(run)) == [".lock", "config.json", "evaluation.json"]
 
 
+@pytest.mark.slow
 def test_a_sweep_evaluates_all_runs_at_the_same_steps(main, refused, tmp_path):
     assert main(*SWEEP, "-n", 40)[0] == 0
     both = (*SWEEP, "--seeds", "0-1", "-n", 60)
