@@ -133,14 +133,14 @@ class RunConfig:
             RunError: if a value is of another type.
         """
         values = {str(k): v for k, v in data.items() if k not in _OF_THE_COMMAND}
-        for name in _MAPPINGS:
-            if isinstance(values.get(name), list | tuple):
-                values[name] = key_values(values[name], name)
-        if isinstance(values.get("symmetry"), Mapping):
-            values["symmetry"] = Symmetry.from_dict(values["symmetry"])
         try:
+            for name in _MAPPINGS:
+                if isinstance(values.get(name), list | tuple):
+                    values[name] = key_values(_as_words(values[name]), name)
+            if isinstance(values.get("symmetry"), Mapping):
+                values["symmetry"] = Symmetry.from_dict(values["symmetry"])
             return cls(**values)
-        except (TypeError, RunError, UnknownNameError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise RunError(f"{source} does not hold a run's configuration: {error}") from error
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
