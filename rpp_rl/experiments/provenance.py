@@ -1,26 +1,26 @@
-"""What somebody else needs to know to repeat a run: command, versions, source, machine."""
+"""The versions, source and machine of a run, which are needed to repeat it."""
 
 from __future__ import annotations
 
 import platform
 import shutil
 import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import rpp_rl
 
 PACKAGES = ("rpp-rl", "torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "tensorboard")
-# Git answers within milliseconds; on a network drive that hangs, a run does not wait for it.
+# Seconds: git answers within milliseconds, unless a network drive hangs.
 _PATIENCE = 10.0
 
 
 def provenance() -> dict[str, Any]:
-    """Command, versions, git commits and machine, for the configuration of a run."""
+    """Versions, git commits and machine, for the record of a run."""
     return {
-        "command": ["rpp-rl", *sys.argv[1:]],
         "versions": {name: version(name) for name in PACKAGES},
         "git": {"here": git_commit(Path.cwd()), "rpp_rl": git_commit(Path(rpp_rl.__file__).parent)},
         "python": platform.python_version(),
@@ -31,7 +31,7 @@ def provenance() -> dict[str, Any]:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit that a folder is at, with ``-dirty`` where files differ from it; None outside of a repository."""
+    """The commit of a folder, with ``-dirty`` where files differ from it; None outside of a repository."""
     git = shutil.which("git")
     if git is None:
         return None
@@ -44,7 +44,7 @@ def git_commit(folder: Path) -> str | None:
 
 
 def cpu_name() -> str:
-    """What the processor calls itself."""
+    """Name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -54,7 +54,5 @@ def cpu_name() -> str:
 
 
 def gpu_names() -> list[str]:
-    """What the CUDA devices call themselves."""
-    import torch
-
+    """Names of the CUDA devices."""
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -1,4 +1,4 @@
-"""Asking a run, or a sweep of runs, to stop: checkpoints are written first; asked twice, a run ends at once."""
+"""Signals that stop a run or a sweep after its checkpoints are written; a second one ends a run at once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Not everywhere.
+# Windows has none.
 _HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 
 
 @contextmanager
 def stop_when_asked() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether a signal has asked to stop; signals are as before afterwards.
+    """Yield a function that tells whether SIGINT or SIGTERM has arrived; earlier handlers are restored at the end.
 
-    In another thread than the main one, where Python handles no signals, nothing ever asks.
+    Python handles signals in the main thread only; in another thread the function always returns False.
     """
     asked = threading.Event()
 
@@ -35,11 +35,11 @@ def stop_when_asked() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def interrupted_when_asked() -> Iterator[None]:
-    """SIGTERM and a closed terminal raise KeyboardInterrupt as Ctrl-C does; signals are as before afterwards."""
+    """Let SIGTERM and a closed terminal raise KeyboardInterrupt as Ctrl-C does; handlers are restored at the end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # nohup has it that a closed terminal is no reason to stop.
+    # Under nohup SIGHUP is ignored, and stays so.
     wanted = [n for n in (signal.SIGTERM, *_HANGUP) if signal.getsignal(n) != signal.SIG_IGN]
     with _handled(signal.default_int_handler, wanted):
         yield

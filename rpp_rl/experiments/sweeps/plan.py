@@ -85,11 +85,11 @@ class Plan:
             RPPError: if an option does not exist or has a bad value, or two runs would share a folder.
         """
         base = RunConfig(n_timesteps=self.steps, save_freq=max(1, self.steps // _CHECKPOINTS))
-        common = _with(_with(base, self.options), flags or {})
+        common = base.with_options(self.options).with_options(flags or {})
         parts = [(replace(common, log_folder=root), self.algos, self.envs)]
         for v in self.variants:
             try:
-                varied = replace(_with(common, v.options), log_folder=root / v.name)
+                varied = replace(common.with_options(v.options), log_folder=root / v.name)
             except RPPError as error:
                 raise RunError(f"variant {v.name}: {error}") from error
             parts.append((varied, v.algos or self.algos, v.envs or self.envs))
@@ -153,13 +153,6 @@ def plan_from(data: Mapping[str, Any]) -> Plan:
     return Plan(algos, envs, numbers, steps, options, _variants(data.get("variants") or {}))
 
 
-def _with(config: RunConfig, options: Options) -> RunConfig:
-    for name in options:
-        if str(name).replace("-", "_") in _OWN_OPTIONS:
-            raise RunError(f"{name} is not an option of a plan: the plan sets it for every run")
-    return config.with_options(options)
-
-
 def _variants(data: Any) -> tuple[Variant, ...]:
     if not isinstance(data, Mapping) or not all(isinstance(v, Mapping) for v in data.values()):
         raise RunError(f"variants of a plan must map names to {', '.join(_VARIANT_KEYS)}, got {data!r}")
@@ -188,4 +181,7 @@ def _check_names(what: str, names: Sequence[object], may_be_empty: bool) -> None
 def _options(options: Any) -> Options:
     if not isinstance(options, Mapping | None):
         raise RunError(f"options of a plan must be a mapping such as {{eval_freq: 1000}}, got {options!r}")
+    for name in options or {}:
+        if str(name).replace("-", "_") in _OWN_OPTIONS:
+            raise RunError(f"{name} is not an option of a plan: the plan sets it for every run")
     return dict(options or {})

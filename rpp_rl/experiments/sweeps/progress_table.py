@@ -1,4 +1,4 @@
-"""The table of runs: step, rate, last return, time left; drawn in place on a terminal, as lines in a file."""
+"""The table of runs with step, rate, last return and time left; redrawn on a terminal, printed as lines to a file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rpp_rl.experiments.progress import Progress, State
 
 # Seconds between drawings on a terminal, and between lines in a file.
 _DRAW, _LINE = 1.0, 60.0
-# What somebody looks for first.
+# What a reader looks for first.
 _URGENCY = {State.FAILED: 0, State.RUNNING: 1, State.INTERRUPTED: 2, State.WAITING: 3, State.DONE: 4}
-# Lines of a terminal that are no run's: the table's head, what is said below it, the cursor's.
+# Lines of a terminal without a run: the head of the table, the caption, the cursor.
 _AROUND = 4
-# Columns of a table in a file.
+# Width of a table in a file.
 _FILE = 140
 
 
@@ -29,10 +29,10 @@ def as_table(rows: Sequence[Progress], most: int | None = None) -> Table:
     """The table of some runs.
 
     Args:
-        rows: the runs.
-        most: to show; of more, those that are done and those that wait make room, and are counted below.
+        rows: progress of the runs.
+        most: largest number of rows; finished and waiting runs beyond it are counted in the caption.
     """
-    # Where it is narrow names take more lines: a name that is cut could be that of any seed, and a number any number.
+    # Names are folded, not cut: the end of a name holds the seed.
     numbers = [Column(name, no_wrap=True) for name in ("state", "step", "of", "steps/s", "last return", "left")]
     table = Table(Column("run", overflow="fold"), *numbers, box=None, pad_edge=False)
     named = list(zip(rows, names([row.folder for row in rows]), strict=True))
@@ -54,7 +54,7 @@ def as_table(rows: Sequence[Progress], most: int | None = None) -> Table:
 
 
 def names(folders: Sequence[Path]) -> list[str]:
-    """Run folders by environment, algorithm and seed; those of variants, which lie deeper, by the variant too."""
+    """Names of run folders: environment, algorithm and seed, and the variant where there are any."""
     whole = [folder.absolute() for folder in folders]
     common = os.path.commonpath([path.parents[:3][-1] for path in whole]) if whole else ""
     return [path.relative_to(common).as_posix() for path in whole]
@@ -69,24 +69,24 @@ def duration(seconds: float | None) -> str:
 
 
 def in_one_line(rows: Sequence[Progress]) -> str:
-    """How many runs are in which state, and the steps of all."""
+    """Number of runs in each state, and the steps of all runs."""
     steps, total = sum(row.step for row in rows), sum(row.total for row in rows)
     return f"{in_states(rows)}; {steps} of {total} steps"
 
 
 def in_states(rows: Sequence[Progress]) -> str:
-    """How many runs are in which state."""
+    """Number of runs in each state."""
     states = Counter(row.state for row in rows)
     return ", ".join(f"{states[state]} {state.value}" for state in State if states[state])
 
 
 class Display:
-    """Shows progress again and again: a live table on a terminal, now and then a line elsewhere."""
+    """Shows progress repeatedly: a live table on a terminal, a line a minute elsewhere."""
 
     def __init__(self) -> None:
         self._console = Console()
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._shown, self._said = 0.0, ""
+        self._shown, self._printed = 0.0, ""
 
     def __enter__(self) -> Display:
         if self._live is not None:
@@ -98,11 +98,11 @@ class Display:
             self._live.stop()
 
     def show(self, progress: Callable[[], list[Progress]], over: bool) -> None:
-        """Show how far some runs are, if it is time to.
+        """Show the progress of some runs, if the last time is long enough ago.
 
         Args:
-            progress: reads it, which takes a while where there are many.
-            over: whether this is the end.
+            progress: reads the progress, which takes a while for many runs.
+            over: whether the sweep is over.
         """
         now = time.monotonic()
         if not over and now - self._shown <= (_LINE if self._live is None else _DRAW):
@@ -112,10 +112,10 @@ class Display:
             self._live.update(as_table(progress(), max(1, self._console.height - _AROUND)), refresh=True)
             return
         rows = progress()
-        if (line := in_one_line(rows)) != self._said:
+        if (line := in_one_line(rows)) != self._printed:
             print(line)
-            at_work = [row for row in rows if row.state is State.RUNNING]
-            if at_work:
-                Console(width=_FILE).print(as_table(at_work))
+            running = [row for row in rows if row.state is State.RUNNING]
+            if running:
+                Console(width=_FILE).print(as_table(running))
             sys.stdout.flush()
-            self._said = line
+            self._printed = line

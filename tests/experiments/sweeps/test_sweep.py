@@ -135,7 +135,8 @@ def test_the_log_of_a_killed_run_names_the_signal(tmp_path, monkeypatch):
     engine.run(lambda *_: killed(engine))
     assert engine.failed == [job]
     assert job.log.read_text().splitlines()[-1] == (
-        "rpp-rl: the run was ended by the signal SIGKILL, as happens when the machine is short of memory; try fewer --jobs"
+        "rpp-rl: the run was ended by the signal SIGKILL, as happens when the machine is short of memory; "
+        "try fewer --jobs"
     )
 
 

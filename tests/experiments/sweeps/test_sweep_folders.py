@@ -47,7 +47,7 @@ def killed(folder, *names):
 def test_a_sweep_leaves_a_foreign_folder_alone(refused, run):
     run.mkdir(parents=True)
     (run / "thesis.txt").write_text("mine")
-    assert "is no run's folder, and holds thesis.txt; move it away" in refused(*SWEEP, "-n", 40)
+    assert "must be the folder of a run, but it holds thesis.txt; move it away" in refused(*SWEEP, "-n", 40)
     assert (run / "thesis.txt").read_text() == "mine"
 
 
@@ -59,7 +59,7 @@ def test_a_file_or_link_in_place_of_a_run_folder_is_refused(refused, tmp_path, r
     else:
         (tmp_path / "elsewhere").mkdir()
         run.symlink_to(tmp_path / "elsewhere" if kind == "link to a folder" else tmp_path / "nowhere")
-    message = "is a file, where the folder of a run is to be" if kind == "file" else "is a link, and no run is where"
+    message = "it is a file; move it away" if kind == "file" else "is a link that leads to no run"
     assert message in refused(*SWEEP, "-n", 40)
 
 
