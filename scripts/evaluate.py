@@ -72,8 +72,7 @@ def evaluate_run(arguments: EvaluateArguments) -> dict[str, Any]:
         raise RunError(f"--episodes must be at least 1, got {arguments.episodes}")
     check_plot(arguments.plot)
     if arguments.video is not None:
-        from rpp_rl.experiments.videos.films import check_film
-        from rpp_rl.experiments.videos.recording import EPISODE
+        from rpp_rl.experiments.videos.films import EPISODE, check_film
         from rpp_rl.experiments.videos.renderers import choose_renderer
 
         check_film(arguments.video / EPISODE)
@@ -111,9 +110,9 @@ def _film(loaded: LoadedAgent, folder: Path) -> None:
     """Film the first episode, and show it in TensorBoard beside the run's curves."""
     from rpp_rl.experiments.run_folder import run_of
     from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
-    from rpp_rl.experiments.videos.recording import EPISODE, record
+    from rpp_rl.experiments.videos.films import EPISODE, film_episode
 
-    preview = record(loaded, folder / EPISODE)
+    preview = film_episode(loaded, folder / EPISODE)
     run = run_of(loaded.path)
     problem = show_in_tensorboard(run, "videos/evaluate", preview, loaded.model.num_timesteps) if run else None
     if problem:
