@@ -12,8 +12,7 @@ from paper_beyond import chosen, costs, layers, learned, residual_policy, steps
 from paper_records import command, early, errors, trials
 
 from rpp_rl.experiments.reproduction import figures
-from rpp_rl.experiments.reproduction.trials import read_csv
-from rpp_rl.experiments.reproduction.verdicts import median, table
+from rpp_rl.experiments.reproduction.results import median, read_csv, table
 
 TEXT = """# The paper's supervised experiments, repeated
 
