@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from rich.console import Console
@@ -49,19 +49,20 @@ def bench(arguments: Annotated[BenchArguments, arg(name="")]) -> None:
     _check(a)
     torch.set_num_threads(a.threads)
     say_simulator_warnings_once()
+    shown: list[Any]
     if a.growth:
         points = costs.growth(a.seconds)
         fixed = costs.fixed_costs(a.threads, steps=20_000 if a.seconds >= 60 else 2_000)
         if a.plot is not None:
             costs.draw_growth(points, a.plot)
-        found = {"growth": [point.to_dict() for point in points], "costs": fixed}
-        shown = (costs.growth_table(points), costs.fixed_costs_text(fixed))
+        found: dict[str, Any] = {"growth": [point.to_dict() for point in points], "costs": fixed}
+        shown = [costs.growth_table(points), costs.fixed_costs_text(fixed)]
     elif a.profile:
-        found = {"profile_ms": training_speed.profile(a.env, a.seconds, a.batch_size, a.width)}
-        shown = (timing.profile_text(found["profile_ms"]),)
+        parts = training_speed.profile(a.env, a.seconds, a.batch_size, a.width)
+        found, shown = {"profile_ms": parts}, [timing.profile_text(parts)]
     else:
         found = training_speed.measure(a.env, a.seconds, a.batch_size, a.width, a.sbx_python)
-        shown = (training_speed.table(found, f"{a.env}, {a.threads} threads"), training_speed.ratios_text(found))
+        shown = [training_speed.table(found, f"{a.env}, {a.threads} threads"), training_speed.ratios_text(found)]
     if a.json:
         print(json.dumps(found))
         return

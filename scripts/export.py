@@ -21,7 +21,7 @@ class ExportArguments:
     format: Literal["torchscript", "onnx", "safetensors"] = "onnx"
     """The file format; onnx needs the extra rpp-rl[onnx]."""
     out: Path | None = None
-    """Folder of actor.onnx, .pt or .safetensors and of actor.json. Default: that of the model."""
+    """Folder of actor.onnx, .pt or .safetensors and of actor.json; None for that of the model."""
     env: str | None = None
     """Another environment than the run's to take observations from."""
     env_kwargs: tuple[str, ...] = ()

@@ -26,15 +26,15 @@ class MirrorVideoArguments:
     run: Positional[Path]
     """A run folder, or a model file."""
     element: int | None = None
-    """Number of the group element, 0 being the identity. Default: the first generator."""
+    """Number of the group element, 0 being the identity; None for the first generator."""
     symmetry: str | None = None
-    """Name of a declared symmetry, or a YAML file. Default: the agent's or the run's own."""
+    """Name of a declared symmetry, or a YAML file; None for the agent's or the run's own."""
     out: Path | None = None
-    """The video, .mp4 or .gif; a table is written beside it. Default: videos/mirror.mp4 in the run folder."""
+    """The video, .mp4 or .gif; a table is written beside it. None for videos/mirror.mp4 in the run folder."""
     steps: int = 200
     """Steps to film; fewer if a trajectory ends before."""
     seed: int | None = None
-    """Seed of the environment's reset. Default: the run's evaluation seed."""
+    """Seed of the environment's reset; None for the run's evaluation seed."""
     flip: Literal["auto", "horizontal", "none"] = "auto"
     """auto: use the mirrored camera for the second picture and flip it back; else one camera, and flip as named."""
     env: str | None = None

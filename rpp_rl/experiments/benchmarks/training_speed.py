@@ -137,8 +137,9 @@ def ratios_text(found: Mapping[str, Any]) -> str:
 
 def profile(env: str, seconds: float, batch_size: int = 256, width: int = 256) -> dict[str, float]:
     """Measure where the time of one gradient step of `rpp_sac` goes, see `profile_step`."""
-    trainer = SingleAgent(RPPSAC("RPPPolicy", **settings(env, batch_size, width)))
-    parts = profile_step(trainer.agent, seconds)
+    agent = RPPSAC("RPPPolicy", **settings(env, batch_size, width))
+    trainer = SingleAgent(agent)
+    parts = profile_step(agent, seconds)
     trainer.close()
     return parts
 

@@ -47,17 +47,17 @@ class Experiment:
     first_seed: int = 0
     """The first of these seeds."""
     epochs: int | None = None
-    """Passes over the training examples. Default: as published."""
+    """Passes over the training examples; None for the published number."""
     conditions: tuple[ConditionName, ...] = ()
-    """Whether the declared symmetry holds. Default: those of the paper's figure."""
+    """Whether the declared symmetry holds; empty for those of the paper's figure."""
     networks: tuple[NetworkName, ...] = ()
-    """The networks. Default: those of the paper's figure."""
+    """The networks; empty for those of the paper's figure."""
     width: int | None = None
-    """Channels of a hidden layer. Default: as published."""
+    """Channels of a hidden layer; None for the published number."""
     equiv_wd: float | None = None
-    """Strength of RPP's prior on the equivariant pathway. Default: the condition's."""
+    """Strength of RPP's prior on the equivariant pathway; None for the condition's."""
     basic_wd: float | None = None
-    """Strength of RPP's prior on the residual pathway. Default: the condition's."""
+    """Strength of RPP's prior on the residual pathway; None for the condition's."""
     prior: Literal["fixed", "learned"] = "fixed"
     """Keep the strengths of RPP's priors, or learn them by empirical Bayes, from weak ones."""
     residual_step: ResidualStep = "prior"

@@ -143,9 +143,9 @@ def _writer(target: Path | io.BytesIO, fps: float) -> Any:
     from imageio.v2 import get_writer
 
     if isinstance(target, Path) and target.suffix.lower() == ".mp4":
-        return get_writer(target, format="FFMPEG", fps=fps, macro_block_size=2)  # type: ignore[arg-type]
+        return get_writer(target, format="FFMPEG", fps=fps, macro_block_size=2)
     duration = max(1, round(1000 * _gif_step(fps) / fps))
-    return get_writer(target, format="GIF", mode="I", duration=duration, loop=0)  # type: ignore[arg-type]
+    return get_writer(target, format="GIF", mode="I", duration=duration, loop=0)
 
 
 def _gif_step(fps: float) -> int:
