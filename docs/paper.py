@@ -18,8 +18,8 @@ TEXT = """# The paper's supervised experiments, repeated
 
 Written by `make docs-paper`, never by hand, from the recorded trials in `docs/results/reproduce`. Experiments,
 hyperparameters and claims are those of Finzi, Benton and Wilson, *Residual Pathway Priors for Soft Equivariance
-Constraints* (NeurIPS 2021). Every command goes on where it was stopped: with a
-larger `--trials` it runs what is missing. Trained on {cpu}, torch {torch}, one thread.
+Constraints* (NeurIPS 2021). Every command resumes where it was stopped: with a
+larger `--trials` it runs the missing trials. Trained on {cpu}, torch {torch}, one thread.
 
 ## Can I use it?
 

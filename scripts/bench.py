@@ -13,7 +13,6 @@ from tyro.conf import arg
 
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.benchmarks import costs, timing, training_speed
-from rpp_rl.experiments.environments import say_simulator_warnings_once
 from rpp_rl.experiments.plots import check_plot
 
 
@@ -48,7 +47,6 @@ def bench(arguments: Annotated[BenchArguments, arg(name="")]) -> None:
     a = arguments
     _check(a)
     torch.set_num_threads(a.threads)
-    say_simulator_warnings_once()
     shown: list[Any]
     if a.growth:
         points = costs.growth(a.seconds)
@@ -66,7 +64,7 @@ def bench(arguments: Annotated[BenchArguments, arg(name="")]) -> None:
     if a.json:
         print(json.dumps(found))
         return
-    # A table needs its full width where the output is no terminal.
+    # A file or a pipe gets tables of full width.
     Console(width=None if Console().is_terminal else 120).print(*shown, sep="\n", highlight=False)
 
 

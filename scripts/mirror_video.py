@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,10 +9,10 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.loading import load
-from rpp_rl.experiments.run_folder import find_model, run_of
-from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
-from rpp_rl.experiments.videos.films import check_film
+from rpp_rl.experiments.evaluation import load
+from rpp_rl.experiments.finding import find_model, run_of
+from rpp_rl.experiments.options import key_values
+from rpp_rl.experiments.videos.films import check_film, show_preview
 from rpp_rl.experiments.videos.mirror_video import MirrorVideo, csv_text
 from rpp_rl.experiments.videos.renderers import choose_renderer
 from rpp_rl.files import replace_file
@@ -53,10 +52,10 @@ def mirror_video(arguments: Annotated[MirrorVideoArguments, arg(name="")]) -> No
     if a.steps < 1:
         raise RunError(f"--steps must be at least 1, got {a.steps}")
     run = run_of(find_model(a.run))
-    out = a.out or (run / "videos" / "mirror.mp4" if run else Path("mirror.mp4"))
+    out = a.out or (run.path / "videos" / "mirror.mp4" if run else Path("mirror.mp4"))
     check_film(out)
     choose_renderer()
-    loaded = load(a.run, a.env, a.env_kwargs, a.seed, a.device, a.trust)
+    loaded = load(a.run, a.env, key_values(a.env_kwargs, "--env-kwargs"), a.seed, a.device, a.trust)
     with MirrorVideo(loaded, a.symmetry, a.element, a.flip) as video:
         name = video.symmetry.group.element_name(video.element)
         print(f"symmetry                {video.symmetry.name} of {loaded.env_id}, element {video.element} ({name})")
@@ -71,6 +70,4 @@ def mirror_video(arguments: Annotated[MirrorVideoArguments, arg(name="")]) -> No
     if moments[-1].terminated:
         print(f"a trajectory ended at step {moments[-1].step}")
     print(f"video                   {out}\ndistances               {table}")
-    problem = show_in_tensorboard(run, "videos/mirror", preview, loaded.model.num_timesteps) if run else None
-    if problem:
-        print(f"note: {problem}", file=sys.stderr)
+    show_preview(loaded, "videos/mirror", preview)

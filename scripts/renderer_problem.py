@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import traceback
 
+from rpp_rl.errors import RunError
+
 VARIABLE = "MUJOCO_GL"
 
 
-def renderer_problem(error: BaseException) -> str | None:
+def renderer_problem(error: BaseException) -> RunError | None:
     """Explain an exception that the import of mujoco raised because of MUJOCO_GL.
 
     A missing library shows as an ImportError, an AttributeError or a RuntimeError, depending on the renderer. The
@@ -18,7 +20,7 @@ def renderer_problem(error: BaseException) -> str | None:
         error: the exception.
 
     Returns:
-        One sentence with the remedy; None if the exception has another cause.
+        An error of one sentence with the remedy; None if the exception has another cause.
     """
     name = os.environ.get(VARIABLE, "").strip()
     importing = any(
@@ -28,7 +30,7 @@ def renderer_problem(error: BaseException) -> str | None:
     if not name or not importing:
         return None
     detail = " ".join(str(error).split())[:200]
-    return (
-        f"mujoco cannot be imported with {VARIABLE}={name} ({detail}); install this renderer (Debian's packages "
-        f"libegl1 and libosmesa6 have EGL and OSMesa), or unset {VARIABLE}"
+    return RunError(
+        f"mujoco cannot be imported with {VARIABLE}={name} ({detail}); unset {VARIABLE}, or set it to egl or "
+        "osmesa and install that (Debian's packages libegl1 and libosmesa6)"
     )

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from rpp_rl.agents.common.export import PlainActor, export_actor, greatest_difference
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.environments import vec_env
-from rpp_rl.experiments.loading import load_agent, task_of
-from rpp_rl.experiments.run_folder import find_model
-from rpp_rl.experiments.training.normalization import with_statistics
+from rpp_rl.experiments.environments import normalized_for_evaluation, settings_of, statistics_of, vec_env
+from rpp_rl.experiments.evaluation import read_agent, task_of
+from rpp_rl.experiments.finding import find_model
 
 Format = Literal["torchscript", "onnx", "safetensors"]
 
@@ -66,9 +65,9 @@ def export(
     """
     path = find_model(run)
     env_id, settings = task_of(path, env, env_kwargs or {}, trust)
-    agent = load_agent(path, "cpu", trust)
+    agent: Any = read_agent(path, "cpu", trust)
     plain = vec_env(env_id, None, settings)
-    wrapped: Any = with_statistics(plain, path)
+    wrapped: Any = normalized_for_evaluation(plain, settings_of(path), None, statistics_of(path))
     normalizer = wrapped if wrapped is not plain else None
     folder = out or path.parent
     try:

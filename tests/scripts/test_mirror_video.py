@@ -113,7 +113,7 @@ class TestRefused:
             (("--symmetry", "sagital"), "did you mean 'sagittal'"),
             (("--symmetry", "trivial"), "has only the identity"),
             (("--seed", -1), "--seed must be"),
-            (("--device", "quantum"), "is no device"),
+            (("--device", "quantum"), "unknown device"),
             (("--env", "Hopper-v5"), "trained on observations of shape (8,)"),
         ],
     )

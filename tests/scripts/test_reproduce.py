@@ -120,7 +120,7 @@ def test_priors_are_learned_on_request(main, tmp_path):
         (("--width", "-3"), "--width must be at least 1"),
         (("--basic-wd", "-1"), "basic_wd is the strength of a prior"),
         (("--equiv-grid", "nan"), "equiv_wd is the strength of a prior"),
-        (("--device", "abacus"), "is no device"),
+        (("--device", "abacus"), "unknown device"),
     ],
 )
 def test_bad_flags_are_refused(refused, flags, message):

@@ -20,6 +20,7 @@ from rpp_rl.agents.rpp_sac.fast_update.precision import has_bfloat16
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.benchmarks.sbx_process import Sbx
 from rpp_rl.experiments.benchmarks.timing import Spread, profile_step, ratio, spread_text, timed
+from rpp_rl.experiments.environments import make_checked
 from rpp_rl.experiments.provenance import provenance
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def settings(env: str, batch_size: int, width: int, device: str = "cpu", seed: i
         RPPError: if the environment has no declared symmetry.
     """
     return {
-        "env": rpp_rl.make(env),
+        "env": make_checked(rpp_rl.make, env, {}),
         "learning_starts": WARM_UP - 50,
         "batch_size": batch_size,
         "policy_kwargs": {"net_arch": [width, width]},

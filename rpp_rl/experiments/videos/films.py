@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +17,13 @@ from numpy.typing import NDArray
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.environments import make_checked
+from rpp_rl.experiments.finding import run_of
+from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
+from rpp_rl.experiments.videos.renderers import choose_renderer
 from rpp_rl.files import check_folder
 
 if TYPE_CHECKING:
-    from rpp_rl.experiments.loading import LoadedAgent
+    from rpp_rl.experiments.evaluation import LoadedAgent
 
 Frame = NDArray[np.uint8]
 
@@ -52,6 +56,16 @@ def check_film(path: Path) -> None:
             import imageio_ffmpeg  # noqa: F401 - likewise
     except ImportError as error:
         raise RunError("a video needs imageio with ffmpeg; install it with: pip install 'rpp-rl[video]'") from error
+
+
+def check_video(folder: Path) -> None:
+    """Check that an episode can be rendered and its film written to a folder.
+
+    Raises:
+        RunError: if not.
+    """
+    check_film(folder / EPISODE)
+    choose_renderer()
 
 
 class Film:
@@ -178,6 +192,23 @@ def side_by_side(pictures: Sequence[Frame], titles: Sequence[str], line: str) ->
         draw.text((i * (width + _GAP) + _MARGIN, _BAR // 2), title, fill=_INK, font=font, anchor="lm")
     draw.text((_MARGIN, height + _BAR + _BAR // 2), line, fill=_INK, font=font, anchor="lm")
     return np.asarray(image, dtype=np.uint8)
+
+
+def film(loaded: LoadedAgent, folder: Path) -> None:
+    """Film the first episode of an agent to ``episode.mp4`` in a folder, and show it in TensorBoard.
+
+    Raises:
+        RunError: if the environment cannot be rendered, or the film cannot be written.
+    """
+    show_preview(loaded, "videos/evaluate", film_episode(loaded, folder / EPISODE))
+
+
+def show_preview(loaded: LoadedAgent, name: str, preview: bytes) -> None:
+    """Show the preview of a film in TensorBoard, beside the curves of the agent's run; print a note on failure."""
+    run = run_of(loaded.path)
+    problem = show_in_tensorboard(run.path, name, preview, loaded.agent.num_timesteps) if run else None
+    if problem:
+        print(f"note: {problem}", file=sys.stderr)
 
 
 def film_episode(loaded: LoadedAgent, path: Path) -> bytes:

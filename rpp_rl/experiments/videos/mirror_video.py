@@ -17,8 +17,8 @@ from rpp_rl.envs.state_map import Move, StateMap
 from rpp_rl.envs.world_image import world_image
 from rpp_rl.envs.wrapper import make_plain, resolve
 from rpp_rl.errors import RunError, SymmetryError, listed
-from rpp_rl.experiments.loading import LoadedAgent
-from rpp_rl.experiments.run_folder import read_config
+from rpp_rl.experiments.evaluation import LoadedAgent
+from rpp_rl.experiments.finding import record_of
 from rpp_rl.experiments.videos.cameras import Camera, flipped, flips, moves_camera, view_of
 from rpp_rl.experiments.videos.films import Film, Frame, side_by_side
 from rpp_rl.symmetry import Symmetry
@@ -122,10 +122,10 @@ def _choose_symmetry(loaded: LoadedAgent, env: Any, name: str | None) -> Symmetr
     """The named symmetry; else the agent's, the one in its run's configuration, or the environment's default."""
     if name is not None:
         return resolve(name, env)
-    own: Symmetry | None = getattr(loaded.model.policy, "symmetry", None)
+    own: Symmetry | None = getattr(loaded.agent.policy, "symmetry", None)
     if own is not None and own.group.order > 1:
         return own
-    recorded = read_config(loaded.path).get("symmetry")
+    recorded = record_of(loaded.path).get("symmetry")
     return resolve(recorded if isinstance(recorded, dict) else None, env)
 
 
