@@ -12,15 +12,14 @@ from paper_beyond import chosen, costs, layers, learned, residual_policy, steps
 from paper_records import command, early, errors, trials
 
 from rpp_rl.experiments.reproduction import figures
-from rpp_rl.experiments.reproduction.trials import read_csv
-from rpp_rl.experiments.reproduction.verdicts import median, table
+from rpp_rl.experiments.reproduction.results import median, read_csv, table
 
 TEXT = """# The paper's supervised experiments, repeated
 
 Written by `make docs-paper`, never by hand, from the recorded trials in `docs/results/reproduce`. Experiments,
 hyperparameters and claims are those of Finzi, Benton and Wilson, *Residual Pathway Priors for Soft Equivariance
-Constraints* (NeurIPS 2021). Every command goes on where it was stopped: with a
-larger `--trials` it runs what is missing. Trained on {cpu}, torch {torch}, one thread.
+Constraints* (NeurIPS 2021). Every command resumes where it was stopped: with a
+larger `--trials` it runs the missing trials. Trained on {cpu}, torch {torch}, one thread.
 
 ## Can I use it?
 

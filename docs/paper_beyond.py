@@ -7,8 +7,7 @@ from pathlib import Path
 from paper_records import command, errors, last_errors
 
 from rpp_rl.experiments.markdown import markdown_table
-from rpp_rl.experiments.reproduction.trials import read_csv
-from rpp_rl.experiments.reproduction.verdicts import median
+from rpp_rl.experiments.reproduction.results import median, read_csv
 
 # Experiments in a folder of their own: one thing is other than in the rest.
 STEPS, LEARNED, LAYERS, CHOSEN = "steps", "learned", "layers", "chosen"

@@ -4,7 +4,8 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-from rpp_rl.experiments.reproduction.trials import Result, Trial, read, read_csv
+from rpp_rl.experiments.reproduction.results import read_csv
+from rpp_rl.experiments.reproduction.trials import Result, Trial, read
 
 
 def errors(rows: list[dict[str, str]]) -> dict[tuple[str, str], dict[int, float]]:

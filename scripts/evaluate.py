@@ -15,7 +15,7 @@ from rpp_rl.experiments.comparison.training_plot import plot_training
 from rpp_rl.experiments.evaluation import evaluate_loaded, load
 from rpp_rl.experiments.options import key_values
 from rpp_rl.experiments.plots import check_plot
-from rpp_rl.experiments.videos.recording import check_video, film
+from rpp_rl.experiments.videos.films import check_video, film
 from rpp_rl.scripts.main import main
 
 

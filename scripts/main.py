@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import tyro
 
 from rpp_rl.exit_codes import exit_code
+from rpp_rl.scripts.renderer_problem import renderer_problem
 
 # The function of a command has its name, in the module of its name in `rpp_rl.scripts`.
 COMMANDS = {
@@ -51,7 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(command: str, words: list[str]) -> None:
     name = command.replace("-", "_")
-    function = getattr(importlib.import_module(f"rpp_rl.scripts.{name}"), name)
+    try:
+        function = getattr(importlib.import_module(f"rpp_rl.scripts.{name}"), name)
+    except (AttributeError, ImportError, RuntimeError) as error:
+        problem = renderer_problem(error)
+        if problem is None:
+            raise
+        raise problem from error
     tyro.cli(function, prog=f"rpp-rl {command}", args=words)
 
 

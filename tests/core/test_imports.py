@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = {"matplotlib", "moviepy", "pandas", "rich", "tyro", "tensorboard", "stable_baselines3", "gymnasium", "mujoco"}
+HEAVY = {"matplotlib", "imageio", "pandas", "rich", "tyro", "tensorboard", "stable_baselines3", "gymnasium", "mujoco"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from helpers.runs import FAST, PENDULUM
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rpp_rl.experiments.loading import LoadedAgent
+from rpp_rl.experiments.evaluation import LoadedAgent
 
 
 def test_json(main):

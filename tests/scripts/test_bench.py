@@ -4,10 +4,9 @@ import sys
 import pytest
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.benchmarks.costs import costs
-from rpp_rl.experiments.benchmarks.growth import draw, growth
+from rpp_rl.experiments.benchmarks.costs import draw_growth, fixed_costs, growth
 from rpp_rl.experiments.benchmarks.sbx_process import Sbx
-from rpp_rl.experiments.benchmarks.spread import Spread, ratio
+from rpp_rl.experiments.benchmarks.timing import Spread, ratio
 
 TINY = ("bench", "--env", "InvertedPendulum-v5", "--width", "16", "--batch-size", "16", "--threads", "1")
 
@@ -16,7 +15,7 @@ def check_spread(figures):
     assert 0 < figures["min"] <= figures["median"] <= figures["max"]
 
 
-def test_it_prints_rows_and_ratios(run_cli):
+def test_bench_prints_rows_and_ratios(run_cli):
     found = json.loads(run_cli(*TINY, "--seconds", "1", "--json").stdout)
     assert found["machine"]["versions"].keys() >= {"torch", "stable-baselines3"}
     assert {"sb3_sac", "mlp", "rpp_sac", "rpp_sac_8_seeds", "floor"} <= found["rows"].keys()
@@ -30,7 +29,7 @@ def test_it_prints_rows_and_ratios(run_cli):
         check_spread(figures)
 
 
-def test_it_prints_a_table_and_a_profile(run_cli):
+def test_bench_prints_a_table_and_a_profile(run_cli):
     assert "stable-baselines3 SAC" in run_cli(*TINY, "--seconds", "1").stdout
     parts = json.loads(run_cli(*TINY, "--profile", "--json").stdout)["profile_ms"]
     assert parts["whole"] == pytest.approx(sum(v for k, v in parts.items() if k != "whole"))
@@ -38,19 +37,19 @@ def test_it_prints_a_table_and_a_profile(run_cli):
     assert {"critics: backward", "Adam", "pathways merged"} <= parts.keys()
 
 
-def test_growth_and_its_picture(tmp_path):
+def test_growth_is_measured_and_drawn(tmp_path):
     points = growth(0.1, {"seeds": (1, 2), "group": (2, 16)})
     assert [(p.axis, p.value) for p in points] == [("seeds", 1), ("seeds", 2), ("group", 2), ("group", 16)]
     for point in points:
         for spread in (point.mlp, point.rpp, point.ratio):
             check_spread(spread.to_dict())
-    draw(points, tmp_path / "growth.png")
+    draw_growth(points, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
-def test_what_is_paid_once():
-    found = costs(1, steps=500)
+def test_fixed_costs_are_measured():
+    found = fixed_costs(1, steps=500)
     assert found["bytes_per_transition"]["ours"] < 0.6 * found["bytes_per_transition"]["sb3"]
     assert all(mib > 50 for mib in found["peak_memory_mib"].values())
 
@@ -62,14 +61,14 @@ def test_ratios_are_taken_round_by_round():
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "99999999999999"])
 @pytest.mark.parametrize("flag", ["--seconds", "--threads", "--batch-size", "--width"])
-def test_bad_numbers(main, flag, value):
+def test_numbers_out_of_bounds_are_refused(main, flag, value):
     code, _, err = main("bench", flag, value)
     assert code == 2
-    # Only seconds are no whole numbers.
+    # Only seconds take a float.
     assert f"{flag} must be from" in err or (flag != "--seconds" and value in ("nan", "inf"))
 
 
-# In the place of a Python with sbx-rl: what it says, line by line.
+# Programs in the place of a Python with sbx-rl.
 STUBS = {
     "silent": ("sleep 60", "has not answered for 0.5 s"),
     "silent later": ("echo ready cpu; sleep 60", "has not answered for 0.5 s"),
@@ -81,7 +80,7 @@ STUBS = {
 
 
 @pytest.mark.parametrize("name", STUBS)
-def test_an_sbx_that_does_not_answer(tmp_path, name):
+def test_an_sbx_that_does_not_answer_is_reported(tmp_path, name):
     script, message = STUBS[name]
     stub = tmp_path / "python"
     stub.write_text(f"#!/bin/sh\n{script}\n")
@@ -90,11 +89,11 @@ def test_an_sbx_that_does_not_answer(tmp_path, name):
         Sbx(stub, {}, patience=0.5).measure(10)
 
 
-def test_bad_input(refused):
+def test_bad_flags_are_refused(refused):
     assert "give both" in refused("bench", "--plot", "growth.png")
     assert "give one of them" in refused("bench", "--growth", "--profile")
-    assert "--growth does not look at --width" in refused("bench", "--growth", "--width", "32")
-    assert "--profile does not look at --sbx-python" in refused("bench", "--profile", "--sbx-python", "python")
+    assert "--growth does not use --width" in refused("bench", "--growth", "--width", "32")
+    assert "--profile does not use --sbx-python" in refused("bench", "--profile", "--sbx-python", "python")
     assert "there is no folder nowhere" in refused("bench", "--growth", "--plot", "nowhere/growth.png")
     assert "ends in .png, .svg, .pdf" in refused("bench", "--growth", "--plot", "growth.docx")
     assert "no symmetry is declared" in refused("bench", "--env", "Pendulum-v1")

@@ -1,4 +1,4 @@
-"""`rpp-rl mirror-video`: what is seen, what is written, what is refused."""
+"""`rpp-rl mirror-video`: its films, its files and its errors."""
 
 import csv
 import os
@@ -8,6 +8,7 @@ import sys
 import imageio.v2 as imageio
 import numpy as np
 import pytest
+from helpers.rendering import needs_renderer
 from helpers.tasks import bicycle
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -18,7 +19,7 @@ from rpp_rl.experiments.videos import renderers
 
 @pytest.fixture(scope="module")
 def agents(tmp_path_factory):
-    """Agents that have learnt nothing: one exactly equivariant, one plain."""
+    """Untrained agents: one exactly equivariant, two plain."""
     folder = tmp_path_factory.mktemp("agents")
     for policy in ("EquivariantPolicy", "MlpPolicy"):
         env = rpp_rl.make("Swimmer-v5")
@@ -28,11 +29,10 @@ def agents(tmp_path_factory):
 
 
 def filmed(folder, *arguments, renderer=""):
+    needs_renderer(renderer)
     command = [sys.executable, "-m", "rpp_rl.scripts.main", "mirror-video", *map(str, arguments)]
     environment = {**os.environ, "MUJOCO_GL": renderer}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode == 2 and "no off-screen renderer works here" in done.stderr:
-        pytest.skip(f"no renderer is installed: {done.stderr}")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -43,7 +43,7 @@ def distances(path):
 
 
 def halves(path):
-    """Where the robot is in the two pictures of each frame; the floor is grey, and its tiles no mirror images."""
+    """The pixels of the robot in the two pictures of each frame. The floor is grey and its tiles are not symmetric."""
     for frame in imageio.get_reader(path):
         height, width = frame.shape[0] - 56, (frame.shape[1] - 4) // 2
         shown = np.ptp(frame[28 : 28 + height, :, :3].astype(float), axis=2) > 60
@@ -51,12 +51,12 @@ def halves(path):
 
 
 def apart(one, other):
-    """The share of the robot's place in which two pictures differ."""
+    """The share of the robot's pixels in which two pictures differ."""
     return (one != other).sum() / (one | other).sum()
 
 
 @pytest.mark.slow
-def test_what_is_symmetric_looks_the_same_mirrored_back(agents, tmp_path):
+def test_a_symmetric_policy_gives_two_equal_films(agents, tmp_path):
     arguments = (agents / "EquivariantPolicy.zip", "--env", "Swimmer-v5", "--steps", 30)
     out = filmed(tmp_path, *arguments)
     assert "sagittal of Swimmer-v5, element 1 (mirror)" in out
@@ -74,7 +74,7 @@ def test_what_is_symmetric_looks_the_same_mirrored_back(agents, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_not_symmetric_comes_apart(agents, tmp_path):
+def test_the_films_of_an_asymmetric_policy_part(agents, tmp_path):
     filmed(tmp_path, agents / "MlpPolicy.zip", "--env", "Swimmer-v5", "--steps", 30, "--out", "a/film.gif")
     measured = distances(tmp_path / "a" / "film.csv")
     assert measured[0] == 0
@@ -86,7 +86,7 @@ def test_what_is_not_symmetric_comes_apart(agents, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("renderer", ["egl", "osmesa"])
-def test_a_run_and_its_events(trained, tmp_path, renderer):
+def test_a_run_keeps_its_film_and_tensorboard_shows_it(trained, tmp_path, renderer):
     run = trained / "sac" / "seed0"
     out = filmed(tmp_path, run, "--steps", 20, renderer=renderer)
     assert "a trajectory ended" in out or "  20  " in out
@@ -111,31 +111,31 @@ class TestRefused:
             (("--out", "film.avi"), "ends in .mp4 or .gif"),
             (("--element", 2), "--element must be one of 0 (identity), 1 (mirror), got 2"),
             (("--symmetry", "sagital"), "did you mean 'sagittal'"),
-            (("--symmetry", "trivial"), "no element but the identity"),
+            (("--symmetry", "trivial"), "has only the identity"),
             (("--seed", -1), "--seed must be"),
-            (("--device", "quantum"), "is no device"),
+            (("--device", "quantum"), "unknown device"),
             (("--env", "Hopper-v5"), "trained on observations of shape (8,)"),
         ],
     )
-    def test_arguments(self, refused, agents, arguments, message):
+    def test_bad_arguments_are_refused(self, refused, agents, arguments, message):
         given = arguments if "--env" in arguments else (*arguments, "--env", "Swimmer-v5")
         assert message in " ".join(refused("mirror-video", agents / "MlpPolicy.zip", *given).split())
 
-    def test_a_task_without_a_simulator(self, refused, agents):
+    def test_a_task_without_a_simulator_is_refused(self, refused, agents):
         err = refused("mirror-video", agents / "bicycle.zip", "--env", "Bicycle-v0")
         assert "states can be set only of a MuJoCo environment" in err
 
-    def test_no_run(self, refused):
+    def test_a_missing_run_is_refused(self, refused):
         assert "there is no run or model at nowhere" in refused("mirror-video", "nowhere")
 
-    def test_no_renderer(self, refused, agents, monkeypatch):
+    def test_a_machine_without_a_renderer_is_refused(self, refused, agents, monkeypatch):
         monkeypatch.setattr(renderers, "failure_of", lambda name: "no device")
         for command in (("mirror-video",), ("evaluate", "--video", "film")):
             err = refused(*command, agents / "MlpPolicy.zip", "--env", "Swimmer-v5")
             assert "no off-screen renderer works here" in err
             assert "install EGL or OSMesa" in err
 
-    def test_no_moviepy(self, refused, agents, monkeypatch):
-        monkeypatch.setitem(sys.modules, "moviepy.video.io", None)
+    def test_a_missing_ffmpeg_is_refused(self, refused, agents, monkeypatch):
+        monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
         err = refused("mirror-video", agents / "MlpPolicy.zip", "--env", "Swimmer-v5")
         assert "pip install 'rpp-rl[video]'" in err

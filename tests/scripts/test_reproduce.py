@@ -1,10 +1,12 @@
+"""The command `rpp-rl reproduce`."""
+
 import functools
 import json
 
 import pytest
 
-from rpp_rl.experiments.reproduction import pendulum
-from rpp_rl.experiments.reproduction.trials import read_csv
+from rpp_rl.experiments.reproduction import problems
+from rpp_rl.experiments.reproduction.results import read_csv
 
 TINY = ("--trials", "1", "--epochs", "2", "--width", "12", "--no-progress", "--out", "out")
 
@@ -13,7 +15,7 @@ def rows(tmp_path, name):
     return read_csv(tmp_path / "out" / f"{name}.csv")
 
 
-def test_inertia(main, tmp_path):
+def test_inertia_gives_a_table_a_figure_and_a_record(main, tmp_path):
     code, out, err = main("reproduce", "inertia", *TINY)
     assert code == 0, err
     assert "| perfect | RPP is better than MLP |" in out
@@ -32,7 +34,7 @@ def test_inertia(main, tmp_path):
     assert {"command", "versions", "git", "cpu"} <= record.keys()
 
 
-def test_a_second_run_goes_on(main, tmp_path):
+def test_a_second_run_skips_finished_trials(main, tmp_path):
     chosen = ("--conditions", "perfect", "--networks", "mlp", "rpp", "--no-plot")
     assert main("reproduce", "inertia", *TINY, *chosen)[0] == 0
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "trials").iterdir()}
@@ -43,14 +45,14 @@ def test_a_second_run_goes_on(main, tmp_path):
     assert len(now) == 4
     assert kept.items() <= now.items()
     assert len(rows(tmp_path, "inertia")) == 4
-    # The trials of inertia are those of the other experiments too.
+    # Other experiments share the trials of inertia.
     assert main("reproduce", "equivariance", *TINY, "--conditions", "perfect", "--no-plot")[0] == 0
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "trials").iterdir()} == now
     assert not list((tmp_path / "out").glob("*.png"))
 
 
-def test_pendulum(main, tmp_path, monkeypatch):
-    monkeypatch.setattr(pendulum, "draw", functools.partial(pendulum.draw, count=20))
+def test_pendulum_gives_a_table_and_a_figure(main, tmp_path, monkeypatch):
+    monkeypatch.setattr(problems, "draw_pendulum", functools.partial(problems.draw_pendulum, count=20))
     code, out, err = main("reproduce", "pendulum", *TINY, "--conditions", "approximate", "misspecified")
     assert code == 0, err
     assert "| misspecified | RPP is better than EMLP |" in out
@@ -58,7 +60,7 @@ def test_pendulum(main, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "pendulum.png").stat().st_size > 3000
 
 
-def test_equivariance(main, tmp_path):
+def test_equivariance_gives_errors_by_epoch(main, tmp_path):
     code, out, err = main("reproduce", "equivariance", *TINY)
     assert code == 0, err
     assert "| approximate | 2 |" in out
@@ -71,7 +73,7 @@ def test_equivariance(main, tmp_path):
     assert (tmp_path / "out" / "equivariance.png").stat().st_size > 3000
 
 
-def test_prior_sweep(main, tmp_path):
+def test_prior_sweep_tries_every_pair_of_strengths(main, tmp_path):
     grid = ("--equiv-grid", "1e-4", "1e-2", "--basic-grid", "1e-3", "1", "100")
     code, out, err = main("reproduce", "prior-sweep", *TINY, *grid)
     assert code == 0, err
@@ -81,14 +83,14 @@ def test_prior_sweep(main, tmp_path):
     assert (tmp_path / "out" / "prior-sweep.png").stat().st_size > 3000
 
 
-def test_strengths_may_be_given(main, tmp_path):
+def test_given_strengths_are_used(main, tmp_path):
     flags = ("--conditions", "perfect", "--equiv-wd", "0.5", "--basic-wd", "2", "--no-plot")
     assert main("reproduce", "inertia", *TINY, *flags)[0] == 0
     for r in rows(tmp_path, "inertia"):
         assert (r["equiv_wd"], r["basic_wd"]) == (("0.5", "2.0") if r["network"] == "rpp" else ("0.0", "0.0"))
 
 
-def test_seeds_decay_and_steps_of_the_residual_may_be_given(main, tmp_path):
+def test_given_seeds_decay_and_residual_steps_are_used(main, tmp_path):
     flags = ("--conditions", "perfect", "--networks", "emlp", "rpp", "--residual-step", "0.5", "--first-seed", "7")
     assert main("reproduce", "inertia", *TINY, *flags, "--decay", "cosine", "--no-plot")[0] == 0
     found = rows(tmp_path, "inertia")
@@ -98,7 +100,7 @@ def test_seeds_decay_and_steps_of_the_residual_may_be_given(main, tmp_path):
     ]
 
 
-def test_priors_may_be_learnt(main, tmp_path):
+def test_priors_are_learned_on_request(main, tmp_path):
     flags = ("--conditions", "approximate", "--networks", "rpp", "mlp", "--prior", "learned", "--no-plot")
     assert main("reproduce", "inertia", *TINY, *flags)[0] == 0
     assert [r["prior"] for r in rows(tmp_path, "inertia")] == ["learned", "fixed"]
@@ -118,19 +120,19 @@ def test_priors_may_be_learnt(main, tmp_path):
         (("--width", "-3"), "--width must be at least 1"),
         (("--basic-wd", "-1"), "basic_wd is the strength of a prior"),
         (("--equiv-grid", "nan"), "equiv_wd is the strength of a prior"),
-        (("--device", "abacus"), "is no device"),
+        (("--device", "abacus"), "unknown device"),
     ],
 )
-def test_bad_input(refused, flags, message):
+def test_bad_flags_are_refused(refused, flags, message):
     assert message in refused("reproduce", "inertia", *flags)
 
 
-def test_a_file_in_the_way(refused, tmp_path):
+def test_a_file_in_place_of_the_folder_is_refused(refused, tmp_path):
     (tmp_path / "file").write_text("")
     assert "--out file/out is a file, or lies in one" in refused("reproduce", "inertia", "--out", "file/out")
 
 
-def test_a_damaged_trial_is_named(main, tmp_path):
+def test_a_damaged_trial_is_reported(main, tmp_path):
     chosen = ("--conditions", "perfect", "--networks", "mlp", "--no-plot")
     main("reproduce", "inertia", *TINY, *chosen)
     (path,) = (tmp_path / "out" / "trials").iterdir()

@@ -1,1 +1,1 @@
-"""What `rpp-rl bench` measures."""
+"""Benchmarks: what `rpp-rl bench` measures, and the algebra."""

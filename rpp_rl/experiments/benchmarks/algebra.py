@@ -1,7 +1,7 @@
-"""Times of the algebra: equivariant bases solved from nothing, and one step of the layers of an EMLP.
+"""Time the algebra: solving equivariant bases with empty caches, and one step of the layers of an EMLP.
 
-``python -m rpp_rl.experiments.benchmarks.algebra`` prints a table; where the package `emlp` is installed, its own times
-for the same bases stand beside ours (its progress bars need ``TQDM_DISABLE=1`` today).
+``python -m rpp_rl.experiments.benchmarks.algebra`` prints a table. Where the package `emlp` is installed, its times for
+the same bases stand beside ours (its progress bars need ``TQDM_DISABLE=1``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from rpp_rl import (
     uniform_rep,
 )
 from rpp_rl.bilinear import Bilinear
-from rpp_rl.experiments.benchmarks.spread import Spread, timed
+from rpp_rl.experiments.benchmarks.timing import Spread, timed
 from rpp_rl.representations import gated
 
 ROUNDS, WARM_UP = 15, 3
@@ -49,8 +49,8 @@ class BasisCase:
 
     Attributes:
         group: the group.
-        theirs: `emlp`'s name for the group and its arguments; None where it was not done after a minute, or not tried.
-        power_in: rank of the input tensor, or 0 for a hidden layer of 384 channels on both sides.
+        theirs: `emlp`'s name of the group and its argument; None where it takes more than a minute, or was not tried.
+        power_in: rank of the input tensor; 0 stands for a hidden layer of 384 channels on both sides.
         power_out: rank of the output tensor.
     """
 
@@ -61,13 +61,13 @@ class BasisCase:
 
     @property
     def label(self) -> str:
-        """What the table calls it."""
+        """The name in the table."""
         spaces = f"V**{self.power_in} -> V**{self.power_out}" if self.power_in else "uniform_rep(384) -> the same"
         return f"{self.group.name}: {spaces}"
 
     @property
     def representations(self) -> tuple[Representation, Representation]:
-        """Inputs and outputs."""
+        """The representations on inputs and outputs."""
         if not self.power_in:
             hidden = uniform_rep(384, self.group)
             return hidden, hidden
@@ -96,9 +96,9 @@ def main() -> None:
 
 
 def print_bases() -> None:
-    """Seconds to solve each basis with empty caches, and those of `emlp`."""
+    """Print the seconds that each basis takes with empty caches, and those of `emlp`."""
     has_emlp = importlib.util.find_spec("emlp") is not None
-    print(f"{'basis, solved from nothing':44} {'rank':>7} {'seconds':>9} {'emlp':>9}")
+    print(f"{'basis, solved with empty caches':44} {'rank':>7} {'seconds':>9} {'emlp':>9}")
     for case in CASES:
         rep_in, rep_out = case.representations
         for cache in (bases.equivariant_basis, bases._atom_basis, invariants._solved):
@@ -110,7 +110,7 @@ def print_bases() -> None:
 
 
 def emlp_seconds(case: BasisCase) -> float:
-    """Seconds that `emlp` takes for the same basis; where it fails, NaN, for that is a result too."""
+    """Seconds that `emlp` takes for the same basis; NaN where it fails."""
     if case.theirs is None:
         return math.nan
     groups: Any = importlib.import_module("emlp.groups")
@@ -130,7 +130,7 @@ def emlp_seconds(case: BasisCase) -> float:
 
 
 def print_layers() -> None:
-    """Milliseconds of a forward and backward pass at batch 256 and 256 channels."""
+    """Print the milliseconds of a forward and backward pass at batch 256 and 256 channels."""
     print(f"\n{f'forward and backward, batch {BATCH}, one thread':44} {'milliseconds':>26} {'to dense':>9}")
     dense = passes(nn.Linear(CHANNELS, CHANNELS), CHANNELS)
     print(f"{'dense layer, 256 -> 256':44} {dense!s:>26} {1.0:9.2f}")
@@ -160,12 +160,12 @@ def print_layers() -> None:
 
 
 def print_row(label: str, spread: Spread, dense: Spread) -> None:
-    """One line of the table of layers."""
+    """Print one line of the table of layers."""
     print(f"{label:44} {spread!s:>26} {spread.to_dict()['median'] / dense.to_dict()['median']:9.2f}", flush=True)
 
 
 def passes(layer: Callable[[torch.Tensor], torch.Tensor], size: int) -> Spread:
-    """Milliseconds of forward and backward, over some rounds."""
+    """Milliseconds of a forward and backward pass, over some rounds."""
     x = torch.randn(BATCH, size, requires_grad=True)
     seconds = [timed(lambda: torch.autograd.backward(layer(x).sum())) for _ in range(WARM_UP + ROUNDS)]
     return Spread(tuple(1e3 * s for s in seconds[WARM_UP:]))

@@ -1,4 +1,4 @@
-"""SBX's SAC, timed in a process with a Python of its own."""
+"""Time SBX's SAC in a process with a Python of its own."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from typing import Any
 
 from rpp_rl.errors import RunError
 
-# Seconds for one answer: to import JAX and compile on a slow machine, or a hundred steps.
+# Seconds for one answer: to import JAX and compile on a slow machine, or to take a hundred steps.
 _PATIENCE = 180.0
-_FAREWELL = 5.0
+_EXIT_SECONDS = 5.0
 
 
 class Sbx:
     """SBX's SAC, in a process with a Python of its own.
 
     Args:
-        python: that has sbx-rl.
-        wanted: environment, batch size, width and steps to warm up.
-        device: where to train, if JAX sees it.
+        python: a Python with sbx-rl.
+        wanted: environment, batch size, width and steps of warm-up.
+        device: the device to train on, if JAX sees it.
         patience: seconds that an answer may take.
 
     Attributes:
-        backend: where JAX trains.
+        backend: the device that JAX trains on.
 
     Raises:
-        RunError: if it does not start, also by `measure` if it stops or does not answer.
+        RunError: if the process does not start; by `measure`, if it stops or does not answer.
     """
 
     def __init__(
         self, python: Path, wanted: Mapping[str, Any], device: str = "cpu", patience: float = _PATIENCE
     ) -> None:
         self._python, self._patience = python, patience
-        # A pipe that nobody empties would fill up.
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
+        # A pipe would fill up, because it is not read before the end.
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process
         environment = {**os.environ, "JAX_PLATFORMS": "cpu"} if device == "cpu" else None
-        with as_file(files("rpp_rl.experiments.benchmarks").joinpath("sbx_child.py")) as script:
+        with as_file(files("rpp_rl.experiments.benchmarks").joinpath("sbx_worker.py")) as script:
             command = [str(python), str(script), json.dumps(dict(wanted))]
             pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
             try:
@@ -56,11 +56,13 @@ class Sbx:
             ready, _, self.backend = self._answer().partition(" ")
         if ready != "ready":
             self.close()
-            raise RunError(f"--sbx-python {python} cannot train with SBX: {self._said()}; give a Python with sbx-rl")
+            raise RunError(
+                f"--sbx-python {python} cannot train with SBX: {self._last_error()}; give a Python with sbx-rl"
+            )
 
     def measure(self, steps: int) -> tuple[float, float]:
-        """Let it train: seconds for environment steps with a gradient step each, and for as many gradient steps."""
-        with suppress(OSError):  # where it has ended, it does not answer
+        """Train; seconds for environment steps with a gradient step each, and for as many gradient steps alone."""
+        with suppress(OSError):  # a process that ended does not answer, which is handled below
             if self._process.stdin is not None:
                 self._process.stdin.write(f"{steps}\n")
                 self._process.stdin.flush()
@@ -70,7 +72,7 @@ class Sbx:
             return float(whole), float(alone)
         except (ValueError, TypeError) as error:
             self.close()
-            raise RunError(f"SBX stopped in the middle of the measurement: {self._said()}") from error
+            raise RunError(f"SBX stopped in the middle of the measurement: {self._last_error()}") from error
 
     def close(self) -> None:
         """End the process."""
@@ -78,7 +80,7 @@ class Sbx:
             if self._process.stdin is not None:
                 self._process.stdin.close()
         try:
-            self._process.wait(_FAREWELL)
+            self._process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -90,14 +92,14 @@ class Sbx:
         self._lines.put("")
 
     def _answer(self) -> str:
-        """The next line that it says, empty at its end."""
+        """The next line of its output; empty at the end."""
         try:
             return self._lines.get(timeout=self._patience)
         except queue.Empty:
             self._process.kill()
             raise RunError(f"--sbx-python {self._python} has not answered for {self._patience:g} s") from None
 
-    def _said(self) -> str:
-        """The last line of its errors."""
+    def _last_error(self) -> str:
+        """The last line of its error output."""
         self._errors.seek(0)
-        return ([line.strip() for line in self._errors if line.strip()] or ["it said nothing"])[-1]
+        return ([line.strip() for line in self._errors if line.strip()] or ["no error output"])[-1]

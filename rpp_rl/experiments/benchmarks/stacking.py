@@ -1,4 +1,4 @@
-"""Five networks trained one after the other, or stacked by `torch.func.vmap`: does it pay on this machine?
+"""Compare five networks trained one after the other with five stacked by `torch.func.vmap`.
 
 python -m rpp_rl.experiments.benchmarks.stacking
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import copy
 import json
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
+from rpp_rl.experiments.benchmarks.timing import timed
 from rpp_rl.experiments.reproduction.conditions import WIDTHS, NetworkName, condition
 from rpp_rl.experiments.reproduction.training import build
 
@@ -22,13 +22,8 @@ COUNT, BATCH, ROUNDS = 5, 500, 9
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """The median time of some rounds."""
-    times = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return 1e3 * statistics.median(times)
+    """The median time over some rounds."""
+    return 1e3 * statistics.median(timed(work) for _ in range(ROUNDS))
 
 
 def compare(name: NetworkName) -> dict[str, float]:

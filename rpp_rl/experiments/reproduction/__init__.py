@@ -1,6 +1,5 @@
-"""The supervised experiments of Finzi, Benton and Wilson 2021: data, networks, training, trials and figures.
+"""The supervised experiments of Finzi, Benton and Wilson 2021; `rpp-rl reproduce` runs them.
 
-`rpp-rl reproduce` runs them. Modules: `inertia` and `pendulum` make data, `conditions` holds the hyperparameters,
-`training` fits a network, `trials` runs and keeps trials, `verdicts` compares them with the paper's claims and
-`figures` draws them.
+`problems` makes the data and `conditions` holds the hyperparameters. `training` fits a network, `trials` runs and keeps
+trials, `results` judges the paper's claims, `figures` draws them, and `experiment` does all of it.
 """

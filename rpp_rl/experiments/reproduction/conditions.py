@@ -1,4 +1,4 @@
-"""The conditions of the paper's experiments: which data, which symmetry is declared, which hyperparameters."""
+"""The conditions of the paper's experiments: data, declared symmetry and hyperparameters."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Condition:
 
     Attributes:
         name: ``"perfect"``, ``"approximate"`` or ``"misspecified"``.
-        problem: where the data come from.
-        declare: makes the group that networks are told of.
-        modified: whether the data break the symmetry: the modified tensor of inertia, or wind.
+        problem: the problem of the data.
+        declare: makes the declared group.
+        modified: whether the data break the symmetry, by the modified tensor of inertia or by wind.
         epochs: passes over the training examples.
         learning_rate: Adam's.
         prior: the strengths of RPP's priors.
@@ -46,19 +46,19 @@ class Condition:
     prior: PathwayPrior
 
     def representations(self) -> tuple[Representation, Representation]:
-        """Representations on inputs and outputs; V V for inertia, a scalar for the pendulum's Hamiltonian."""
+        """Representations on inputs and outputs: to V V for inertia, to a scalar for the pendulum's Hamiltonian."""
         group = self.declare()
         one, V = trivial_representation(group), defining_representation(group)
         return (5 * one + 5 * V, V * V) if self.problem == "inertia" else (4 * V, one)
 
 
-# Published facts name the strengths of perfect symmetry only. The others are, of 1e-3 to 100, those that did best on
-# validation examples of one seed that no result is taken from; docs/paper.md has the figures.
+# Only the strengths for perfect symmetry are published. The others are the best of 1e-3 to 100 on validation examples
+# of a seed that no result uses; see docs/paper.md.
 STRONG = PathwayPrior(equiv_wd=1e-3, basic_wd=100.0)
 MIDDLE = PathwayPrior(equiv_wd=1e-3, basic_wd=10.0)
 WEAK = PathwayPrior(equiv_wd=1e-3, basic_wd=0.1)
 
-# On the pendulum errors are about 1e-4 instead of 0.25, and N d is 24000 instead of 9000. As s^2 = sigma^2 / (N d wd),
+# The pendulum's errors are about 1e-4 instead of 0.25, and N d is 24000 instead of 9000. By s^2 = sigma^2 / (N d wd),
 # priors of the same widths have about 1e-4 times the strengths.
 SAME_WIDTHS = [PathwayPrior(p.equiv_wd / 1e4, p.basic_wd / 1e4) for p in (STRONG, MIDDLE, WEAK)]
 
@@ -81,7 +81,7 @@ def condition(problem: ProblemName, name: str) -> Condition:
     """A condition by its name.
 
     Raises:
-        UnknownNameError: if there is none of that name.
+        UnknownNameError: if the name is unknown.
     """
     found = {c.name: c for c in CONDITIONS[problem]}
     if name not in found:

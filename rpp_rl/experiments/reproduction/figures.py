@@ -1,4 +1,4 @@
-"""The paper's figures: box plots, densities and a heat map. Matplotlib is imported when something is drawn."""
+"""The paper's figures: box plots, densities and heat maps."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from scipy.stats import gaussian_kde
 
 from rpp_rl.experiments.plots import new_figure, save_figure
-from rpp_rl.experiments.reproduction.verdicts import Errors
+from rpp_rl.experiments.reproduction.results import Errors
 
-COLOURS = {"emlp": "tab:blue", "rpp": "tab:green", "mlp": "tab:orange"}
+COLORS = {"emlp": "tab:blue", "rpp": "tab:green", "mlp": "tab:orange"}
 TITLES = {"perfect": "symmetry holds", "approximate": "symmetry is approximate", "misspecified": "mis-specified"}
 
 
 def box_plots(errors: Errors, path: Path) -> None:
-    """Test errors over trials, on a logarithmic scale: a panel per condition, a box per network."""
+    """Draw test errors over trials on a logarithmic scale: a panel for each condition, a box for each network."""
     conditions = list(dict.fromkeys(condition for condition, _ in errors))
     figure = new_figure(3.4 * len(conditions), 3.4)
     panels = np.atleast_1d(np.array(figure.subplots(1, len(conditions), sharey=True)))
@@ -27,8 +27,8 @@ def box_plots(errors: Errors, path: Path) -> None:
         values = [[v for v in errors[condition, n].values() if math.isfinite(v)] for n in networks]
         boxes = panel.boxplot(values, widths=0.6, patch_artist=True, medianprops={"color": "black"})
         for box, network, points, place in zip(boxes["boxes"], networks, values, range(1, 4), strict=False):
-            box.set(facecolor=COLOURS[network], alpha=0.5)
-            panel.plot([place] * len(points), points, ".", color=COLOURS[network])
+            box.set(facecolor=COLORS[network], alpha=0.5)
+            panel.plot([place] * len(points), points, ".", color=COLORS[network])
         trials = max(map(len, values))
         panel.set_xticks(range(1, len(networks) + 1), [n.upper() for n in networks])
         panel.set(yscale="log", title=f"{TITLES[condition]} (n = {trials})")
@@ -37,46 +37,46 @@ def box_plots(errors: Errors, path: Path) -> None:
 
 
 def densities(errors: Mapping[str, Mapping[int, Sequence[float]]], path: Path, shown: int = 6) -> None:
-    """Densities of log10 of the equivariance error over elements and trials, at epochs from the first to the last.
+    """Draw densities of log10 of the equivariance error over elements and trials, at some epochs.
 
     Args:
-        errors: by condition and epoch.
-        path: the picture.
-        shown: how many epochs to show.
+        errors: errors by condition and epoch.
+        path: the figure's file.
+        shown: the number of epochs to show.
     """
     from matplotlib import colormaps
 
     figure = new_figure(4.2 * len(errors), 3.4)
     panels = np.atleast_1d(np.array(figure.subplots(1, len(errors), sharex=True)))
-    colours = colormaps["viridis"]
+    colors = colormaps["viridis"]
     for (condition, by_epoch), panel in zip(errors.items(), panels, strict=True):
         epochs = sorted(by_epoch)
         chosen = sorted({epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, shown)})
         for i, epoch in enumerate(chosen):
             logs = np.log10([e for e in by_epoch[epoch] if 0 < e < math.inf])
-            draw_density(panel, logs, f"epoch {epoch}", colours(i / max(1, len(chosen) - 1)))
+            _draw_density(panel, logs, f"epoch {epoch}", colors(i / max(1, len(chosen) - 1)))
         panel.set(xlabel="log10 of the equivariance error", title=TITLES[condition], yticks=[])
         panel.legend(fontsize="small")
     panels[0].set_ylabel("density")
     save_figure(figure, path)
 
 
-def draw_density(panel: Any, values: np.ndarray[Any, Any], label: str, colour: Any) -> None:
-    """A kernel density estimate, or a line where all values are one."""
+def _draw_density(panel: Any, values: np.ndarray[Any, Any], label: str, color: Any) -> None:
+    """Draw a kernel density estimate, or a line where all values are equal."""
     if len(values) < 2 or np.ptp(values) < 1e-9:
         for value in values[:1]:
-            panel.axvline(value, label=label, color=colour)
+            panel.axvline(value, label=label, color=color)
         return
     x = np.linspace(values.min() - 0.5, values.max() + 0.5, 200)
-    panel.fill_between(x, gaussian_kde(values)(x), label=label, color=colour, alpha=0.35)
+    panel.fill_between(x, gaussian_kde(values)(x), label=label, color=color, alpha=0.35)
 
 
 def heat_maps(errors: Mapping[str, Mapping[tuple[float, float], float]], path: Path) -> None:
-    """The test error over the strengths of the two priors: a map per condition.
+    """Draw the test error over the strengths of the two priors: a map for each condition.
 
     Args:
-        errors: by condition, then by (equiv_wd, basic_wd).
-        path: the picture.
+        errors: errors by condition, then by (equiv_wd, basic_wd).
+        path: the figure's file.
     """
     rows, columns = (sorted({key[i] for grid in errors.values() for key in grid}) for i in (0, 1))
     figure = new_figure((1.1 * len(columns) + 1) * len(errors) + 1, 0.7 * len(rows) + 1.6)

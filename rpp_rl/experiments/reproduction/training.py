@@ -1,4 +1,4 @@
-"""Training a network on one problem by maximum a posteriori, with what is measured on the way."""
+"""Train a network on one problem by maximum a posteriori, and measure it on the way."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from rpp_rl.emlp import EMLP
 from rpp_rl.experiments.reproduction.conditions import LAYERS, Decay, NetworkName
-from rpp_rl.experiments.reproduction.inertia import Data, Examples
+from rpp_rl.experiments.reproduction.problems import Data, Examples
 from rpp_rl.measures import equivariance_error
 from rpp_rl.priors import PathwayPrior, pathway_parameters
 from rpp_rl.representations import Representation
 
-# The equivariance error is taken over this many elements and test examples, at about this many epochs of a run.
+# The equivariance error is measured with so many group elements and test examples, about so many times in a run.
 ELEMENTS, EXAMPLES, MEASUREMENTS = 10, 100, 20
 
 Predict = Callable[[Tensor], Tensor]
@@ -27,27 +27,27 @@ ResidualStep = Literal["prior"] | float
 
 
 class Prior(Protocol):
-    """What stands beside the mean squared error."""
+    """The terms of the loss beside the mean squared error."""
 
     @property
     def step_ratio(self) -> float:
-        """The learning rate of the residual pathway beside that of the rest."""
+        """The learning rate of the residual pathway, relative to that of the rest."""
 
     def penalty(self, module: nn.Module) -> dict[str, Tensor]:
-        """Terms of the loss, by name."""
+        """The terms, by name."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train.
+    """The settings of training.
 
     Attributes:
         epochs: passes over the training examples.
         learning_rate: Adam's, in the first epoch.
         batch: examples of a gradient step.
         prior: strengths of the priors, as sums of squares beside the mean squared error.
-        residual_step: how many times the other learning rate the residual's is; ``"prior"`` for `Prior.step_ratio`.
-        decay: whether the learning rate stays, or follows half a cosine, from epoch to epoch, to zero at the end.
+        residual_step: the residual's learning rate relative to that of the rest; ``"prior"`` means `Prior.step_ratio`.
+        decay: ``"none"`` keeps the learning rate; ``"cosine"`` lowers it from epoch to epoch by half a cosine to zero.
     """
 
     epochs: int
@@ -67,10 +67,10 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is measured after some epochs.
+    """A measurement after some epochs.
 
     Attributes:
-        epoch: how many.
+        epoch: the number of epochs.
         validation_mse: mean squared error on the validation examples.
         test_mse: the same on the test examples.
         equivariance_errors: |f(g x) - g f(x)| / |f(x)| for each of some random elements g.
@@ -83,7 +83,7 @@ class Measurement:
 
 
 def build(name: NetworkName, rep_in: Representation, rep_out: Representation, width: int) -> nn.Module:
-    """An EMLP, an RPP-EMLP or a plain perceptron with swish, each with three hidden layers of `width` channels."""
+    """Build an EMLP, an RPP-EMLP or a plain perceptron with swish, with three hidden layers of `width` channels."""
     if name != "mlp":
         return EMLP(rep_in, rep_out, width, LAYERS, rpp=name == "rpp")
     sizes = [rep_in.size, *[width] * LAYERS]
@@ -100,23 +100,26 @@ def fit(
     generator: torch.Generator,
     on_epoch: Callable[[int], object] = lambda _: None,
 ) -> list[Measurement]:
-    """Train a network; returns what was measured, at the end of training too.
+    """Train a network, and measure it on the way and at the end.
 
     The loss is mean (y - f(x))^2 + wd_equiv |beta|^2 + wd_basic |B|^2, the mean taken over the N examples and the d
     outputs. It is 2 sigma^2 / (N d) times the negative logarithm of the posterior under noise of variance sigma^2 and
     priors of variance s^2 = sigma^2 / (N d wd). With N d = 9000 and an error of sigma = 0.5, the published strengths
-    1e-3 and 100 are s_eq = 0.17, a few times what a layer of 384 channels starts at, and s_res = 5e-4. Divided by N
-    once more they would be s_res = 0.017, no prior to speak of: see docs/paper.md. Training stops early where the
-    loss is no number any more, and the last measurement says so.
+    1e-3 and 100 are s_eq = 0.17, a few times the initial weights of a layer of 384 channels, and s_res = 5e-4. Divided
+    by N once more they would be s_res = 0.017, too wide to matter: see docs/paper.md. Training stops early where the
+    loss is NaN or infinite, after a last measurement.
 
     Args:
-        network: the parameters.
-        predict: from inputs to outputs, by means of the network.
+        network: the network with the parameters.
+        predict: the predictor, from inputs to outputs; it uses the network.
         data: the examples.
-        settings: how to train.
-        measure: what to measure after an epoch.
-        generator: of the order of the examples.
+        settings: the settings of training.
+        measure: measures after the epoch of a given number.
+        generator: draws the order of the examples.
         on_epoch: called after each epoch with its number.
+
+    Returns:
+        The measurements, in the order of epochs.
     """
     groups = [
         {"params": list(named.values()), "pathway": p} for p, named in pathway_parameters(network).items() if named
@@ -125,7 +128,7 @@ def fit(
     every = max(1, settings.epochs // MEASUREMENTS)
     found: list[Measurement] = []
     for epoch in range(1, settings.epochs + 1):
-        # A prior that is learnt is another one after some epochs.
+        # A learned prior changes between epochs.
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rates(epoch)[group["pathway"]]
         loss = train_epoch(predict, data.train, settings, optimizer, generator, network)
@@ -145,7 +148,7 @@ def train_epoch(
     generator: torch.Generator,
     network: nn.Module,
 ) -> float:
-    """One pass over the training examples; returns the loss of the last batch."""
+    """Pass once over the training examples; returns the loss of the last batch."""
     loss = torch.zeros(())
     for rows in torch.split(torch.randperm(len(train), generator=generator), settings.batch):
         rows = rows.to(train.x.device)
@@ -160,7 +163,7 @@ def train_epoch(
 
 @torch.no_grad()
 def mean_squared_error(predict: Predict, examples: Examples) -> float:
-    """The mean over examples and outputs, in batches that stay small."""
+    """The mean squared error over examples and outputs, in batches of 500."""
     batches = zip(torch.split(examples.x, 500), torch.split(examples.y, 500), strict=True)
     return sum(float((predict(x) - y).square().sum()) for x, y in batches) / examples.y.numel()
 
@@ -168,7 +171,7 @@ def mean_squared_error(predict: Predict, examples: Examples) -> float:
 def measurement(
     epoch: int, predict: Predict, network: nn.Module, data: Data, reps: tuple[Representation, Representation]
 ) -> Measurement:
-    """The errors of a network after some epochs; the elements and examples are always the same."""
+    """Measure a network; the group elements and examples are always the same."""
     x = data.test.x[:EXAMPLES]
     elements = reps[0].group.sample(np.random.default_rng(0), ELEMENTS)
     errors = equivariance_error(network, x, *reps, elements)

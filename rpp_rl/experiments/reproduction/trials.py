@@ -1,14 +1,12 @@
-"""Trials: one network trained once, described by a value and kept as one file, so that a rerun skips it."""
+"""Trials: one network, trained once. Each is described by a value and kept in a file, so that a rerun skips it."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +15,10 @@ import torch
 from torch import nn
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.reproduction import inertia, pendulum
+from rpp_rl.experiments.reproduction import problems
 from rpp_rl.experiments.reproduction.conditions import WIDTHS, Decay, NetworkName, ProblemName, condition
-from rpp_rl.experiments.reproduction.inertia import Data
-from rpp_rl.experiments.reproduction.layers import layer_rows
-from rpp_rl.experiments.reproduction.learned_prior import LearnedPrior
+from rpp_rl.experiments.reproduction.layer_priors import LearnedPrior, layer_rows
+from rpp_rl.experiments.reproduction.problems import Data
 from rpp_rl.experiments.reproduction.training import (
     Measurement,
     Predict,
@@ -39,20 +36,20 @@ from rpp_rl.representations import Representation
 
 @dataclass(frozen=True)
 class Trial:
-    """All that a trial's result depends on.
+    """A trial: everything that its result depends on.
 
     Attributes:
-        problem: where the data come from.
-        condition: which of the problem's conditions.
+        problem: the problem of the data.
+        condition: the name of a condition of the problem.
         network: the kind of network.
         seed: of the data, the initialisation and the order of examples; networks of one seed see the same data.
         epochs: passes over the training examples.
         width: channels of a hidden layer.
-        equiv_wd: strength of the prior on the equivariant pathway; without effect if the network is no RPP.
+        equiv_wd: strength of the prior on the equivariant pathway; only an RPP uses it.
         basic_wd: the same for the residual pathway.
-        prior: whether these strengths are kept, or are what learning them starts from.
-        residual_step: see `TrainingSettings`; without effect if the network is no RPP.
-        decay: of the learning rate, see `TrainingSettings`.
+        prior: whether these strengths are fixed, or are the start of learned ones.
+        residual_step: see `TrainingSettings`; only an RPP uses it.
+        decay: see `TrainingSettings`.
     """
 
     problem: ProblemName
@@ -69,29 +66,29 @@ class Trial:
 
     @classmethod
     def published(cls, problem: ProblemName, condition_name: str, network: NetworkName, seed: int) -> Trial:
-        """With the hyperparameters of the condition."""
+        """A trial with the hyperparameters of its condition."""
         c = condition(problem, condition_name)
-        # Priors are of RPP alone, so that a plain network's trial is the same whatever they are.
+        # Only an RPP has priors; without them here, other networks' trials do not depend on them.
         prior = c.prior if network == "rpp" else PathwayPrior()
         return cls(problem, c.name, network, seed, c.epochs, WIDTHS[problem], prior.equiv_wd, prior.basic_wd)
 
     @property
     def name(self) -> str:
-        """A file name: what a reader looks for, and a digest of everything."""
+        """The name of the trial's file: its main settings, and a digest of all."""
         digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
         return f"{self.problem}-{self.condition}-{self.network}-seed{self.seed}-{digest}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a trial.
+    """The result of a trial.
 
     Attributes:
-        trial: which.
+        trial: the trial.
         seconds: wall time of its training.
-        measurements: in the order of epochs; the last is the result.
-        priors: what was learnt of the priors, see `LearnedPrior.history`.
-        layers: what became of the pathways of an RPP on Inertia with fixed priors, see `layer_rows`.
+        measurements: the measurements in the order of epochs; the last is the result.
+        priors: the learned priors, see `LearnedPrior.history`.
+        layers: the pathways of each layer of an RPP, for Inertia with fixed priors, see `layer_rows`.
     """
 
     trial: Trial
@@ -108,7 +105,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A trial ready to be trained: network, its use as a predictor, data, and declared representations."""
+    """A trial that is ready for training: network, predictor, data, and declared representations."""
 
     network: nn.Module
     predict: Predict
@@ -117,23 +114,23 @@ class Prepared:
 
 
 def prepare(trial: Trial, generator: torch.Generator, device: torch.device) -> Prepared:
-    """Draw the data and build the network of a trial; the network from torch's global generator."""
+    """Draw the data of a trial, and build its network with torch's global generator."""
     c = condition(trial.problem, trial.condition)
     reps = c.representations()
     network = build(trial.network, *reps, trial.width).to(device)
     if trial.problem == "pendulum":
-        data = pendulum.draw(generator, c.modified).to(device)
-        energy = pendulum.Rescaled(network, data.train.x)
-        return Prepared(energy, pendulum.HamiltonianNetwork(energy), data, reps)
-    return Prepared(network, network, inertia.draw(generator, c.modified).to(device), reps)
+        data = problems.draw_pendulum(generator, c.modified).to(device)
+        energy = problems.Rescaled(network, data.train.x)
+        return Prepared(energy, problems.HamiltonianNetwork(energy), data, reps)
+    return Prepared(network, network, problems.draw_inertia(generator, c.modified).to(device), reps)
 
 
 def run(trial: Trial, device: str = "cpu", on_epoch: Callable[[], object] = lambda: None) -> Result:
-    """Run a trial; torch's global generator is left as it was.
+    """Run a trial. The state of torch's global generator does not change.
 
     Args:
-        trial: what to run.
-        device: where.
+        trial: the trial.
+        device: the device of the network and the data.
         on_epoch: called after each epoch.
     """
     generator = torch.Generator().manual_seed(trial.seed)
@@ -174,19 +171,19 @@ def _layers(trial: Trial, p: Prepared, prior: PathwayPrior, generator: torch.Gen
 def run_all(
     trials: Sequence[Trial], folder: Path, device: str = "cpu", on_epoch: Callable[[Trial], object] = lambda _: None
 ) -> list[Result]:
-    """Run the trials whose results are not in a folder yet; each is kept as soon as it is done.
+    """Run the trials that a folder has no results of; each result is written when its trial is done.
 
     Args:
-        trials: what to run.
-        folder: of the trials' files.
-        device: where.
+        trials: the trials.
+        folder: the folder of the results.
+        device: the device of networks and data.
         on_epoch: called with the trial after each epoch.
 
     Returns:
-        The results of all, in the order of `trials`.
+        The results of all trials, in their order.
 
     Raises:
-        RunError: if a file in the folder is no result.
+        RunError: if a result cannot be read.
     """
     results = []
     for trial in trials:
@@ -201,7 +198,7 @@ def run_all(
 
 
 def missing(trials: Sequence[Trial], folder: Path) -> list[Trial]:
-    """The trials whose results are not in a folder."""
+    """The trials that a folder has no results of."""
     return [t for t in trials if not (folder / f"{t.name}.json").exists()]
 
 
@@ -209,7 +206,7 @@ def read(path: Path) -> Result:
     """Read the result of a trial.
 
     Raises:
-        RunError: if the file is no result.
+        RunError: if the file does not hold a result.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -225,62 +222,11 @@ def read(path: Path) -> Result:
             tuple(content.get("layers", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is no result of a trial ({error}); delete it to run the trial again") from error
+        raise RunError(
+            f"cannot read the result of a trial in {path} ({error}); delete it to run the trial again"
+        ) from error
 
 
 def with_settings(trial: Trial, **settings: Any) -> Trial:
-    """The same trial with other settings; None leaves one as it is."""
+    """The same trial with other settings; None keeps a setting."""
     return replace(trial, **{k: v for k, v in settings.items() if v is not None})
-
-
-def result_rows(results: Iterable[Result]) -> list[dict[str, Any]]:
-    """One row for each trial: its settings and its last measurement."""
-    return [
-        {
-            **asdict(r.trial),
-            "validation_mse": r.final.validation_mse,
-            "test_mse": r.final.test_mse,
-            "seconds": round(r.seconds, 1),
-        }
-        for r in results
-    ]
-
-
-def error_rows(results: Iterable[Result]) -> list[dict[str, Any]]:
-    """One row for each equivariance error: trial, epoch, number of the element."""
-    return [
-        {
-            **{k: getattr(r.trial, k) for k in ("problem", "condition", "network", "seed")},
-            "epoch": m.epoch,
-            "element": i,
-            "equivariance_error": float(f"{error:.4g}"),
-        }
-        for r in results
-        for m in r.measurements
-        for i, error in enumerate(m.equivariance_errors)
-    ]
-
-
-def prior_rows(results: Iterable[Result]) -> list[dict[str, Any]]:
-    """One row for each standard deviation that was learnt: trial, epoch, layer, pathway."""
-    return [{"condition": r.trial.condition, "seed": r.trial.seed, **row} for r in results for row in r.priors]
-
-
-def layer_table(results: Iterable[Result]) -> list[dict[str, Any]]:
-    """One row for each layer of each RPP."""
-    return [{"condition": r.trial.condition, "seed": r.trial.seed, **row} for r in results for row in r.layers]
-
-
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows with the same keys, at least one, as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    replace_file(path, text.getvalue().encode())
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read what `write_csv` wrote; values are text."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

@@ -1,9 +1,9 @@
-"""Where the camera stands, and where its mirror image does.
+"""Place a camera and its mirror image.
 
-A camera C sees of a scene what the image of C under an isometry G of the world sees of the image of the scene; where G
-is a reflection, left and right change places. So two films are the same, the second mirrored, exactly where the one
-trajectory is the image of the other. The camera looks along the mirror plane, which then is an upright line in the
-middle of the picture; robots that move in a plane are seen from its side.
+Let G be an isometry of the world. A camera C sees the same picture of a scene as the camera G C sees of the mirrored
+scene; if G is a reflection, left and right change places. So the two films are mirror images exactly where one
+trajectory is the mirror image of the other. The camera looks along the mirror plane, which is then a vertical line in
+the middle of the picture. It looks from the side at robots that move in a plane.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from rpp_rl.envs.simulator import Floats, Simulator
 from rpp_rl.envs.world_image import WorldImage
 from rpp_rl.experiments.videos.films import Frame
 
-# Degrees: a look from above, from behind and from the side; headings are counted from the x axis.
+# Elevations in degrees, and a heading from the x axis.
 _ABOVE, _BEHIND, _SIDE = -90.0, -25.0, -10.0
 _SLANTING = 30.0
 _DISTANCE = 1.7
-# Bodies whose places vary by less along an axis, relative to the robot's size, move in a plane.
+# A robot moves in a plane if its bodies' positions vary less than this along an axis, relative to its size.
 _FLAT = 1e-3
 
 
@@ -34,9 +34,9 @@ class View:
 
     Attributes:
         lookat: the point in the middle of the picture, shape (3,).
-        distance: from it, in metres.
-        heading: of the look, in degrees from the x axis, counterclockwise from above.
-        elevation: of the look, in degrees; negative from above.
+        distance: the distance from that point, in metres.
+        heading: the direction of view in degrees from the x axis, counterclockwise from above.
+        elevation: the direction of view in degrees; negative looks down.
     """
 
     lookat: Floats
@@ -46,17 +46,17 @@ class View:
 
     @property
     def axes(self) -> Floats:
-        """What is right, up and forward in the picture, as rows; shape (3, 3)."""
+        """The directions right, up and forward of the picture, as rows; shape (3, 3)."""
         a, e = np.deg2rad([self.heading, self.elevation])
         forward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
         up = np.array([-np.sin(e) * np.cos(a), -np.sin(e) * np.sin(a), np.cos(e)])
         return np.stack([np.cross(forward, up), up, forward])
 
     def moved(self, isometry: Isometry) -> View:
-        """The camera at the image of its place, that looks at the image of what it looked at.
+        """The view of the mirrored camera.
 
         Args:
-            isometry: maps the vertical to the vertical.
+            isometry: an isometry that maps the vertical axis to itself.
         """
         a = np.deg2rad(self.heading)
         x, y, _ = isometry.linear @ np.array([np.cos(a), np.sin(a), 0.0])
@@ -65,7 +65,7 @@ class View:
 
 
 def view_of(simulator: Simulator, image: WorldImage) -> View:
-    """A camera for a robot and the image of it, at the reference configuration."""
+    """A view of a robot and of its mirror image, both in the reference configuration."""
     model = simulator.model
     simulator.env.reset(seed=0)
     size = size_of(model)
@@ -81,7 +81,7 @@ def view_of(simulator: Simulator, image: WorldImage) -> View:
 
 
 def _heading(isometry: Isometry) -> float:
-    """Along the mirror plane of a reflection that leaves the vertical, of the two ways the one nearer to x or y."""
+    """The heading along the mirror plane, towards positive x or y; a slanting one if there is none."""
     linear = isometry.linear[:2, :2]
     if np.linalg.det(linear) > 0:
         return _SLANTING
@@ -92,26 +92,26 @@ def _heading(isometry: Isometry) -> float:
 
 
 def flips(view: View, isometry: Isometry) -> tuple[bool, bool]:
-    """Whether the picture of the moved camera has left and right, and above and below, changed places."""
+    """Whether the mirrored camera's picture is flipped horizontally, and vertically."""
     moved = (isometry.linear @ view.axes.T).T
     seen = view.moved(isometry).axes
     return bool(moved[0] @ seen[0] < 0), bool(moved[1] @ seen[1] < 0)
 
 
 def moves_camera(isometry: Isometry) -> bool:
-    """Whether the second picture is taken or turned otherwise than the first."""
+    """Whether the mirrored camera differs from the first."""
     return not np.allclose(isometry.linear, np.eye(3))
 
 
 def flipped(frame: Frame, left_right: bool, above_below: bool) -> Frame:
-    """A picture of shape (height, width, 3), turned over."""
+    """Flip a picture of shape (height, width, 3)."""
     if left_right:
         frame = frame[:, ::-1]
     return frame[::-1] if above_below else frame
 
 
 def roaming_body(model: Any) -> int | None:
-    """The body that carries a robot away, if one is free or slides without a limit; the camera goes with it."""
+    """The root body with a free joint, or a slide without limits; the camera follows it. None if there is none."""
     for j in range(model.njnt):
         kind = model.jnt_type[j]
         if model.body_parentid[model.jnt_bodyid[j]] == 0 and (
@@ -122,12 +122,12 @@ def roaming_body(model: Any) -> int | None:
 
 
 class Camera:
-    """Pictures of a simulator.
+    """Take pictures of a simulator.
 
     Args:
-        simulator: of which pictures are taken.
-        view: from where; with a robot that roams the camera goes along.
-        size: height and width of a picture, at most what the model's offscreen buffer holds.
+        simulator: the simulator.
+        view: the view; the camera follows a robot that can leave it.
+        size: height and width of a picture.
     """
 
     def __init__(self, simulator: Simulator, view: View, size: Sequence[int]) -> None:
@@ -140,7 +140,7 @@ class Camera:
         self._followed = roaming_body(simulator.model)
 
     def picture(self) -> Frame:
-        """The present state, of shape (height, width, 3)."""
+        """Render the current state; shape (height, width, 3)."""
         camera, lookat = self._viewer.cam, self.view.lookat.copy()
         if self._followed is not None:
             lookat[:2] = self.simulator.data.subtree_com[self._followed, :2]
@@ -150,5 +150,5 @@ class Camera:
         return np.asarray(self._viewer.render("rgb_array", -1), dtype=np.uint8)
 
     def close(self) -> None:
-        """Let go of the renderer."""
+        """Close the renderer."""
         self._viewer.close()

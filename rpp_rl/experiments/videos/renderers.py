@@ -1,4 +1,7 @@
-"""Which off-screen renderer works here: each is tried in a process of its own, as a failed import cannot be undone."""
+"""Find an off-screen renderer that works on this machine.
+
+Each is tried in a process of its own, because a failed import cannot be undone.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ VARIABLE = "MUJOCO_GL"
 _KNOWN = ("egl", "osmesa", "glfw")
 _PATIENCE = 120.0
 _REMEDY = "install EGL or OSMesa (Debian's packages libegl1 and libosmesa6)"
-# One picture of a ball, by the class that gymnasium renders with. It ends without the clean-up of a driver.
+# Render a ball with gymnasium's own class. os._exit skips the clean-up, in which some drivers crash.
 _TRIAL = """
 import os, sys
 import mujoco
@@ -28,9 +31,9 @@ os._exit(0 if seen else 1)
 
 
 def choose_renderer() -> str:
-    """Let MuJoCo render off-screen: by what MUJOCO_GL says, else by the first of GLFW, EGL and OSMesa that works.
+    """Choose MuJoCo's off-screen renderer: the one that MUJOCO_GL names, else the first of GLFW, EGL and OSMesa.
 
-    GLFW is tried only where there is a display. The variable is set, for MuJoCo reads it when it is imported.
+    GLFW is tried only where there is a display. The choice is stored in MUJOCO_GL, which gymnasium reads.
 
     Returns:
         The renderer's name.
@@ -41,7 +44,7 @@ def choose_renderer() -> str:
     named = os.environ.get(VARIABLE, "").strip().lower()
     if named and named not in _KNOWN:
         raise RunError(
-            f"no off-screen renderer works here: {VARIABLE}={named} is none that gymnasium knows; set it to "
+            f"no off-screen renderer works here: gymnasium does not know {VARIABLE}={named}; set it to "
             f"{', '.join(_KNOWN[:-1])} or {_KNOWN[-1]}, or unset it to have one chosen"
         )
     failures: dict[str, str] = {}
@@ -51,16 +54,16 @@ def choose_renderer() -> str:
             os.environ[VARIABLE] = name
             return name
         failures[name] = failure
-    said = "; ".join(f"{name}: {failure}" for name, failure in failures.items())
+    details = "; ".join(f"{name}: {failure}" for name, failure in failures.items())
     remedy = f"{_REMEDY}, or unset {VARIABLE} to have one chosen" if named else _REMEDY
-    raise RunError(f"no off-screen renderer works here ({said}); {remedy}")
+    raise RunError(f"no off-screen renderer works here ({details}); {remedy}")
 
 
 def candidates(environment: Mapping[str, str], platform: str) -> Sequence[str]:
-    """The renderers to try, by name, the first that may work first.
+    """The names of the renderers to try, in this order.
 
     Args:
-        environment: the variables of the process.
+        environment: the environment variables.
         platform: as `sys.platform`.
     """
     if not platform.startswith("linux"):
@@ -70,8 +73,8 @@ def candidates(environment: Mapping[str, str], platform: str) -> Sequence[str]:
 
 
 def failure_of(name: str) -> str | None:
-    """Render one picture in another process; None if it is one, else the last thing that was said of it."""
-    # -P: a file in the current folder that is called like a library is not imported.
+    """Render one picture in another process; returns None on success, else the last line of its errors."""
+    # With -P, a file named like a library in the current folder is not imported.
     command = [sys.executable, "-P", "-c", _TRIAL]
     try:
         done = subprocess.run(  # noqa: S603 - our own text
@@ -83,10 +86,10 @@ def failure_of(name: str) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"nothing is drawn within {_PATIENCE:.0f} seconds"
+        return f"no picture within {_PATIENCE:.0f} seconds"
     if done.returncode == 0:
         return None
-    # What a destructor complains of afterwards is not the cause.
+    # Errors of destructors follow the cause.
     text = done.stderr.decode(errors="replace").split("Exception ignored")[0]
     lines = text.strip().splitlines() or [f"exit code {done.returncode}"]
     return " ".join(lines[-1].split())[:200]

@@ -4,7 +4,14 @@ import torch
 
 from rpp_rl import orthogonal_group, rotations_and_reflections_about_axis
 from rpp_rl.experiments.reproduction.conditions import condition
-from rpp_rl.experiments.reproduction.pendulum import HamiltonianNetwork, Rescaled, draw, flow, hamiltonian, rollout
+from rpp_rl.experiments.reproduction.problems import (
+    HamiltonianNetwork,
+    Rescaled,
+    draw_pendulum,
+    flow,
+    hamiltonian,
+    rollout,
+)
 from rpp_rl.experiments.reproduction.training import build
 from rpp_rl.experiments.reproduction.trials import Trial, run, with_settings
 
@@ -20,7 +27,7 @@ def turned(z, g):
     return (z.reshape(-1, 4, 3) @ torch.from_numpy(np.array(g)).T).reshape(z.shape)
 
 
-def test_energy_is_conserved_by_the_flow_and_nearly_by_the_integrator():
+def test_the_flow_conserves_energy_and_the_integrator_nearly_does():
     z = states()
     for wind in (False, True):
         H = lambda z, wind=wind: hamiltonian(z, wind)  # noqa: E731
@@ -40,7 +47,7 @@ def test_the_hamiltonian_is_invariant_about_z_wind_breaks_that_and_gravity_break
     for g in rotations_and_reflections_about_axis("z").sample(rng, 5):
         torch.testing.assert_close(hamiltonian(turned(z, g)), hamiltonian(z))
     half_turn = np.diag([-1.0, -1.0, 1.0])
-    # Turned by half about z, the wind's work changes its sign.
+    # A half turn about z changes the sign of the wind's work.
     work = (z[:, 0:3] + z[:, 3:6]) @ torch.tensor([0.08, 0.05, 0.0], dtype=torch.float64)
     torch.testing.assert_close(hamiltonian(turned(z, half_turn), True) - hamiltonian(z, True), 2 * work)
     (g,) = orthogonal_group(3).sample(rng, 1)
@@ -55,7 +62,7 @@ def test_trajectories_turn_with_their_first_states():
     torch.testing.assert_close(again, turned(path, g), atol=1e-4, rtol=1e-4)
 
 
-def test_newton_by_hand():
+def test_the_flow_agrees_with_newton_by_hand():
     """Two bodies at rest, springs at their lengths: only gravity acts, so p = -t and q falls by t^2 / 2 at first."""
     z = torch.zeros(1, 12, dtype=torch.float64)
     z[0, 2], z[0, 5] = -1.0, -2.0
@@ -68,18 +75,18 @@ def test_newton_by_hand():
 
 
 def test_chunks_are_pieces_of_trajectories():
-    data = draw(torch.Generator().manual_seed(0), count=6)
+    data = draw_pendulum(torch.Generator().manual_seed(0), count=6)
     assert data.train.x.shape == (6, 12)
     assert data.train.y.shape == (6, 4, 12)
     for part in (data.train, data.validation, data.test):
         expected = rollout(hamiltonian, part.x.double(), 4, accurate=True).detach()
         torch.testing.assert_close(part.y.double(), expected, atol=1e-4, rtol=1e-3)
-    same = draw(torch.Generator().manual_seed(0), count=6)
+    same = draw_pendulum(torch.Generator().manual_seed(0), count=6)
     assert torch.equal(data.test.y, same.test.y)
 
 
 @pytest.mark.parametrize("name", ["perfect", "approximate", "misspecified"])
-def test_a_hamiltonian_network_conserves_what_it_learnt_and_has_gradients(name):
+def test_a_hamiltonian_network_conserves_its_energy_and_has_gradients(name):
     c = condition("pendulum", name)
     torch.manual_seed(0)
     energy = build("rpp", *c.representations(), 12)
@@ -102,21 +109,21 @@ def test_an_exact_network_is_invariant_and_so_are_its_trajectories():
     torch.testing.assert_close(network(turned(z, g)), turned(network(z), g), atol=1e-4, rtol=1e-3)
 
 
-def test_without_gradients_nothing_is_kept():
+def test_a_rollout_without_gradients_keeps_no_graph():
     H = torch.nn.Linear(12, 1)
     with torch.no_grad():
         assert not rollout(lambda z: H(z).squeeze(-1), states(2).float(), 2).requires_grad
     assert rollout(lambda z: H(z).squeeze(-1), states(2).float(), 2).requires_grad
 
 
-def test_a_trial():
+def test_a_trial_is_repeatable():
     trial = with_settings(Trial.published("pendulum", "approximate", "mlp", 0), epochs=2, width=8)
     first = run(trial)
     assert [m.epoch for m in first.measurements] == [1, 2]
     assert first.measurements == run(trial).measurements
 
 
-def test_the_published_hyperparameters():
+def test_hyperparameters_are_the_published_ones():
     found = [condition("pendulum", n) for n in ("perfect", "approximate", "misspecified")]
     assert [c.learning_rate for c in found] == [3e-3, 3e-3, 2e-3]
     assert {c.epochs for c in found} == {1000}
@@ -126,10 +133,10 @@ def test_the_published_hyperparameters():
 
 @pytest.mark.parametrize("name", ["perfect", "misspecified"])
 def test_rescaled_energies_are_as_invariant_as_the_network_and_finite_on_trajectories(name):
-    """Without the scale one of these seeds, of the network as well, is no number after four steps."""
+    """Without the scale, one of these seeds gives NaN after four steps."""
     reps = condition("pendulum", name).representations()
     for seed in range(4):
-        data = draw(torch.Generator().manual_seed(seed), count=100)
+        data = draw_pendulum(torch.Generator().manual_seed(seed), count=100)
         torch.manual_seed(seed)
         energy = Rescaled(build("emlp", *reps, 128), data.train.x)
         z = data.test.x

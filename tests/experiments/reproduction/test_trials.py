@@ -11,8 +11,9 @@ from rpp_rl import PathwayPrior, equivariance_error
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.reproduction import figures
 from rpp_rl.experiments.reproduction.conditions import NETWORKS, condition
-from rpp_rl.experiments.reproduction.inertia import draw
-from rpp_rl.experiments.reproduction.learned_prior import LearnedPrior
+from rpp_rl.experiments.reproduction.layer_priors import LearnedPrior
+from rpp_rl.experiments.reproduction.problems import draw_inertia
+from rpp_rl.experiments.reproduction.results import Claim, layer_rows, read_csv, table, verdicts, write_csv
 from rpp_rl.experiments.reproduction.training import (
     TrainingSettings,
     build,
@@ -23,16 +24,12 @@ from rpp_rl.experiments.reproduction.training import (
 )
 from rpp_rl.experiments.reproduction.trials import (
     Trial,
-    layer_table,
     missing,
     read,
-    read_csv,
     run,
     run_all,
     with_settings,
-    write_csv,
 )
-from rpp_rl.experiments.reproduction.verdicts import Claim, table, verdicts
 from rpp_rl.priors import layer_parameters
 
 
@@ -41,7 +38,7 @@ def small(network="rpp", condition_name="perfect", **settings):
     return with_settings(trial, **{"epochs": 3, "width": 20, **settings})
 
 
-def test_the_networks_are_the_size_that_was_published():
+def test_networks_have_the_published_sizes():
     reps = condition("inertia", "perfect").representations()
     plain = build("mlp", *reps, 384)
     assert [tuple(m.weight.shape) for m in plain if isinstance(m, torch.nn.Linear)] == [
@@ -58,7 +55,7 @@ def test_the_networks_are_the_size_that_was_published():
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", ["perfect", "approximate", "misspecified"])
-def test_a_trial_is_the_same_again_and_leaves_the_global_generator(network, name):
+def test_a_trial_is_repeatable_and_keeps_the_global_generator(network, name):
     trial = small(network, name)
     state = torch.get_rng_state()
     first, second = run(trial), run(trial)
@@ -74,7 +71,7 @@ def test_emlp_stays_equivariant_and_a_plain_network_is_not():
     assert min(mlp) > 1e-2
 
 
-def test_learning_learns():
+def test_training_lowers_the_error():
     result = run(small(epochs=40, width=40))
     assert result.final.test_mse < 0.5 * result.measurements[0].test_mse
 
@@ -84,7 +81,7 @@ def test_the_loss_is_mean_squared_error_and_sums_of_squares():
     reps = condition("inertia", "perfect").representations()
     torch.manual_seed(0)
     network = build("rpp", *reps, 12)
-    data = draw(torch.Generator().manual_seed(0), count=7)
+    data = draw_inertia(torch.Generator().manual_seed(0), count=7)
     layer = network.head
     before = {k: v.detach().clone() for k, v in network.named_parameters()}
     loss = (network(data.train.x) - data.train.y).square().sum() / (7 * 9)
@@ -102,7 +99,7 @@ def test_adam_steps_of_the_residual_are_in_proportion_to_its_prior(residual_step
     reps = condition("inertia", "perfect").representations()
     torch.manual_seed(0)
     network = build("rpp", *reps, 12)
-    data = draw(torch.Generator().manual_seed(0), count=30)
+    data = draw_inertia(torch.Generator().manual_seed(0), count=30)
     before = {k: v.detach().clone() for k, v in network.named_parameters()}
     settings = TrainingSettings(1, 1e-4, batch=30, prior=PathwayPrior(1e-2, 1.0), residual_step=residual_step)
     fit(network, network, data, settings, lambda _: None, torch.Generator())
@@ -113,7 +110,7 @@ def test_adam_steps_of_the_residual_are_in_proportion_to_its_prior(residual_step
     assert moved["blocks.0.bilinear.weight"] == pytest.approx(1e-4, rel=1e-2)
 
 
-def test_the_learning_rate_stays_or_follows_half_a_cosine_from_its_first_value_towards_zero():
+def test_the_learning_rate_stays_or_falls_by_half_a_cosine():
     """Of n epochs, k and n + 2 - k are symmetric about the middle, where half of it is left."""
     prior = PathwayPrior(1e-2, 1.0)
     rates = [TrainingSettings(8, 3e-3, prior=prior, decay="cosine").learning_rates(e) for e in range(1, 9)]
@@ -128,7 +125,7 @@ def test_the_learning_rate_stays_or_follows_half_a_cosine_from_its_first_value_t
 
 
 def test_every_example_is_seen_once_in_an_epoch():
-    data = draw(torch.Generator().manual_seed(0), count=11)
+    data = draw_inertia(torch.Generator().manual_seed(0), count=11)
     seen = []
 
     def predict(x):
@@ -150,10 +147,10 @@ def test_every_example_is_seen_once_in_an_epoch():
     assert torch.equal(found[found[:, 0].argsort()], data.train.x[data.train.x[:, 0].argsort()])
 
 
-def test_what_is_measured():
+def test_a_measurement_has_the_errors_of_the_network():
     c = condition("inertia", "perfect")
     reps = c.representations()
-    data = draw(torch.Generator().manual_seed(0), count=1200)
+    data = draw_inertia(torch.Generator().manual_seed(0), count=1200)
     network = build("mlp", *reps, 8)
     found = measurement(5, network, network, data, reps)
     assert found.test_mse == pytest.approx(
@@ -165,8 +162,8 @@ def test_what_is_measured():
     assert found.equivariance_errors == tuple(expected.tolist())
 
 
-def test_training_stops_where_the_loss_is_no_number():
-    data = draw(torch.Generator().manual_seed(0), count=5)
+def test_training_stops_where_the_loss_is_nan():
+    data = draw_inertia(torch.Generator().manual_seed(0), count=5)
     broken = torch.nn.Parameter(torch.tensor(math.nan))
     module = torch.nn.ParameterList([broken])
     measured = []
@@ -195,17 +192,17 @@ def test_trials_are_kept_and_not_run_again(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_every_setting_is_in_the_name():
+def test_the_name_depends_on_every_setting():
     trial = small()
     for field in dataclasses.fields(Trial):
         assert dataclasses.replace(trial, **{field.name: 7}).name != trial.name
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"trial": {}, "seconds": 1, "measurements": []}', "[]"])
-def test_a_file_that_is_no_result_is_named(tmp_path, content):
+def test_an_unreadable_result_is_reported(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_text(content)
-    with pytest.raises(RunError, match=r"x\.json is no result of a trial .* delete it"):
+    with pytest.raises(RunError, match=r"cannot read the result of a trial in .*x\.json .*; delete it"):
         read(path)
 
 
@@ -219,7 +216,7 @@ def test_an_interrupted_write_leaves_nothing_that_looks_finished(tmp_path, monke
     assert not list(tmp_path.glob("inertia*"))
 
 
-def test_csv_comes_back(tmp_path):
+def test_csv_files_are_read_back(tmp_path):
     write_csv(tmp_path / "a.csv", [{"a": 1, "b": "x,y"}, {"a": 2.5, "b": ""}])
     assert read_csv(tmp_path / "a.csv") == [{"a": "1", "b": "x,y"}, {"a": "2.5", "b": ""}]
 
@@ -233,7 +230,7 @@ ERRORS = {
 }
 
 
-def test_verdicts_are_about_medians_and_count_seeds():
+def test_verdicts_compare_medians_and_count_seeds():
     found = verdicts(ERRORS)
     assert [(v.claim.condition, v.claim.other, v.holds, v.agreeing, v.trials) for v in found] == [
         ("perfect", "emlp", True, 2, 3),
@@ -246,7 +243,7 @@ def test_verdicts_are_about_medians_and_count_seeds():
     assert "**does not hold** | 0 of 3 |" in text
 
 
-def test_a_claim_of_better_needs_less_and_one_of_as_good_allows_half_more():
+def test_claims_hold_at_their_limits():
     better, as_good = Claim("perfect", "mlp", True), Claim("perfect", "mlp", False)
     assert [better.holds(a, 1.0) for a in (0.9, 1.0, 1.4)] == [True, False, False]
     assert [as_good.holds(a, 1.0) for a in (0.9, 1.5, 1.6)] == [True, True, False]
@@ -261,7 +258,7 @@ def test_figures_are_drawn(tmp_path):
     assert all((tmp_path / f"{name}.png").stat().st_size > 3000 for name in ("box", "density", "heat"))
 
 
-def test_a_prior_is_learnt_while_a_network_is_trained(tmp_path):
+def test_a_prior_is_learned_during_training(tmp_path):
     trial = small(epochs=12, prior="learned", equiv_wd=1e-3, basic_wd=1e-3)
     (result,) = run_all([trial], tmp_path)
     assert {row["epoch"] for row in result.priors} == {2, 4, 6, 8, 10}
@@ -270,11 +267,11 @@ def test_a_prior_is_learnt_while_a_network_is_trained(tmp_path):
     assert read(tmp_path / f"{trial.name}.json") == result
 
 
-def test_a_learnt_prior_starts_from_the_strengths_given():
+def test_a_learned_prior_starts_at_the_given_strengths():
     c = condition("inertia", "perfect")
     torch.manual_seed(0)
     network = build("rpp", *c.representations(), 12)
-    data = draw(torch.Generator().manual_seed(0), count=200)
+    data = draw_inertia(torch.Generator().manual_seed(0), count=200)
     start = PathwayPrior(0.3, 2.0)
     prior = LearnedPrior(network, start, data.train, epochs=12)
     expected = start.penalty(network)
@@ -306,7 +303,7 @@ def test_results_are_plain_json(tmp_path):
     assert read(tmp_path / f"{result.trial.name}.json") == result
 
 
-def test_layers_of_a_trained_rpp_are_told(tmp_path):
+def test_layers_of_a_trained_rpp_are_measured(tmp_path):
     rpp, mlp = run_all([small("rpp", epochs=2), small("mlp", epochs=2)], tmp_path)
     assert mlp.layers == ()
     names = [row["layer"] for row in rpp.layers]
@@ -319,5 +316,5 @@ def test_layers_of_a_trained_rpp_are_told(tmp_path):
     assert 0 < total < rpp.layers[0]["outputs"] == 128
     # s^2 = sigma^2 / (N d wd), so that the ratio of the deviations is that of the roots of the strengths.
     assert by_name["head"]["equiv_std"] / by_name["head"]["basic_std"] == pytest.approx(10**2.5)
-    assert layer_table([rpp, mlp])[0]["condition"] == "perfect"
+    assert layer_rows([rpp, mlp])[0]["condition"] == "perfect"
     assert read(tmp_path / f"{rpp.trial.name}.json") == rpp

@@ -1,4 +1,4 @@
-"""What the image of a camera sees of the image of a scene."""
+"""The pictures of a camera and of its mirror image."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from rpp_rl.experiments.videos.cameras import View, flipped, flips, roaming_body
 
 
 def projected(view, points):
-    """Places in the picture: right and up, over the depth."""
+    """Positions in the picture: right and up, divided by the depth."""
     right, up, depth = ((points - view.lookat) @ view.axes.T + [0, 0, view.distance]).T
     return np.stack([right / depth, up / depth], axis=1)
 
@@ -26,7 +26,7 @@ def projected(view, points):
     elevation=st.one_of(st.just(-90.0), st.floats(-89, 80)),
     seed=st.integers(0, 1000),
 )
-def test_the_image_of_a_camera_sees_the_same_but_for_flips(linear, heading, elevation, seed):
+def test_the_mirrored_camera_sees_the_same_picture_up_to_flips(linear, heading, elevation, seed):
     rng = np.random.default_rng(seed)
     isometry = Isometry(linear, rng.standard_normal(3))
     view = View(rng.standard_normal(3), 5.0, heading, elevation)
@@ -34,11 +34,11 @@ def test_the_image_of_a_camera_sees_the_same_but_for_flips(linear, heading, elev
     across, down = flips(view, isometry)
     expected = projected(view, points) * [-1 if across else 1, -1 if down else 1]
     np.testing.assert_allclose(projected(view.moved(isometry), isometry(points)), expected, atol=1e-9)
-    # A mirror shows the other hand; no turn does.
+    # Reflections change the handedness, rotations do not.
     assert (across != down) == (np.linalg.det(linear) < 0)
 
 
-def test_flipped():
+def test_pictures_are_flipped():
     picture = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     np.testing.assert_array_equal(flipped(picture, True, False)[:, 0], picture[:, 1])
     np.testing.assert_array_equal(flipped(picture, False, True)[0], picture[1])
@@ -54,7 +54,7 @@ def test_flipped():
         ("Reacher-v5", -90, False),
     ],
 )
-def test_the_mirror_plane_is_an_upright_line(env_id, elevation, roams):
+def test_the_mirror_plane_is_a_vertical_line(env_id, elevation, roams):
     env = make(env_id)
     env.reset(seed=0)
     simulator = Simulator(env)
@@ -64,7 +64,7 @@ def test_the_mirror_plane_is_an_upright_line(env_id, elevation, roams):
     assert (roaming_body(simulator.model) is not None) == roams
     linear = image.isometry.linear
     if np.linalg.det(linear) < 0:
-        # Up and forward lie in the plane, and what is right becomes left.
+        # Up and forward lie in the plane, right becomes left.
         right, up, forward = view.axes
         np.testing.assert_allclose(linear @ right, -right, atol=1e-12)
         np.testing.assert_allclose([linear @ up, linear @ forward], [up, forward], atol=1e-12)
@@ -72,7 +72,7 @@ def test_the_mirror_plane_is_an_upright_line(env_id, elevation, roams):
     env.close()
 
 
-def test_robots_in_a_plane_are_seen_from_its_side():
+def test_the_camera_looks_from_the_side_at_robots_in_a_plane():
     env = make("Walker2d-v5")
     env.reset(seed=0)
     simulator = Simulator(env)

@@ -1,6 +1,7 @@
-"""Films, and pictures in TensorBoard's events."""
+"""Films, and images in TensorBoard's events."""
 
 import io
+import subprocess
 
 import imageio.v2 as imageio
 import numpy as np
@@ -10,8 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
-from rpp_rl.experiments.videos.films import Film, check_film
-from rpp_rl.experiments.videos.panels import side_by_side
+from rpp_rl.experiments.videos.films import Film, check_film, side_by_side
 
 
 def picture(k, height=32, width=48):
@@ -38,23 +38,45 @@ def test_a_film_has_every_frame(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
-def test_what_fails_leaves_no_part_of_a_film(tmp_path, name):
+def test_a_failure_leaves_no_partial_film(tmp_path, name):
     with pytest.raises(RuntimeError, match="the robot fell"), Film(tmp_path / name, 20.0) as film:
         film.add(picture(0))
         raise RuntimeError("the robot fell")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_film_that_could_not_be_finished_is_no_film(tmp_path):
-    refused = pytest.raises(RunError, match=r"no video can be written to .*film\.mp4: .*choose another place")
+@pytest.mark.parametrize("count", [1, 200])
+def test_a_film_is_refused_where_ffmpeg_dies(tmp_path, monkeypatch, count):
+    started = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    refused = pytest.raises(RunError, match=r"cannot write a video to .*film\.mp4: .*choose another place")
     with refused, Film(tmp_path / "film.mp4", 20.0) as film:
         film.add(picture(0))
-        film._writer.proc.kill()
-        film._writer.proc.wait()
+        ffmpeg = started[-1]
+        ffmpeg.kill()
+        ffmpeg.wait()
+        for k in range(1, count):
+            film.add(picture(k))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_preview_is_of_the_whole_film_and_small(tmp_path):
+def test_a_fast_gif_leaves_out_frames(tmp_path):
+    path = tmp_path / "film.gif"
+    with Film(path, 100.0) as film:
+        for k in range(50):
+            film.add(picture(k))
+    with Image.open(path) as opened:
+        assert opened.n_frames == 10
+        assert opened.n_frames * opened.info["duration"] == 500
+
+
+def test_the_preview_is_small_and_shows_the_whole_film(tmp_path):
     preview = filmed(tmp_path / "film.gif", 127)
     with Image.open(io.BytesIO(preview)) as opened:
         assert 16 <= opened.n_frames <= 60
@@ -64,7 +86,7 @@ def test_the_preview_is_of_the_whole_film_and_small(tmp_path):
         assert opened.n_frames * opened.info["duration"] == pytest.approx(127 * 50, rel=0.1)
 
 
-def test_pictures_in_tensorboard(tmp_path):
+def test_tensorboard_shows_the_latest_preview(tmp_path):
     preview = filmed(tmp_path / "film.gif", 5)
     for step in (100, 200):
         assert show_in_tensorboard(tmp_path / "run", "videos/mirror", preview, step) is None
@@ -76,15 +98,15 @@ def test_pictures_in_tensorboard(tmp_path):
     assert image.encoded_image_string == preview
 
 
-def test_a_folder_that_may_not_be_written_to_is_said(tmp_path):
+def test_a_folder_that_is_not_writable_is_reported(tmp_path):
     (tmp_path / "run").write_text("no folder")
     assert "cannot be written to" in show_in_tensorboard(tmp_path / "run", "videos/x", filmed(tmp_path / "a.gif", 1), 0)
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("film.avi", "ends in .mp4 or .gif"), ("file/film.mp4", "no folder"), ("x.mp4", "a folder")]
+    ("name", "message"), [("film.avi", "ends in .mp4 or .gif"), ("file/film.mp4", "file"), ("x.mp4", "is a folder")]
 )
-def test_where_no_film_can_be(tmp_path, name, message):
+def test_a_bad_path_is_refused(tmp_path, name, message):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "x.mp4").mkdir()
     with pytest.raises(RunError, match=message):

@@ -1,4 +1,4 @@
-"""Which renderer is taken."""
+"""The choice of a renderer."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from rpp_rl.experiments.videos.renderers import candidates, choose_renderer, fai
 
 @pytest.fixture
 def works(monkeypatch):
-    """Let only the renderers of given names work, and note which are tried."""
+    """Let only the named renderers work, and record which are tried."""
     tried = []
 
     def only(*names):
@@ -31,21 +31,21 @@ def works(monkeypatch):
     return only
 
 
-def test_candidates():
+def test_candidates_depend_on_display_and_platform():
     assert candidates({}, "linux") == ("egl", "osmesa")
     assert candidates({"DISPLAY": ":0"}, "linux") == ("glfw", "egl", "osmesa")
     assert candidates({"WAYLAND_DISPLAY": "wayland-0"}, "linux") == ("glfw", "egl", "osmesa")
     assert candidates({}, "darwin") == ("glfw",)
 
 
-def test_the_first_that_works_is_taken(works):
+def test_the_first_working_renderer_is_chosen(works):
     tried = works("osmesa")
     assert choose_renderer() == "osmesa"
     assert tried == ["egl", "osmesa"]
     assert os.environ["MUJOCO_GL"] == "osmesa"
 
 
-def test_one_that_is_named_is_not_replaced(works, monkeypatch):
+def test_a_named_renderer_is_not_replaced(works, monkeypatch):
     tried = works("osmesa")
     monkeypatch.setenv("MUJOCO_GL", "EGL")
     with pytest.raises(RunError, match=r"\(egl: no device\).*or unset MUJOCO_GL"):
@@ -53,42 +53,42 @@ def test_one_that_is_named_is_not_replaced(works, monkeypatch):
     assert tried == ["egl"]
 
 
-def test_where_none_works(works):
+def test_an_error_names_every_renderer_where_none_works(works):
     works()
     with pytest.raises(RunError, match=r"\(egl: no device; osmesa: no device\); install EGL or OSMesa"):
         choose_renderer()
     assert os.environ["MUJOCO_GL"] == ""
 
 
-def test_one_that_is_unknown(works, monkeypatch):
+def test_an_unknown_renderer_is_refused(works, monkeypatch):
     works("egl")
     monkeypatch.setenv("MUJOCO_GL", "vulkan")
     with pytest.raises(RunError, match="set it to egl, osmesa or glfw"):
         choose_renderer()
 
 
-def test_a_failure_is_told_in_one_line(monkeypatch):
+def test_a_failure_is_one_line(monkeypatch):
     monkeypatch.setattr(renderers, "_TRIAL", "print('x'); raise ImportError('no such\\n library')")
     assert failure_of("egl") == "library"
     monkeypatch.setattr(renderers, "_TRIAL", "import os; os.abort()")
     assert failure_of("egl") == "exit code -6"
 
 
-def test_a_driver_that_hangs(monkeypatch):
+def test_a_driver_that_hangs_fails(monkeypatch):
     monkeypatch.setattr(renderers, "_TRIAL", "import time; time.sleep(60)")
     monkeypatch.setattr(renderers, "_PATIENCE", 0.5)
-    assert "nothing is drawn" in failure_of("egl")
+    assert "no picture within" in failure_of("egl")
 
 
-def test_a_file_called_like_a_library_is_not_run(tmp_path, monkeypatch):
+def test_a_file_named_like_a_library_is_not_imported(tmp_path, monkeypatch):
     (tmp_path / "mujoco.py").write_text("open('canary', 'w')")
     monkeypatch.chdir(tmp_path)
     failure_of("egl")
     assert not (tmp_path / "canary").exists()
 
 
-def test_the_trial_is_a_real_one():
-    # Which are there is the machine's matter; the trial says what a program of gymnasium's own meets.
+def test_the_trial_agrees_with_gymnasium():
+    # On each machine the trial must say what a program with gymnasium meets.
     draw = (
         "import gymnasium as gym\n"
         "env = gym.make('InvertedPendulum-v5', render_mode='rgb_array')\n"

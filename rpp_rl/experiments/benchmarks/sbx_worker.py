@@ -1,7 +1,7 @@
-"""Times SBX's SAC in a Python of its own, which has sbx-rl but not this library; run by `rpp-rl bench --sbx-python`.
+"""Time SBX's SAC. `rpp-rl bench --sbx-python` runs this file with a Python that has sbx-rl, but not this library.
 
-Reads one JSON object from the command line, then a number of steps from each line of its input, and answers with the
-seconds that training took for as many environment steps, and for as many gradient steps alone.
+The command line holds one JSON object. Each line of the input is a number of steps; the answer is the seconds that
+these environment steps took with a gradient step each, and as many gradient steps alone.
 """
 
 import json
@@ -35,7 +35,7 @@ def main() -> None:
         start = time.perf_counter()
         agent.learn(steps, reset_num_timesteps=False)
         between = time.perf_counter()
-        # One at a time, as the loop takes them; the logger's record waits for the result.
+        # One at a time, as in training; the logger's record waits for the result.
         for _ in range(steps):
             agent.train(1, wanted["batch_size"])
         print(json.dumps([between - start, time.perf_counter() - between]), flush=True)

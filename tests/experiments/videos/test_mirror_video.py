@@ -6,7 +6,7 @@ import pytest
 from rpp_rl.envs.simulator import Simulator
 from rpp_rl.envs.wrapper import make
 from rpp_rl.errors import SymmetryError
-from rpp_rl.experiments.videos.pairs import Pair, csv_text
+from rpp_rl.experiments.videos.mirror_video import Pair, csv_text
 from rpp_rl.symmetry import Symmetry
 
 
@@ -34,7 +34,7 @@ def run(pair, weights, steps=30):
     return list(pair.run(lambda x: np.tanh(weights @ x), pair.one.state(), steps))
 
 
-def test_an_equivariant_policy_keeps_the_trajectories_images_of_each_other(task):
+def test_the_trajectories_of_an_equivariant_policy_stay_mirror_images(task):
     pair, weights = task
     moments = run(pair, equivariant(pair, weights), 10)
     assert max(m.distance for m in moments) < 1e-8
@@ -45,7 +45,7 @@ def test_an_equivariant_policy_keeps_the_trajectories_images_of_each_other(task)
     np.testing.assert_allclose(*zip(*rewards, strict=True), atol=1e-8)
 
 
-def test_another_policy_does_not(task):
+def test_the_trajectories_of_another_policy_part(task):
     pair, weights = task
     start = pair.one.state()
     moments = run(pair, weights, 10)
@@ -67,7 +67,7 @@ def test_the_table_has_a_row_for_each_moment(task):
     assert float(rows[2][1]) == pytest.approx(moments[2].distance)
 
 
-def test_it_ends_when_either_ends():
+def test_the_run_ends_when_a_trajectory_ends():
     envs = [make("InvertedPendulum-v5") for _ in range(2)]
     for env in envs:
         env.reset(seed=0)
@@ -78,16 +78,16 @@ def test_it_ends_when_either_ends():
     assert [m.terminated for m in moments] == [False] * (len(moments) - 1) + [True]
 
 
-def test_a_symmetry_of_another_size():
+def test_a_symmetry_of_another_size_is_refused():
     env = make("Swimmer-v5")
     env.reset(seed=0)
     with pytest.raises(SymmetryError, match="declared for an observation of 5"):
         Pair.of(Simulator(env), Simulator(env), Symmetry.trivial(5, 2), 0)
 
 
-def test_a_symmetry_that_no_map_of_states_has():
+def test_a_symmetry_without_a_map_of_states_is_refused():
     env = make("Humanoid-v5", "rpp2021")
     env.reset(seed=0)
-    with pytest.raises(SymmetryError, match="states of Humanoid-v5 cannot be mirrored as symmetry 'rpp2021' says"):
+    with pytest.raises(SymmetryError, match="cannot mirror states of Humanoid-v5 by symmetry 'rpp2021'"):
         Pair.of(Simulator(env), Simulator(env), env.symmetry, 1)
     env.close()

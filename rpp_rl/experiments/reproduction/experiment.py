@@ -1,0 +1,208 @@
+"""Repeat one of the paper's experiments: run its trials, and write results, figure and table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from tqdm import tqdm
+
+from rpp_rl.errors import RunError
+from rpp_rl.experiments.devices import check_device
+from rpp_rl.experiments.markdown import markdown_table
+from rpp_rl.experiments.plots import need_matplotlib
+from rpp_rl.experiments.provenance import provenance
+from rpp_rl.experiments.reproduction import figures, results
+from rpp_rl.experiments.reproduction.conditions import Decay, NetworkName, ProblemName
+from rpp_rl.experiments.reproduction.training import ResidualStep
+from rpp_rl.experiments.reproduction.trials import Result, Trial, missing, run_all, with_settings
+from rpp_rl.files import replace_file
+from rpp_rl.priors import PathwayPrior
+
+ExperimentName = Literal["inertia", "pendulum", "equivariance", "prior-sweep"]
+ConditionName = Literal["perfect", "approximate", "misspecified"]
+# Conditions and networks of each figure in the paper.
+DEFAULTS: dict[ExperimentName, tuple[tuple[ConditionName, ...], tuple[NetworkName, ...]]] = {
+    "inertia": (("perfect", "approximate", "misspecified"), ("emlp", "rpp", "mlp")),
+    "pendulum": (("perfect", "approximate", "misspecified"), ("emlp", "rpp", "mlp")),
+    "equivariance": (("perfect", "approximate"), ("rpp",)),
+    "prior-sweep": (("perfect",), ("rpp",)),
+}
+# Learned priors start with equal strengths for both pathways, whether or not the symmetry holds.
+LEARNING_STARTS_AT = {"equiv_wd": 1e-3, "basic_wd": 1e-3}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The settings of an experiment. None and empty tuples stand for those of the paper's figure."""
+
+    experiment: ExperimentName
+    """inertia and pendulum: Figure 2; equivariance and prior-sweep: Figure 3."""
+    trials: int = 10
+    """Seeds of each condition and network."""
+    first_seed: int = 0
+    """The first of these seeds."""
+    epochs: int | None = None
+    """Passes over the training examples; None for the published number."""
+    conditions: tuple[ConditionName, ...] = ()
+    """Whether the declared symmetry holds; empty for those of the paper's figure."""
+    networks: tuple[NetworkName, ...] = ()
+    """The networks; empty for those of the paper's figure."""
+    width: int | None = None
+    """Channels of a hidden layer; None for the published number."""
+    equiv_wd: float | None = None
+    """Strength of RPP's prior on the equivariant pathway; None for the condition's."""
+    basic_wd: float | None = None
+    """Strength of RPP's prior on the residual pathway; None for the condition's."""
+    prior: Literal["fixed", "learned"] = "fixed"
+    """Keep the strengths of RPP's priors, or learn them by empirical Bayes, from weak ones."""
+    residual_step: ResidualStep = "prior"
+    """Learning rate of RPP's residual relative to the rest: in proportion to the width of its prior, or a number."""
+    decay: Decay = "none"
+    """Keep the learning rate, as published, or lower it by half a cosine to zero."""
+    equiv_grid: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2)
+    """Strengths of the prior on the equivariant pathway that prior-sweep tries."""
+    basic_grid: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+    """Strengths of the prior on the residual pathway that prior-sweep tries."""
+    device: str = "cpu"
+    """auto, cpu, cuda, cuda:1, ..."""
+    out: Path = Path("runs/reproduce")
+    """Folder of the results: CSV, PNG, Markdown, and a file for each trial."""
+    plot: bool = True
+    """Draw the figure, which needs the extra rpp-rl[plot]."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+def run_experiment(experiment: Experiment) -> str:
+    """Run the missing trials of an experiment, and write results, figure and table.
+
+    Returns:
+        The table, in Markdown.
+
+    Raises:
+        RPPError: if a setting is out of bounds, or a result cannot be read.
+    """
+    check(experiment)
+    trials = planned_trials(experiment)
+    found = _run(experiment, trials)
+    out, name = experiment.out, experiment.experiment
+    tables = {
+        "": results.result_rows(found),
+        "_errors": results.error_rows(found) if name == "equivariance" else [],
+        "_priors": results.prior_rows(found),
+        "_layers": results.layer_rows(found) if name == "inertia" else [],
+    }
+    for suffix, rows in tables.items():
+        if rows:
+            results.write_csv(out / f"{name}{suffix}.csv", rows)
+    text = summary(name, found)
+    replace_file(out / f"{name}.md", (text + "\n").encode())
+    record = {**provenance(), "trials": [asdict(t) for t in trials]}
+    replace_file(out / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+    if experiment.plot:
+        draw(name, found, out / f"{name}.png")
+    return text
+
+
+def check(experiment: Experiment) -> None:
+    """Check the settings before anything is run.
+
+    Raises:
+        RPPError: if one is out of bounds.
+    """
+    e = experiment
+    for flag in ("trials", "epochs", "width"):
+        value = getattr(e, flag)
+        if value is not None and value < 1:
+            raise RunError(f"--{flag} must be at least 1, got {value}")
+    if not 0 <= e.first_seed < 2**32:
+        raise RunError(f"--first-seed must be a number from 0 to {2**32 - 1}, got {e.first_seed}")
+    if e.residual_step != "prior" and not 0 <= e.residual_step < float("inf"):
+        raise RunError(f"--residual-step must be 'prior' or a number >= 0, got {e.residual_step}")
+    if not (e.equiv_grid and e.basic_grid):
+        raise RunError("--equiv-grid and --basic-grid need at least one strength each")
+    for equiv in (*e.equiv_grid, e.equiv_wd or 0.0):
+        PathwayPrior(equiv_wd=equiv)
+    for basic in (*e.basic_grid, e.basic_wd or 0.0):
+        PathwayPrior(basic_wd=basic)
+    check_device(e.device)
+    if any(p.is_file() for p in (e.out, *e.out.parents)):
+        raise RunError(f"--out {e.out} is a file, or lies in one; choose a folder")
+    if e.plot:
+        need_matplotlib("figures need", "pip install 'rpp-rl[plot]', or add --no-plot")
+
+
+def planned_trials(experiment: Experiment) -> list[Trial]:
+    """The trials of an experiment, seed by seed: an interrupted one has complete seeds."""
+    e = experiment
+    conditions, networks = DEFAULTS[e.experiment]
+    problem: ProblemName = "pendulum" if e.experiment == "pendulum" else "inertia"
+    strengths: list[tuple[float | None, float | None]] = [(e.equiv_wd, e.basic_wd)]
+    if e.experiment == "prior-sweep":
+        strengths = [(equiv, basic) for equiv in e.equiv_grid for basic in e.basic_grid]
+    trials = []
+    for seed in range(e.first_seed, e.first_seed + e.trials):
+        for condition in e.conditions or conditions:
+            for network in e.networks or networks:
+                trial = Trial.published(problem, condition, network, seed)
+                trial = with_settings(trial, epochs=e.epochs, width=e.width, decay=e.decay)
+                if network != "rpp":
+                    trials.append(trial)
+                    continue
+                trial = with_settings(trial, residual_step=e.residual_step)
+                if e.prior == "learned":
+                    trial = with_settings(trial, prior="learned", **LEARNING_STARTS_AT)
+                trials += [with_settings(trial, equiv_wd=equiv, basic_wd=basic) for equiv, basic in strengths]
+    return trials
+
+
+def _run(experiment: Experiment, trials: Sequence[Trial]) -> list[Result]:
+    """Run the missing trials, with a progress bar over their epochs."""
+    folder, device = experiment.out / "trials", experiment.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    epochs = sum(t.epochs for t in missing(trials, folder))
+    with tqdm(total=epochs, unit="epoch", disable=not experiment.progress) as bar:
+
+        def on_epoch(trial: Trial) -> None:
+            bar.set_description(f"{trial.condition} {trial.network} seed {trial.seed}", refresh=False)
+            bar.update()
+
+        return run_all(trials, folder, device, on_epoch)
+
+
+def summary(name: ExperimentName, found: Sequence[Result]) -> str:
+    """The table of an experiment, in Markdown."""
+    if name == "prior-sweep":
+        header: tuple[str, ...] = ("condition", "equiv", "basic", "median validation MSE", "median test MSE")
+        rows = [
+            (condition, *(f"{value:.3g}" for value in (*strengths, *medians)))
+            for condition, grid in results.median_errors(found).items()
+            for strengths, medians in grid.items()
+        ]
+        return markdown_table(header, rows)
+    if name == "equivariance":
+        header = ("condition", "epoch", "median equivariance error")
+        rows = [
+            (condition, str(epoch), f"{results.median(values):.2e}")
+            for condition, epochs in results.equivariance_errors(found).items()
+            for epoch, values in epochs.items()
+        ]
+        return markdown_table(header, rows)
+    return results.table(results.errors_by_seed(found))
+
+
+def draw(name: ExperimentName, found: Sequence[Result], path: Path) -> None:
+    """Draw the figure of an experiment."""
+    if name == "equivariance":
+        figures.densities(results.equivariance_errors(found), path)
+    elif name == "prior-sweep":
+        medians = results.median_errors(found)
+        figures.heat_maps({c: {wds: test for wds, (_, test) in grid.items()} for c, grid in medians.items()}, path)
+    else:
+        figures.box_plots(results.errors_by_seed(found), path)
