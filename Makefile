@@ -30,24 +30,24 @@ format: $(VENV)/.dev
 
 # Audits every declared symmetry and writes the table; never edit it by hand.
 docs-symmetries: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python docs/symmetries.py docs/symmetries.md
+	OMP_NUM_THREADS=1 $(BIN)/python docs/generate/symmetries.py docs/symmetries.md
 
 # Writes docs/paper.md from the recorded trials; with rpp-rl reproduce and its --out docs/results/reproduce there are more.
 docs-paper: $(VENV)/.dev
-	$(BIN)/python docs/paper.py docs/results/reproduce docs/paper.md
+	$(BIN)/python docs/generate/paper.py docs/results/reproduce docs/paper.md
 
 # Writes docs/evidence.md from the recorded comparisons.
 docs-evidence: $(VENV)/.dev
-	$(BIN)/python docs/evidence.py docs/results/evidence docs/evidence.md
+	$(BIN)/python docs/generate/evidence.py docs/results/evidence docs/evidence.md
 
 # Writes docs/performance.md from the recorded benchmarks.
 docs-performance: $(VENV)/.dev
-	$(BIN)/python docs/performance.py docs/results docs/performance.md
+	$(BIN)/python docs/generate/performance.py docs/results docs/performance.md
 
 # Does harm to runs in every way it knows, for about three quarters of an hour, and writes what was lost.
 faults: $(VENV)/.dev
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults --json docs/results/faults.json $(ARGS)
-	$(BIN)/python docs/reliability.py docs/results/faults.json docs/reliability.md
+	$(BIN)/python docs/generate/reliability.py docs/results/faults.json docs/reliability.md
 
 # The four folders are one package, so mypy is given them as one tree.
 type: $(VENV)/.dev

@@ -1,7 +1,7 @@
 """Symmetries that are wrong on purpose: the mirror of a task with the sign of every observation flipped as well.
 
-The map is a representation of the same group, s -> sign(g) rho(g) s, so it constrains networks as much as the right one.
-But no trajectory of the task has such an image. What an agent gains with this map, it does not gain from symmetry.
+The map is a representation of the same group, s -> sign(g) rho(g) s. It constrains networks as much as the right one,
+but no trajectory of the task has such an image. What an agent gains with this map, it does not gain from symmetry.
 
 PYTHONPATH=docs/evidence rpp-rl train --env wrong_maps:Walker2d-v5 --symmetry wrong --algo rpp_sac
 """
