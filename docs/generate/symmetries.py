@@ -60,9 +60,8 @@ def details(done: SymmetryAudit) -> str:
         if g.reset_broken:
             lines.append(f"  - episodes start asymmetrically in {', '.join(g.reset_broken)}")
         if g.untested and g.verdict != Verdict.MIS_SPECIFIED:
-            lines.append(
-                f"  - untested, because they never moved: {len(g.untested)} entries, {g.untested[0]} to {g.untested[-1]}"
-            )
+            entries = f"{len(g.untested)} entries, {g.untested[0]} to {g.untested[-1]}"
+            lines.append(f"  - untested, because they never moved: {entries}")
     return f"\n## {done.environment}, {done.symmetry.name}\n\n" + "\n".join(lines) + "\n"
 
 
