@@ -122,8 +122,8 @@ and, one command per seed, `rpp-rl train --env InvertedPendulum-v5 --seed 0 -n 5
 WITH_GPU = "The `cuda/...` rows above ran on {gpus}."
 WITHOUT_GPU = """**This record was made without a GPU.** `tests/agents/fast_update/test_graphs.py` tests the graphs
 on the CPU: it records the operations of a step, refuses those that would make the host wait, and replays them without
-Python to the same numbers, through whole trainings. The capture by CUDA itself has no record here yet. On a machine with
-a GPU the same tests run the capture, and `rpp-rl bench` measures it."""
+Python to the same numbers, through whole trainings. The capture by CUDA itself has no record here yet. On a machine
+with a GPU the same tests run the capture, and `rpp-rl bench` measures it."""
 # Set before anything was measured.
 GOALS = {"rpp_sac/sb3_sac": 2.8, "rpp_sac/sbx_sac": 1.3, "rpp_sac/mlp": 0.93, "rpp_sac_bf16/sb3_sac": 4.5}
 CEILINGS = {"update/floor": 1.5}
