@@ -1,4 +1,4 @@
-"""Files that commands write: there whole or not at all, in folders that were checked before anything was computed."""
+"""Write files atomically, into folders that were checked first."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rpp_rl.errors import RunError
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file aside and then in place of what was there, with the folders above it.
+    """Write a file beside the target and rename it, and create the folders above it.
 
     Raises:
-        OSError: if it cannot be written; what was there is as it was.
+        OSError: if it cannot be written; an existing file is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -26,21 +26,18 @@ def replace_file(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
-def check_folder(folder: Path, what: str, remedy: str) -> None:
-    """Check that a folder is or can be made there.
+def check_folder(folder: Path, remedy: str) -> None:
+    """Check that a folder exists and is writable, or can be created.
 
     Args:
         folder: the folder.
-        what: is to be written there, for the sentence.
-        remedy: what to do instead, likewise.
+        remedy: what to do otherwise.
 
     Raises:
-        RunError: if not.
+        RunError: if it cannot be written to.
     """
     for part in (folder, *folder.parents):
         if part.exists():
             if not part.is_dir() or not os.access(part, os.W_OK):
-                raise RunError(
-                    f"{what} can be written to {folder}, since {part} is no folder or may not be written to; {remedy}"
-                )
+                raise RunError(f"cannot write to {folder}: {part} is not a directory, or not writable; {remedy}")
             return

@@ -17,7 +17,7 @@ from rpp_rl.experiments.plots import check_plot, new_figure, save_figure
 
 if TYPE_CHECKING:
     from rpp_rl.envs.auditing.reports import GeneratorAudit, SymmetryAudit
-    from rpp_rl.experiments.loading import LoadedAgent
+    from rpp_rl.experiments.evaluation import LoadedAgent
 
 _QUICK_STATES = 100
 
@@ -111,11 +111,11 @@ def quick_audit(
 
 
 def _actor(arguments: AuditArguments) -> LoadedAgent | None:
-    from rpp_rl.experiments.loading import load
+    from rpp_rl.experiments.evaluation import load
 
     if arguments.policy is None:
         return None
-    task = arguments.env, arguments.env_kwargs
+    task = arguments.env, key_values(arguments.env_kwargs, "--env-kwargs")
     return load(arguments.policy, *task, device="cpu", trust=arguments.trust)
 
 

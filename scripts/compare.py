@@ -61,13 +61,13 @@ def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     """Compare algorithms over seeds, with intervals, and write tables, figures, a report and TensorBoard's events."""
     from rpp_rl.experiments.comparison.event_scalars import CACHE, EventScalars
     from rpp_rl.experiments.comparison.writing import render, write
-    from rpp_rl.experiments.finding_runs import check_root
+    from rpp_rl.experiments.finding import check_root
     from rpp_rl.files import check_folder
 
     for root in arguments.runs:
         check_root(root)
     out = arguments.out or (arguments.runs[0] / "compare" if arguments.runs else Path("compare"))
-    check_folder(out, "nothing", "choose another with --out")
+    check_folder(out, "choose another with --out")
     events = EventScalars(out / CACHE)
     comparison = compared(arguments, events)
     files = render(comparison, events, arguments.report, arguments.tensorboard)
@@ -91,7 +91,7 @@ def compared(arguments: CompareArguments, events: EventScalars) -> Comparison:
     from rpp_rl.experiments.comparison.grouping import group_runs
     from rpp_rl.experiments.comparison.over_environments import aggregate
     from rpp_rl.experiments.comparison.runs import read_runs
-    from rpp_rl.experiments.finding_runs import nameless_runs
+    from rpp_rl.experiments.finding import folders_without_config
 
     if not arguments.runs:
         raise RunError("name a folder with runs, such as: rpp-rl compare runs")
@@ -110,7 +110,10 @@ def compared(arguments: CompareArguments, events: EventScalars) -> Comparison:
     found = aggregate(results, normalisation, draws, arguments.baseline)
     notes = (
         *general_notes(results, unevaluated),
-        *nameless_runs(arguments.runs, arguments.filter),
+        *(
+            f"{f} is left out: it has evaluations, but no config.json"
+            for f in folders_without_config(arguments.runs, arguments.filter)
+        ),
         *_normalisation_notes(arguments, normalisation, results),
     )
     command = shlex.join(["rpp-rl", *sys.argv[1:]]) if "compare" in sys.argv else "rpp-rl compare"

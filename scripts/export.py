@@ -61,17 +61,16 @@ def export_run(arguments: ExportArguments) -> dict[str, Any]:
         RPPError: if there is no such agent, a library is missing, or the exported actor acts otherwise than the agent.
     """
     from rpp_rl.agents.common.export import PlainActor, export_actor, greatest_difference
-    from rpp_rl.experiments.environments import vec_env
-    from rpp_rl.experiments.loading import load_agent, task_of
-    from rpp_rl.experiments.run_folder import find_model
-    from rpp_rl.experiments.training.normalization import with_statistics
+    from rpp_rl.experiments.environments import normalized_for_evaluation, settings_of, statistics_of, vec_env
+    from rpp_rl.experiments.evaluation import read_agent, task_of
+    from rpp_rl.experiments.finding import find_model
 
     path = find_model(arguments.run)
     given = key_values(arguments.env_kwargs, "--env-kwargs")
     env_id, env_kwargs = task_of(path, arguments.env, given, arguments.trust)
-    agent = load_agent(path, "cpu", arguments.trust)
+    agent = read_agent(path, "cpu", arguments.trust)
     plain = vec_env(env_id, None, env_kwargs)
-    env: Any = with_statistics(plain, path)
+    env: Any = normalized_for_evaluation(plain, settings_of(path), None, statistics_of(path))
     normalizer = env if env is not plain else None
     actor = PlainActor(agent, normalizer)
     folder = arguments.out or path.parent

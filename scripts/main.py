@@ -1,87 +1,58 @@
-"""The console command `rpp-rl`: subcommands, and errors as one sentence with exit code 2."""
+"""The console command `rpp-rl`: a table of commands, each imported when it is called."""
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import os
 import sys
-import threading
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import tyro
 
-from rpp_rl.errors import RPPError
-from rpp_rl.scripts.audit import audit
-from rpp_rl.scripts.bench import bench
-from rpp_rl.scripts.compare import compare
-from rpp_rl.scripts.evaluate import evaluate
-from rpp_rl.scripts.export import export
-from rpp_rl.scripts.mirror_video import mirror_video
-from rpp_rl.scripts.new_symmetry import new_symmetry
-from rpp_rl.scripts.reproduce import reproduce
-from rpp_rl.scripts.status import status
-from rpp_rl.scripts.sweep import sweep
-from rpp_rl.scripts.symmetries import symmetries
-from rpp_rl.scripts.train import train
+from rpp_rl.exit_codes import exit_code
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train,
-    "sweep": sweep,
-    "status": status,
-    "evaluate": evaluate,
-    "mirror-video": mirror_video,
-    "compare": compare,
-    "export": export,
-    "symmetries": symmetries,
-    "audit": audit,
-    "new-symmetry": new_symmetry,
-    "bench": bench,
-    "reproduce": reproduce,
+# The function of a command has its name, in the module of its name in `rpp_rl.scripts`.
+COMMANDS = {
+    "train": "train an agent, evaluate it, and keep the run in a folder of its own",
+    "sweep": "train every algorithm on every environment with every seed",
+    "status": "show the progress of the runs in a folder",
+    "evaluate": "evaluate a saved agent over deterministic episodes",
+    "mirror-video": "film an agent beside its mirror image",
+    "compare": "compare algorithms over seeds, with intervals",
+    "export": "export a saved policy as a plain network for a robot",
+    "symmetries": "list the declared symmetries",
+    "audit": "check the symmetries of an environment on the simulator",
+    "new-symmetry": "write a symmetry file for an environment of your own",
+    "bench": "measure the speed of training",
+    "reproduce": "repeat the supervised experiments of the paper",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns the exit code.
+    """Run a command; returns the exit code.
 
     Args:
         arguments: the command line without the program's name; None takes that of the process.
     """
-    # As with `python -m`, a user's own module in the current folder can be named in an environment's id.
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        "rpp-rl", description="Reinforcement learning for nearly symmetric tasks: Residual Pathway Priors."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    command = parser.parse_args(words[:1]).command
+    # As with `python -m`, an environment id can name a module in the current folder.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    hook = threading.excepthook
-    threading.excepthook = _quiet_about_files(hook)
-    try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="rpp-rl",
-            description="Reinforcement learning for nearly symmetric tasks: Residual Pathway Priors.",
-            args=sys.argv[1:] if arguments is None else list(arguments),
-        )
-    except RPPError as error:
-        print(f"rpp-rl: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        # A disk that is full or may not be written to; what a run has learnt by then is kept, see `learning`.
-        where = f" {error.filename}" if error.filename else ""
-        print(f"rpp-rl: a file cannot be read or written:{where} {error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("rpp-rl: interrupted before there was anything to save", file=sys.stderr)
-        return 2
-    finally:
-        threading.excepthook = hook
-    return 0
+    return exit_code(lambda: _run(command, words[1:]))
 
 
-def _quiet_about_files(hook: Callable[[Any], object]) -> Callable[[Any], object]:
-    """TensorBoard writes its events in a thread, whose failure it tells the main thread at the next event."""
-
-    def handle(failed: Any) -> None:
-        if not issubclass(failed.exc_type, OSError):
-            hook(failed)
-
-    return handle
+def _run(command: str, words: list[str]) -> None:
+    name = command.replace("-", "_")
+    function = getattr(importlib.import_module(f"rpp_rl.scripts.{name}"), name)
+    tyro.cli(function, prog=f"rpp-rl {command}", args=words)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
     from rpp_rl.envs.world_image import WorldImage
-    from rpp_rl.experiments.loading import LoadedAgent
+    from rpp_rl.experiments.evaluation import LoadedAgent
     from rpp_rl.experiments.videos.films import Frame
     from rpp_rl.experiments.videos.pairs import Moment, Pair
     from rpp_rl.symmetry import Symmetry
@@ -54,7 +54,7 @@ class MirrorVideoArguments:
 
 def mirror_video(arguments: Annotated[MirrorVideoArguments, arg(name="")]) -> None:
     """Film a policy from a state and from its mirror image, side by side, and say how far apart they come."""
-    from rpp_rl.experiments.run_folder import find_model, run_of
+    from rpp_rl.experiments.finding import find_model, run_of
     from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
     from rpp_rl.experiments.videos.films import check_film
     from rpp_rl.experiments.videos.pairs import csv_text
@@ -83,12 +83,13 @@ def _filmed(arguments: MirrorVideoArguments, out: Path) -> tuple[list[Moment], b
     from rpp_rl.envs.simulator import Simulator
     from rpp_rl.envs.world_image import world_image
     from rpp_rl.envs.wrapper import make_plain
-    from rpp_rl.experiments.loading import load
+    from rpp_rl.experiments.evaluation import load
+    from rpp_rl.experiments.options import key_values
     from rpp_rl.experiments.videos.films import Film
     from rpp_rl.experiments.videos.pairs import Pair
 
     a = arguments
-    loaded = load(a.run, a.env, a.env_kwargs, a.seed, a.device, a.trust)
+    loaded = load(a.run, a.env, key_values(a.env_kwargs, "--env-kwargs"), a.seed, a.device, a.trust)
     with ExitStack() as stack:
         stack.callback(loaded.env.close)
         envs = [make_plain(loaded.env_id, **loaded.env_kwargs) for _ in range(2)]
@@ -110,7 +111,7 @@ def _filmed(arguments: MirrorVideoArguments, out: Path) -> tuple[list[Moment], b
             for moment, frame in _frames(pair, image, loaded, start, arguments, titles):
                 film.add(frame)
                 moments.append(moment)
-            return moments, film.preview(), int(loaded.model.num_timesteps)
+            return moments, film.preview(), int(loaded.agent.num_timesteps)
 
 
 def _frames(
@@ -140,14 +141,14 @@ def symmetry_of(loaded: LoadedAgent, env: Any, name: str | None) -> Symmetry:
         RPPError: if there is none, or it does not fit.
     """
     from rpp_rl.envs.wrapper import resolve
-    from rpp_rl.experiments.run_folder import read_config
+    from rpp_rl.experiments.finding import record_of
 
     if name is not None:
         return resolve(name, env)
-    own: Symmetry | None = getattr(loaded.model.policy, "symmetry", None)
+    own: Symmetry | None = getattr(loaded.agent.policy, "symmetry", None)
     if own is not None and own.group.order > 1:
         return own
-    recorded = read_config(loaded.path).get("symmetry")
+    recorded = record_of(loaded.path).get("symmetry")
     return resolve(recorded if isinstance(recorded, dict) else None, env)
 
 

@@ -118,7 +118,7 @@ def check(arguments: ReproduceArguments) -> None:
     Raises:
         RunError: if an argument cannot be met.
     """
-    from rpp_rl.experiments.loading import check_device
+    from rpp_rl.experiments.devices import check_device
     from rpp_rl.experiments.plots import need_matplotlib
     from rpp_rl.priors import PathwayPrior
 

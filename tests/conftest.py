@@ -9,7 +9,9 @@ from helpers.run_folders import write_runs
 from helpers.runs import FAST, PENDULUM
 from hypothesis import settings
 
-# A busy machine is no defect: no example is failed for the time it took.
+from rpp_rl.scripts.main import main as entry
+
+# An example may take long on a busy machine.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
@@ -19,7 +21,7 @@ _is_available = torch.cuda.is_available
 
 @pytest.fixture(scope="session", autouse=True)
 def no_gpu():
-    """Where there is a GPU, most tests run without: on the processor numbers come bit for bit."""
+    """Hide the GPU from most tests: on the CPU results are the same bit for bit."""
     with pytest.MonkeyPatch.context() as patch:
         if _is_available():
             patch.setattr(torch.cuda, "is_available", lambda: False)
@@ -29,7 +31,7 @@ def no_gpu():
 
 @pytest.fixture(autouse=True)
 def gpu(request, monkeypatch, no_gpu):
-    """Tests that are about a GPU have it."""
+    """Show the GPU to tests marked `gpu`."""
     if request.node.get_closest_marker("gpu") is not None and _is_available():
         monkeypatch.setattr(torch.cuda, "is_available", _is_available)
         if _VISIBLE is None:
@@ -55,8 +57,6 @@ def run_cli(tmp_path):
 @pytest.fixture
 def main(monkeypatch, tmp_path, capsys):
     """Call the command line in this process, in an empty folder; returns (exit code, stdout, stderr)."""
-    from rpp_rl.scripts.main import main as entry
-
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -73,13 +73,11 @@ def main(monkeypatch, tmp_path, capsys):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """One short run of each algorithm."""
-    from rpp_rl.scripts.main import main
-
+    """One short run of each algorithm; gradient steps of stable-baselines3 are slow, so there are a hundred."""
     folder = tmp_path_factory.mktemp("runs")
+    options = ("-n", 400, "-f", folder, "--save-freq", 200, "--eval-freq", 100, *FAST, "learning_starts:300")
     for algo in ("rpp_sac", "equivariant_sac", "sac"):
-        arguments = [*PENDULUM, "--algo", algo, "-n", 400, "-f", folder, "--save-freq", 200, "--eval-freq", 100, *FAST]
-        assert main([str(a) for a in arguments]) == 0
+        assert entry([str(a) for a in (*PENDULUM, "--algo", algo, *options)]) == 0
     return folder / "InvertedPendulum-v5"
 
 
@@ -100,7 +98,7 @@ def refused(main, tmp_path):
 
 @pytest.fixture
 def compared(main, tmp_path):
-    """The folder of a comparison, and what the command printed."""
+    """The folder of a comparison, and the output of the command."""
     write_runs(tmp_path / "runs")
     code, out, err = main("compare", "runs")
     assert code == 0, err

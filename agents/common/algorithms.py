@@ -66,7 +66,7 @@ def hyperparameters(algo: str, env_id: str, overrides: Mapping[str, Any] | None 
         RunError: if a value is not of the kind that its argument needs.
     """
     values = {"n_envs": 1, **_from_files(algo, env_id), **(overrides or {})}
-    known = {**_arguments(SAC), **_arguments(algorithm(algo)), **RUN_KEYS}
+    known = {**_arguments(SAC), **_arguments(_class_of(algo)), **RUN_KEYS}
     for key, value in values.items():
         if key not in known:
             raise UnknownNameError(f"hyperparameter of {algo}", key, known)
@@ -128,3 +128,65 @@ def _checked(key: str, value: Any, default: Any) -> Any:
     if key == "policy_kwargs" and value is not None:
         return {k: named_object(v) if k in CLASSES and isinstance(v, str) else v for k, v in value.items()}
     return tuple(value) if key == "train_freq" and isinstance(value, list) else value
+
+
+# ---- stand-in for the registry ----
+from dataclasses import dataclass  # noqa: E402
+
+_class_of = algorithm
+
+
+@dataclass(frozen=True)
+class AlgorithmUse:
+    """A pair."""
+
+    name: str
+    algorithm: str
+    use: str
+    cls: Any
+    together: Any = None
+
+    @property
+    def needs_symmetry(self) -> bool:
+        """Whether."""
+        return self.use in ("rpp", "equivariant")
+
+
+def algorithm(name: str) -> AlgorithmUse:  # type: ignore[no-redef]
+    """The pair."""
+    cls = _class_of(name)
+    use = {"rpp_sac": "rpp", "equivariant_sac": "equivariant", "mlp_sac": "plain", "sac": "none"}[name]
+    from rpp_rl.agents.rpp_sac.many_seeds import ManySeeds
+
+    return AlgorithmUse(name, "sac", use, cls, None if name == "sac" else ManySeeds)
+
+
+def build_agent(use: Any, env: Any, *, seed: int, device: str, verbose: int, values: Mapping[str, Any]) -> Any:
+    """Build."""
+    from rpp_rl.agents.common.transition_buffer import TransitionBuffer
+
+    values = dict(values)
+    if use.cls is SAC and values.get("n_steps", 1) == 1 and not values.get("optimize_memory_usage"):
+        values.setdefault("replay_buffer_class", TransitionBuffer)
+    return use.cls(env=env, seed=seed, device=device, verbose=verbose, **values)
+
+
+def continue_agent(
+    use: Any, path: Any, env: Any, *, seed: int, device: str, verbose: int, trust: bool, values: Any
+) -> Any:
+    """Continue."""
+    from rpp_rl.agents.common.saving.safe_files import load_safely
+
+    model: Any = load_safely(use.cls, path, env, trust=trust, device=device, verbose=verbose, **values)
+    model.set_random_seed(seed)
+    return model
+
+
+def load_agent(path: Any, device: str = "auto", trust: bool = False) -> Any:
+    """Load."""
+    return RPPSAC.load(path, device=device, trust=trust)
+
+
+def checks_itself(agent: Any) -> bool:
+    """Whether."""
+    return isinstance(agent, RPPSAC)

@@ -48,3 +48,9 @@ def number_list(text: str, flag: str) -> tuple[int, ...]:
     if len(set(numbers)) < len(numbers):
         raise RunError(f"{flag} {text} names a number twice; each may be there once")
     return tuple(numbers)
+
+
+def yaml_word(value: Any) -> str:
+    """A value as one word of YAML, as `key_values` reads it: ``0.99``, ``{net_arch: [64, 64]}``."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), sort_keys=False)
+    return text.removesuffix("...\n").strip()

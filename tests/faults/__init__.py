@@ -1,1 +1,1 @@
-"""A harness that makes runs fail in every way it knows, and counts what was lost: `make faults`."""
+"""Make runs fail in many ways and count what was lost; `make faults` runs all of it."""

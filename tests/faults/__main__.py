@@ -1,4 +1,4 @@
-"""The long form: everything, for about an hour; prints the table and keeps it as JSON."""
+"""Run every kind of fault for about 45 minutes, print the table and save it as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rpp_rl.experiments.provenance import cpu_name
 
 
 def stages(scale: float) -> Iterator[tuple[str, Callable[[], Sequence[Row]]]]:
-    """Every stage with its section of the table; `scale` 1 is the promise of the documentation."""
+    """Every stage with its section of the table; the documentation shows `scale` 1."""
 
     def count(n: float) -> int:
         return max(1, round(scale * n))
@@ -51,9 +51,9 @@ def _alone(function: Callable[..., Row], *arguments: Any) -> list[Row]:
 def main() -> int:
     """Run the harness; returns 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="file to keep the table in")
-    parser.add_argument("--scale", type=float, default=1.0, help="a part of it, for a try")
-    parser.add_argument("--only", help="one section of the table; the others stay as they are in the file")
+    parser.add_argument("--json", type=Path, help="file that the table is saved in")
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the trials, for a quick look")
+    parser.add_argument("--only", help="run one section of the table, and keep the others from the file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     began, rows, minutes = time.monotonic(), [], 0.0

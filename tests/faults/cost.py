@@ -1,4 +1,4 @@
-"""What a checkpoint costs: seconds and memory for a full replay buffer, and nothing for a run without them."""
+"""Measure the seconds and the memory of a checkpoint with a full replay buffer, and of a run without checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rpp_rl.agents.common.checkpoints import RunCheckpoint
 
 
 class _Peak(threading.Thread):
-    """The most memory that this process holds, looked at every millisecond."""
+    """Record the peak memory of this process, read every millisecond."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -30,11 +30,11 @@ class _Peak(threading.Thread):
 
 
 def checkpoint_cost(transitions: int) -> list[Row]:
-    """Save an agent of HalfCheetah-v5 whose buffer is full, all of it new; then again after a thousand more."""
+    """Save an agent of HalfCheetah-v5 with a full buffer, then once more after a thousand new transitions."""
     agent = RPPSAC("RPPPolicy", rpp_rl.make("HalfCheetah-v5"), buffer_size=transitions, learning_starts=10, seed=0)
     agent.learn(20)
     with tempfile.TemporaryDirectory() as scratch:
-        # What is loaded and made once is no cost of the buffer.
+        # The first checkpoint imports and allocates; leave that out.
         first = RunCheckpoint(scratch, 0)
         first.init_callback(agent)
         first.save()
@@ -81,7 +81,7 @@ def checkpoint_cost(transitions: int) -> list[Row]:
 
 
 def _seconds_without(agent: RPPSAC) -> float:
-    """What the callback takes for one step where no checkpoint is asked for."""
+    """The seconds that the callback takes for one step without checkpoints."""
     callback = RunCheckpoint("nowhere", 0)
     callback.init_callback(agent)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Disks that are full or may not be written to, at every single write of a run."""
+"""Make the disk full or read-only at each single write of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
-from faults.runs import RUN, TINY, brought_to_an_end, called, in_one_sentence, same_parameters, whole_checkpoints
+from faults.runs import RUN, TINY, called, finish_run, in_one_sentence, same_parameters, whole_checkpoints
 from faults.table import Row
 from rpp_rl.agents.common.checkpoints.archive import checkpoints
 
@@ -26,9 +26,9 @@ PROMISE = "one sentence, every checkpoint whole, and after --resume the paramete
 
 
 class FailingDisk:
-    """Let the `at`-th write below a folder and all after it fail; 0 only counts them.
+    """Let the `at`-th write below a folder and all later ones fail; 0 only counts them.
 
-    What counts as one: opening a file to write, each write to it, fsync, making a folder, renaming.
+    A write is: opening a file to write, each write to it, making a folder, renaming.
     """
 
     def __init__(self, folder: Path, at: int, code: int) -> None:
@@ -69,7 +69,7 @@ class FailingDisk:
 
 
 class _File:
-    """A file whose writes go through a disk that fails."""
+    """A file on a disk that fails."""
 
     def __init__(self, file, path, disk: FailingDisk) -> None:
         self.__dict__.update(_file=file, _path=path, _disk=disk)
@@ -92,7 +92,7 @@ class _File:
 
 
 def writes_of_a_run() -> int:
-    """How many writes an undisturbed run makes."""
+    """Count the writes of an undisturbed run."""
     with tempfile.TemporaryDirectory() as scratch:
         disk = FailingDisk(Path(scratch), 0, 0)
         with disk.plugged_in():
@@ -103,7 +103,7 @@ def writes_of_a_run() -> int:
 
 
 def full_or_read_only(places, code: int) -> Row:
-    """Let the disk fail from each of these writes on, then give it back and resume."""
+    """Let the disk fail from each of these writes on, then repair it and resume."""
     kept, lost = 0, []
     with tempfile.TemporaryDirectory() as scratch:
         called(BEGIN, scratch)
@@ -117,7 +117,7 @@ def full_or_read_only(places, code: int) -> Row:
             if not checkpoints(folder / RUN / "checkpoints"):
                 shutil.rmtree(folder / "runs", ignore_errors=True)
             try:
-                brought_to_an_end(RUN, BEGIN, folder)
+                finish_run(RUN, BEGIN, folder)
                 good = good and same_parameters(folder / RUN / "model.zip", undisturbed)
             except (RuntimeError, OSError) as error:
                 good, printed = False, f"{printed} {error}"
@@ -132,7 +132,7 @@ def full_or_read_only(places, code: int) -> Row:
 
 
 def can_mount() -> bool:
-    """Whether this user may mount a small disk of its own."""
+    """Whether this user may mount a small disk."""
     if shutil.which("unshare") is None:
         return False
     test = "mount -t tmpfs -o size=64k tmpfs /mnt"
@@ -141,7 +141,7 @@ def can_mount() -> bool:
 
 
 def really_full(sizes) -> Row:
-    """Train on real disks of these sizes in KiB; then make room and resume."""
+    """Train on real disks of these sizes in KiB, then enlarge them and resume."""
     kept, stopped = 0, 0
     with tempfile.TemporaryDirectory() as scratch:
         called(BEGIN, scratch)

@@ -1,4 +1,4 @@
-"""Environments that fail in the middle of a run: one sentence, the agent kept, no process left behind."""
+"""Let environments fail during a run: it ends with one sentence, the agent is saved, no process is left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rpp_rl.agents import RPPSAC
 
 ENV = "helpers.tasks:Bicycle-v0"
 PROMISE = "one sentence that names the fault, exit code 2, the agent as of that step saved"
-# What an environment does, and a word of the sentence that says so.
+# Faults of an environment, with a part of the message for each.
 IN_PROCESS = {
     "raise": "the left wheel came off",
     "observation": "not finite in entry 3 (roll)",
@@ -27,12 +27,12 @@ IN_PROCESS = {
     "nothing": "and type object",
 }
 IN_WORKERS = {**IN_PROCESS, "raise": "died (what it raised", "die": "exit code 7", "hang": "has not answered for 2 s"}
-# What a worker of stable-baselines3 raises ends it; its own traceback is printed by it.
+# An exception ends a worker of stable-baselines3, which prints its own traceback.
 ENDS_THE_WORKER = ("raise", "vector reward", "longer", "scalar", "words", "complex", "nothing")
 
 
 def in_this_process(algos=("rpp_sac", "sac")) -> Row:
-    """Every fault, for each of these algorithms."""
+    """Try every fault with each of these algorithms."""
     kept = 0
     for algo in algos:
         for fault, word in IN_PROCESS.items():
@@ -41,7 +41,7 @@ def in_this_process(algos=("rpp_sac", "sac")) -> Row:
 
 
 def in_workers(faults=tuple(IN_WORKERS)) -> Row:
-    """Every fault in a process of its own, two environments at once."""
+    """Try every fault in worker processes, with two environments at once."""
     kept = 0
     for fault in faults:
         word = "died (what it raised" if fault in ENDS_THE_WORKER else IN_WORKERS[fault]
@@ -60,7 +60,7 @@ def _trained(algo, fault, word, *more) -> bool:
             process = started(command, scratch)
             printed, _ = process.communicate(timeout=120)
             code, lines = process.returncode, [line for line in printed.splitlines() if line.startswith("rpp-rl: ")]
-            # The worker's own traceback comes from the worker.
+            # The worker prints its own traceback; the command itself must print one sentence.
             sentence = in_one_sentence(code, "".join(lines)) and len(lines) == 1 and not left_behind(process)
         else:
             code, printed = called(command, scratch)
@@ -74,7 +74,7 @@ def _trained(algo, fault, word, *more) -> bool:
 
 
 def changed_symmetry() -> Row:
-    """A run whose environment declares another map under the same name is not gone on with."""
+    """Resume a run whose environment now declares another map under the same name: it must be refused."""
     begin = ("train", "--env", ENV, "-n", 100, "--save-freq", 40, "--eval-episodes", 1, "--no-audit", *TINY)
     with tempfile.TemporaryDirectory() as scratch:
         called(begin, scratch)

@@ -1,4 +1,4 @@
-"""Whatever is typed or found in a file: an error of ours in one sentence, or an answer; never a traceback."""
+"""Give parsers random input: each answers, or raises an error of ours in one sentence; never a traceback."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from rpp_rl.agents.common.checkpoints.archive import read_manifest
 from rpp_rl.agents.common.saving.safe_files import read_agent
 from rpp_rl.envs.files import read_symmetry
 from rpp_rl.errors import RPPError
+from rpp_rl.experiments.environments import normalize_settings
+from rpp_rl.experiments.finding import record_of
 from rpp_rl.experiments.options import key_values, number_list
-from rpp_rl.experiments.run_folder import read_config
-from rpp_rl.experiments.training.begun import as_begun
-from rpp_rl.experiments.training.normalization import normalization
+from rpp_rl.experiments.run import Run
 from rpp_rl.plain_data import from_plain
 from rpp_rl.scripts.main import main
-from rpp_rl.scripts.train import TrainArguments
 
 words = st.sampled_from(
     [
@@ -81,7 +80,7 @@ data = st.recursive(
 
 @st.composite
 def changed(draw, original):
-    """Something like it, with a few parts left out or exchanged for anything."""
+    """The original with a few parts removed or replaced by random data."""
     value = json.loads(json.dumps(original))
     for _ in range(draw(st.integers(1, 3))):
         place = value
@@ -108,7 +107,7 @@ flags = st.sampled_from(
 values = st.one_of(st.text(max_size=10), words, st.integers().map(str), st.floats().map(str), st.just("gamma:0.9"))
 commands = st.sampled_from(["evaluate", "export", "symmetries", "audit", "new-symmetry", "train", "nothing", ""])
 command_lines = st.builds(
-    # An environment that is not there, so that what is not refused before is refused then.
+    # The environment does not exist, so that every command line is refused in the end.
     lambda command, rest: [command, *(["--env", "Nothing-v0"] if command == "train" else ["Nothing-v0"]), *rest],
     commands,
     st.lists(st.one_of(flags, values), max_size=6),
@@ -123,7 +122,7 @@ def _written(scratch: Path, name: str, content: str | bytes) -> Path:
 
 
 def parsers(scratch: Path):
-    """Each parser with what it is given."""
+    """Each parser with the strategy of its inputs."""
     symmetry = WHEELS.to_dict()
     env = bicycle()
     declared = {"observation": ["a", "b", "c", "d"], "action": ["e", "f"], "swap": [["a", "b"]], "flip": ["d"]}
@@ -155,7 +154,7 @@ def parsers(scratch: Path):
                 ),
                 max_size=3,
             ),
-            lambda pairs: normalization(
+            lambda pairs: normalize_settings(
                 hyperparameters("rpp_sac", "Hopper-v5", key_values(pairs, "-params")).get("normalize")
             ),
         ),
@@ -163,8 +162,8 @@ def parsers(scratch: Path):
         "configuration of a run": (
             st.one_of(changed(config), data),
             lambda value: (
-                read_config(run("config", "config.json", value) / "model.zip"),
-                as_begun(scratch / "config", TrainArguments()),
+                record_of(run("config", "config.json", value) / "model.zip"),
+                Run(scratch / "config").config,
             ),
         ),
         "manifest of a checkpoint": (
@@ -197,7 +196,7 @@ def _call(line, scratch: Path) -> None:
 
 
 def fuzz(name: str, inputs: int, seconds: float) -> Row:
-    """Give a parser random inputs, until there were so many or so much time is over."""
+    """Give a parser random inputs, at most this many and for at most this many seconds."""
     with tempfile.TemporaryDirectory() as scratch:
         strategy, parse = parsers(Path(scratch))[name]
         seen, failed, end = [0], [], time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: the run that comes out is the one that was never disturbed."""
+"""Kill runs with SIGKILL at random moments: the resumed run ends as the undisturbed one, bit for bit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from faults.runs import RUN, TINY, same_parameters, started
 from faults.table import Row
 from rpp_rl.agents.common.checkpoints.archive import checkpoints
+from rpp_rl.experiments.run import Run
 
 
 def _begin(steps):
@@ -22,7 +23,7 @@ def _begin(steps):
 
 
 def kills(count: int, per_run: int = 10, steps: int = 2000, workers: int = 2) -> Row:
-    """Kill runs `count` times in all, each resumed from its newest checkpoint, and compare what comes out."""
+    """Kill runs `count` times in all, resume each from its newest checkpoint, and compare the final agents."""
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / "whole"
         whole.mkdir()
@@ -55,7 +56,7 @@ def _killed(folder: Path, times: int, steps: int, undisturbed: Path) -> tuple[bo
     rng, hits = random.Random(folder.name), 0  # noqa: S311
     for _ in range(times):
         process = started(_next(folder, steps), folder)
-        # Importing takes seconds in which nothing can be lost; most kills come after it.
+        # Importing takes seconds in which nothing can be lost; most kills come later.
         if rng.random() < 0.85:
             _await_training(folder, process)
         time.sleep(rng.uniform(0, 1.5))
@@ -72,17 +73,12 @@ def _killed(folder: Path, times: int, steps: int, undisturbed: Path) -> tuple[bo
 def _next(folder: Path, steps: int):
     if checkpoints(folder / RUN / "checkpoints"):
         return ("train", "--resume", RUN)
-    # What was killed before its first checkpoint is begun again.
+    # A run killed before its first checkpoint starts again.
     shutil.rmtree(folder / "runs", ignore_errors=True)
     return _begin(steps)
 
 
 def _await_training(folder: Path, process) -> None:
-    resumed = (folder / RUN).exists()
-    deadline = time.monotonic() + 60
-    if resumed:
-        for line in process.stdout:
-            if line.startswith("going on") or time.monotonic() > deadline:
-                return
-    while process.poll() is None and not (folder / RUN / "config.json").exists() and time.monotonic() < deadline:
+    run, deadline = folder / RUN, time.monotonic() + 60
+    while process.poll() is None and not (run.is_dir() and Run(run).is_locked()) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Two processes on one run folder, and the lock of a process that died."""
+"""Let two processes train in one run folder; resume after the process that held the lock was killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEGIN = (
 
 
 def second_process_and_stale_lock(times: int) -> tuple[Row, Row]:
-    """Resume a run that another process trains; kill that one, and resume again."""
+    """Resume a run that another process trains; kill that process, and resume again."""
     refused = free = 0
     for _ in range(times):
         with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""Every documented refusal of the command line: exit code 2, one sentence, nothing written."""
+"""Try every documented refusal of the command line: exit code 2, one sentence, nothing written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from faults.table import Row
 
 
 def refusals() -> Row:
-    """Type each of them."""
+    """Run each command that must be refused."""
     cases = [(trained_with(arguments), words) for arguments, words in TRAIN] + OTHERS
     kept = 0
     for arguments, words in cases:

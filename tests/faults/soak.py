@@ -1,4 +1,4 @@
-"""A long run: memory, file handles and threads stay as they are, and so does the speed."""
+"""Train for long: memory, file handles, threads and speed stay constant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resident_megabytes() -> float:
 
 
 class Gauges(BaseCallback):
-    """Memory, file handles, threads and processor time, twenty times along a run; other processes do not count."""
+    """Record memory, file handles, threads and processor time of this process, twenty times along a run."""
 
     def __init__(self, every: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Gauges(BaseCallback):
 
 
 def soak(steps: int) -> list[Row]:
-    """Train for so many steps with a small buffer, checkpoints, evaluations and TensorBoard."""
+    """Train for this many steps with a small buffer, checkpoints, evaluations and TensorBoard."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         agent = RPPSAC(
@@ -69,7 +69,7 @@ def soak(steps: int) -> list[Row]:
         agent.learn(steps, [evaluation, checkpoint, gauges])
         agent.logger.close()
     when, memory, handles, threads = np.array(gauges.readings).T
-    # The first quarter fills the buffer and makes what is made once.
+    # The first quarter fills the buffer and allocates what stays.
     settled = len(memory) // 4
     rates = gauges.every / np.diff(when)
     grown = memory[-1] - memory[settled]

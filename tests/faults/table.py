@@ -1,4 +1,4 @@
-"""What was tried and what was lost, as rows of a table."""
+"""The rows of the table of faults."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Row:
     Attributes:
         section: of the table.
         fault: what was done to the run.
-        promise: what was checked each time.
-        tried: how often; 0 where a figure is only measured.
-        kept: how often the promise was kept.
-        note: figures beside it.
+        promise: what must hold each time.
+        tried: number of trials; 0 for a row that only reports a measurement.
+        kept: number of trials in which the promise held.
+        note: further figures.
     """
 
     section: str
@@ -28,7 +28,7 @@ class Row:
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """The table for a terminal."""
+    """Format the table for a terminal."""
     lines = []
     for row in rows:
         mark = "" if row.kept == row.tried else "   <-- LOST"

@@ -8,14 +8,15 @@ import gymnasium as gym
 import numpy as np
 
 import rpp_rl
+from helpers.processes import wait_for_a_signal
 from rpp_rl.envs import reflection
 
 
 class Bicycle(gym.Env):
     """Two wheels pushed towards zero, a height and a roll: symmetric under the exchange of the wheels.
 
-    `fault` makes it fail from a given step on: observations or rewards that are no numbers or of another form, an
-    exception, a process that ends or hangs, or whose parent is killed.
+    `fault` makes it fail from step `at` on: with observations or rewards that are not finite or have another form, with
+    an exception, by ending or blocking its process, or by killing its parent.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 - gymnasium's own form
@@ -50,7 +51,7 @@ class Bicycle(gym.Env):
             os._exit(7)
         if fault == "orphan":
             os.kill(os.getppid(), signal.SIGKILL)
-        if fault in ("hang", "orphan"):  # an orphan would go on to its next checkpoint before it notices
+        if fault in ("hang", "orphan"):  # an orphan would reach its next checkpoint before it notices
             time.sleep(3600)
         forms = {
             "longer": np.ones(5),
@@ -69,15 +70,24 @@ WHEELS = reflection(
 
 
 class Fragile(Bicycle):
-    """Comes to pieces in episodes that begin with a certain seed."""
+    """Raise in episodes that begin with seed 10001."""
 
     def reset(self, *, seed=None, options=None):
         self.fault = "raise" if seed == 10_001 else None
         return super().reset(seed=seed, options=options)
 
 
+class Patient(Bicycle):
+    """Wait in the hundredth step of a run where a test holds it, until the run is sent a signal."""
+
+    def step(self, action):
+        if self.steps == 99:
+            wait_for_a_signal()
+        return super().step(action)
+
+
 class Crowded(Bicycle):
-    """All environments of the class have one action space, and its generator."""
+    """Share one action space, and its generator, between all environments of the class."""
 
     actions = gym.spaces.Box(-1.0, 1.0, (2,))
 
@@ -87,7 +97,7 @@ class Crowded(Bicycle):
 
 
 gym.register("Bicycle-v0", Bicycle, max_episode_steps=30)
-for cls in (Fragile, Crowded):
+for cls in (Fragile, Patient, Crowded):
     gym.register(f"{cls.__name__}-v0", cls, max_episode_steps=30)
     rpp_rl.register_symmetry(f"{cls.__name__}-v0", WHEELS)
 rpp_rl.register_symmetry("Bicycle-v0", WHEELS)

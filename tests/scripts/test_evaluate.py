@@ -17,7 +17,7 @@ def images_of(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("renderer", ["", "egl", "osmesa"])
-def test_video(renderer, trained, tmp_path):
+def test_a_video_shows_the_first_episode(renderer, trained, tmp_path):
     run = trained / "rpp_sac" / "seed0"
     command = [sys.executable, "-m", "rpp_rl.scripts.main", "evaluate", str(run), "-n", "2", "--video", "film"]
     environment = {**os.environ, "MUJOCO_GL": renderer}
@@ -27,7 +27,7 @@ def test_video(renderer, trained, tmp_path):
     assert done.returncode == 0, done.stderr
     (film,) = (tmp_path / "film").iterdir()
     assert film.name == "episode.mp4"
-    # The first episode, and the picture at its beginning.
+    # One frame more than steps: the film shows the state after reset too.
     frames = [frame for frame in imageio.get_reader(film)]
     assert done.stdout.strip().endswith("video in film")
     told = subprocess.run([*command[:-2], "--json"], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -40,7 +40,7 @@ def test_video(renderer, trained, tmp_path):
 
 
 class TestPlot:
-    def test_a_run(self, main, trained, tmp_path):
+    def test_the_picture_of_a_run_is_written_and_logged(self, main, trained, tmp_path):
         run = trained / "rpp_sac" / "seed0"
         code, out, err = main("evaluate", run, "-n", 1, "--plot", "symmetry.svg")
         assert code == 0, err
@@ -58,15 +58,15 @@ class TestPlot:
             ("nowhere/picture.png", "there is no folder nowhere"),
         ],
     )
-    def test_where_no_picture_can_be(self, refused, trained, plot, message):
+    def test_a_picture_that_cannot_be_written_is_refused(self, refused, trained, plot, message):
         assert message in refused("evaluate", trained / "sac" / "seed0", "--plot", plot)
 
-    def test_without_matplotlib(self, refused, trained, monkeypatch):
+    def test_a_picture_without_matplotlib_is_refused(self, refused, trained, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib", None)
         err = refused("evaluate", trained / "sac" / "seed0", "--plot", "picture.png")
         assert "pip install 'rpp-rl[plot]'" in err
 
-    def test_a_run_that_has_logged_nothing(self, refused, trained, tmp_path):
+    def test_a_picture_of_a_run_without_curves_is_refused(self, refused, trained, tmp_path):
         run = write_run(tmp_path, "InvertedPendulum-v5", "sac", 0)
         (run / "model.zip").write_bytes((trained / "sac" / "seed0" / "model.zip").read_bytes())
         err = refused("evaluate", run, "-n", 1, "--plot", "picture.png")

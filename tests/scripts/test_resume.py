@@ -1,50 +1,50 @@
-"""A run that was killed and resumed is the run that was never disturbed, to the last bit."""
+"""A run that was killed and resumed equals the undisturbed run, bit for bit."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import torch
+from helpers.processes import Hold, finish, start
 from helpers.runs import PENDULUM
+from stable_baselines3 import SAC
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rpp_rl.agents import RPPSAC
+from rpp_rl.experiments.session import Session
+from rpp_rl.scripts.main import main as entry
 
 OPTIONS = (
     *("-n", 400, "--eval-freq", 100),
-    *("-params", "learning_starts:50", "batch_size:16", "buffer_size:300", "policy_kwargs:{net_arch: [16, 16]}"),
+    *("-params", "learning_starts:200", "batch_size:16", "buffer_size:300", "policy_kwargs:{net_arch: [16, 16]}"),
 )
 
 
 class Killed(BaseException):
-    """As sudden as a signal, but within this process."""
+    """Ends a run abruptly within this process."""
+
+
+def kill_at(monkeypatch, step):
+    """End training abruptly at an environment step, without any cleanup."""
+    original = RPPSAC._store_transition
+
+    def store(self, *args, **kwargs):
+        if self.num_timesteps >= step:
+            raise Killed
+        original(self, *args, **kwargs)
+
+    for cls in (RPPSAC, SAC):
+        monkeypatch.setattr(cls, "_store_transition", store)
+    monkeypatch.setattr(Session, "save", lambda self: None)
 
 
 @pytest.fixture
 def killed_at(monkeypatch):
-    """Let training end abruptly at an environment step, with nothing tidied up."""
-
-    def arrange(step):
-        from rpp_rl.experiments.training import prepared_run
-
-        original = RPPSAC._store_transition
-
-        def store(self, *args, **kwargs):
-            if self.num_timesteps >= step:
-                raise Killed
-            original(self, *args, **kwargs)
-
-        for cls in (RPPSAC, prepared_run.SAC):
-            monkeypatch.setattr(cls, "_store_transition", store)
-        monkeypatch.setattr(prepared_run.PreparedRun, "close", lambda self: None)
-
-    return arrange
+    """Let training be killed at an environment step; `monkeypatch.undo()` ends that."""
+    return lambda step: kill_at(monkeypatch, step)
 
 
 def scalars(folder):
@@ -88,7 +88,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_killed_and_resumed(main, tmp_path, killed_at, monkeypatch, case):
+def test_a_killed_and_resumed_run_equals_the_undisturbed_one(main, tmp_path, killed_at, monkeypatch, case):
     algo = case[1] if "--algo" in case else "rpp_sac"
     folders = [tmp_path / f / "InvertedPendulum-v5" / algo / "seed0" for f in ("whole", "killed")]
     options = (*OPTIONS, "normalize:{norm_reward: true}") if "normalize" in case else OPTIONS
@@ -101,14 +101,16 @@ def test_killed_and_resumed(main, tmp_path, killed_at, monkeypatch, case):
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert not (folders[1] / "model.zip").exists()
-    time.sleep(1)  # files of one second are read in the order of their names, 10 before 9
+    time.sleep(
+        1 - time.time() % 1
+    )  # TensorBoard reads event files of one second in the order of their names, 10 before 9
     code, out, err = main("train", "--resume", folders[1])
     assert code == 0, err
-    assert "going on from step 28" in out
+    assert "resuming from step 28" in out
     assert_same_run(*folders)
 
 
-def test_one_of_several_seeds_goes_on_alone(main, tmp_path, killed_at, monkeypatch):
+def test_one_of_several_seeds_resumes_alone(main, tmp_path, killed_at, monkeypatch):
     folders = [tmp_path / f / "InvertedPendulum-v5" / "rpp_sac" / "seed1" for f in ("whole", "killed")]
     assert main(*PENDULUM, *OPTIONS, "--seed", 1, "-f", "whole")[0] == 0
     killed_at(333)
@@ -124,7 +126,7 @@ def test_one_of_several_seeds_goes_on_alone(main, tmp_path, killed_at, monkeypat
     assert episodes(folders[0]) == episodes(folders[1])
 
 
-def test_several_seeds_go_on_together(main, tmp_path, killed_at, monkeypatch):
+def test_several_seeds_resume_together(main, tmp_path, killed_at, monkeypatch):
     each = [[tmp_path / f / f"InvertedPendulum-v5/rpp_sac/seed{i}" for i in range(3)] for f in ("whole", "killed")]
     assert main(*PENDULUM, *OPTIONS, "--seeds", "0-2", "-f", "whole")[0] == 0
     killed_at(333)
@@ -132,25 +134,44 @@ def test_several_seeds_go_on_together(main, tmp_path, killed_at, monkeypatch):
         main(*PENDULUM, *OPTIONS, "--seeds", "0-2", "-f", "killed", "--save-freq", 70)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    time.sleep(1)  # as above
+    time.sleep(1 - time.time() % 1)  # as above
     code, out, err = main("train", "--resume", *each[1])
     assert code == 0, err
-    assert out.count("going on from step 280") == 3
+    assert out.count("resuming from step 280") == 3
     for one, other in zip(*each, strict=True):
         assert_same_run(one, other)
     code, _, err = main("train", "--resume", *each[1], "-n", 300)
     assert (code, "done its 400 steps" in err) == (2, True)
-    (each[1][1] / "evaluation.json").unlink()  # killed while it was evaluated
+    (each[1][1] / "evaluation.json").unlink()  # as if killed during the last evaluation
     code, out, err = main("train", "--resume", *each[1])
     assert code == 0, err
-    assert out.count("going on from step 400") == 3
+    assert out.count("resuming from step 400") == 3
     for one, other in zip(*each, strict=True):
         assert_same_run(one, other)
 
 
-def test_runs_that_do_not_fit_together(main, tmp_path, interrupted, killed_at, monkeypatch):
+@pytest.fixture(scope="module")
+def killed_run(tmp_path_factory):
+    """A run killed at step 333, with checkpoints at 140, 210 and 280."""
+    place = tmp_path_factory.mktemp("killed")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        kill_at(monkeypatch, 333)
+        monkeypatch.chdir(place)
+        with pytest.raises(Killed):
+            entry([str(word) for word in (*PENDULUM, *OPTIONS, "--save-freq", 70)])
+    return place / "runs"
+
+
+@pytest.fixture
+def interrupted(killed_run, tmp_path):
+    """A copy of the killed run, for one test."""
+    shutil.copytree(killed_run, tmp_path / "runs")
+    return tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
+
+
+def test_runs_of_different_commands_do_not_resume_together(main, tmp_path, interrupted, killed_at, monkeypatch):
+    killed_at(222)
     with pytest.raises(Killed):
-        killed_at(222)
         main(*PENDULUM, *OPTIONS, "--save-freq", 70, "--seed", 1)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
@@ -159,20 +180,9 @@ def test_runs_that_do_not_fit_together(main, tmp_path, interrupted, killed_at, m
     assert "resume one at a time" in err
 
 
-@pytest.fixture
-def interrupted(main, tmp_path, killed_at, monkeypatch):
-    """A run killed at step 333, with checkpoints at 140, 210 and 280."""
-    with pytest.raises(Killed):
-        killed_at(333)
-        main(*PENDULUM, *OPTIONS, "--save-freq", 70)
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
-
-
 @pytest.mark.parametrize("part", ["arrays.safetensors", "state.json", "manifest.json", "replay"])
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
-def test_a_damaged_checkpoint_is_passed_over(main, interrupted, part, damage):
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(main, interrupted, part, damage):
     newest = interrupted / "checkpoints" / "step_000000000280"
     path = next((interrupted / "checkpoints/replay").glob("*-000000000280.f32")) if part == "replay" else newest / part
     content = bytearray(path.read_bytes())
@@ -183,10 +193,10 @@ def test_a_damaged_checkpoint_is_passed_over(main, interrupted, part, damage):
         path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
     code, out, err = main("train", "--resume", interrupted)
     assert code == 0, err
-    # A bit of the manifest may be one that tells nothing.
+    # The flipped bit of the manifest may be one without meaning.
     if (part, damage) != ("manifest.json", "flipped"):
         assert "the checkpoint before it is tried" in out
-        assert "going on from step 210" in out
+        assert "resuming from step 210" in out
     assert json.loads((interrupted / "evaluation.json").read_text())["episodes"] == 2
 
 
@@ -197,7 +207,7 @@ def test_old_checkpoints_and_transitions_are_removed(interrupted):
     assert sizes == 280 * 4 * (4 + 4 + 1 + 1 + 1)
 
 
-def test_what_came_after_the_checkpoint_is_gone(main, interrupted):
+def test_a_resumed_run_drops_what_came_after_the_checkpoint(main, interrupted):
     assert np.load(interrupted / "evaluations.npz")["timesteps"].tolist() == [100, 200, 300]
     assert main("train", "--resume", interrupted, "-n", 290)[0] == 0
     assert np.load(interrupted / "evaluations.npz")["timesteps"].tolist() == [100, 200]
@@ -210,7 +220,7 @@ def test_the_same_seed_and_command_give_the_same_run(main, tmp_path):
     assert_same_run(*(tmp_path / f / "InvertedPendulum-v5/rpp_sac/seed5" for f in ("one", "other")))
 
 
-def test_more_steps_and_a_finished_run(main, interrupted):
+def test_a_finished_run_resumes_only_with_more_steps(main, interrupted):
     assert main("train", "--resume", interrupted, "-n", 300)[0] == 0
     assert RPPSAC.load(interrupted / "model.zip").num_timesteps == 300
     for steps in (200, 300):
@@ -219,10 +229,10 @@ def test_more_steps_and_a_finished_run(main, interrupted):
         assert "has done its 300 steps; give more with -n" in err
     code, out, _ = main("train", "--resume", interrupted, "-n", 310)
     assert code == 0
-    assert "going on from step 300" in out
+    assert "resuming from step 300" in out
 
 
-def test_killed_after_the_last_step(main, tmp_path):
+def test_a_run_killed_after_its_last_step_finishes_unchanged(main, tmp_path):
     assert main(*PENDULUM, *OPTIONS, "--save-freq", 150)[0] == 0
     run = tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
     before = {name: (run / name).read_bytes() for name in ("evaluations.npz", "monitor.csv")}
@@ -231,13 +241,13 @@ def test_killed_after_the_last_step(main, tmp_path):
         (run / name).unlink()
     code, out, err = main("train", "--resume", run)
     assert code == 0, err
-    assert "going on from step 400" in out
+    assert "resuming from step 400" in out
     assert RPPSAC.load(run / "model.zip").num_timesteps == 400
     assert {name: (run / name).read_bytes() for name in before} == before
     assert json.loads((run / "evaluation.json").read_text())["rewards"] == rewards
 
 
-def test_bad_input(main, interrupted, tmp_path):
+def test_wrong_arguments_are_refused(main, interrupted, tmp_path):
     for arguments, message in (
         (("--resume", "nowhere"), "nowhere is no run folder"),
         (("--resume", interrupted, "--algo", "sac"), "leave out --algo"),
@@ -252,38 +262,20 @@ def test_bad_input(main, interrupted, tmp_path):
     assert "no checkpoint to go on from; train with --save-freq" in err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(tmp_path, number):
-    command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, PENDULUM), *map(str, OPTIONS)]
-    command[command.index("-n") + 1] = "100000"
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A suite that a shell runs in the background would hand down an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    run = tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (run / "monitor.csv").exists():
-        time.sleep(0.2)
-    time.sleep(3)
-    second = subprocess.run(
-        [sys.executable, "-m", "rpp_rl.scripts.main", "train", "--resume", str(run)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert second.returncode == 2
-    assert "another process is training" in second.stderr
-    os.kill(process.pid, number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "Traceback" not in err
-    assert "go on with: rpp-rl train --resume runs/InvertedPendulum-v5/rpp_sac/seed0" in err
-    steps = RPPSAC.load(run / "model.zip", device="cpu").num_timesteps
-    assert [int(p.name[5:]) for p in (run / "checkpoints").glob("step_*")] == [steps]
+def test_a_signal_writes_a_checkpoint_and_the_run_says_how_to_resume(main, tmp_path, monkeypatch, number):
+    hold = Hold(tmp_path, monkeypatch)
+    patient = ("train", "--env", "helpers.tasks:Patient-v0", "--eval-episodes", 1, "--no-audit")
+    process = start((*patient, *OPTIONS), tmp_path)
+    hold.wait_for(1)
+    run = tmp_path / "runs/Patient-v0/rpp_sac/seed0"
+    code, _, err = main("train", "--resume", run, "--trust")
+    assert code == 2
+    assert "another process is training" in err
+    process.send_signal(number)
+    code, printed = finish(process)
+    assert code == 2
+    assert "Traceback" not in printed
+    assert "rpp-rl train --resume runs/Patient-v0/rpp_sac/seed0" in printed
+    assert RPPSAC.load(run / "model.zip", device="cpu").num_timesteps == 100
+    assert [p.name for p in (run / "checkpoints").glob("step_*")] == ["step_000000000100"]

@@ -13,7 +13,7 @@ from rpp_rl.errors import RunError
 from rpp_rl.experiments.options import number_list
 
 
-def test_each_run_is_what_it_would_be_alone(main, tmp_path):
+def test_each_seed_equals_its_run_alone(main, tmp_path):
     options = ("-n", 300, "--eval-freq", 100, "--save-freq", 150, *FAST)
     code, out, err = main(*PENDULUM, "--seeds", "1,3", "-f", "together", *options)
     assert code == 0, err
@@ -34,7 +34,7 @@ def test_each_run_is_what_it_would_be_alone(main, tmp_path):
     assert (tmp_path / "together/InvertedPendulum-v5/rpp_sac/seed1/evaluation.json").is_file()
 
 
-def test_an_evaluation_that_fails_is_that_of_its_run(main, tmp_path):
+def test_a_failing_evaluation_fails_only_its_own_seed(main, tmp_path):
     options = ("-n", 40, "--eval-freq", 1000, "--eval-episodes", 1, "--no-audit", *FAST)
     code, out, err = main("train", "--env", "Fragile-v0", "--seeds", "0-2", *options)
     runs = tmp_path / "runs/Fragile-v0/rpp_sac"
@@ -46,7 +46,7 @@ def test_an_evaluation_that_fails_is_that_of_its_run(main, tmp_path):
     assert code == 2 and "the left wheel came off" in err and "Traceback" not in err
 
 
-def test_plain_networks_have_an_algorithm_of_their_own(main, tmp_path):
+def test_mlp_sac_trains_plain_networks(main, tmp_path):
     code, _, err = main(*PENDULUM, "--algo", "mlp_sac", "--seeds", "0-1", "-n", 100, *FAST)
     assert code == 0, err
     model = RPPSAC.load(tmp_path / "runs/InvertedPendulum-v5/mlp_sac/seed1/model.zip", device="cpu")
@@ -56,12 +56,12 @@ def test_plain_networks_have_an_algorithm_of_their_own(main, tmp_path):
 @pytest.mark.parametrize(
     ("text", "numbers"), [("0-7", range(8)), ("5", [5]), ("0,2,5-6", [0, 2, 5, 6]), ("4-4,1", [4, 1])]
 )
-def test_number_lists(text, numbers):
+def test_a_list_of_seeds_is_read(text, numbers):
     assert number_list(text, "--seeds") == tuple(numbers)
 
 
 @pytest.mark.parametrize("text", ["", "a", "3-1", "1,,2", "1-2-3", "-3", "1,1", "0-3,2", "0-1000000000", "1.5"])
-def test_what_is_no_number_list(text):
+def test_an_invalid_list_of_seeds_is_refused(text):
     with pytest.raises(RunError, match="--seeds"):
         number_list(text, "--seeds")
 
@@ -70,9 +70,9 @@ def test_what_is_no_number_list(text):
     ("arguments", "message"),
     [
         (("--seeds", "0-x"), "--seeds takes numbers and ranges such as 0-7"),
-        (("--seeds", "0,4294967295"), "--seed must be a number from 0"),
+        (("--seeds", "0,4294967295"), "seed must be a number from 0"),
         (("--seeds", "0-1", "--seed", "3"), "both given; give one of them"),
-        (("--seeds", "0-1", "--algo", "sac"), "use mlp_sac"),
+        (("--seeds", "0-1", "--algo", "sac"), "trains one agent at a time"),
         (("--seeds", "0-1", "-i", "nowhere"), "leave out -i"),
         (("--seeds", "0-1", "-params", "fast_update:False"), "fast_update=True"),
         (("--seeds", "0-1", "-params", "train_freq:[1, episode]"), "every so many steps"),
@@ -80,6 +80,6 @@ def test_what_is_no_number_list(text):
         (("-params", "precision:bf17"), "unknown precision 'bf17'"),
     ],
 )
-def test_bad_input(refused, arguments, message):
+def test_wrong_arguments_are_refused(refused, arguments, message):
     steps = ("train", "--env", "InvertedPendulum-v5", "-n", "50")
     assert message in " ".join(refused(*steps, *arguments).split())

@@ -1,4 +1,4 @@
-"""A stranger's run folder does not get a module imported."""
+"""Commands import no module that an untrusted run folder names."""
 
 import json
 import shutil
@@ -7,11 +7,11 @@ import pytest
 from helpers.runs import FAST
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.training.begun import modules_named, refuse_modules
+from rpp_rl.experiments.config import RunConfig, refuse_modules
 
 
 @pytest.fixture
-def strange(trained, tmp_path):
+def untrusted(trained, tmp_path):
     """A run whose configuration names a module that writes a canary when it is imported."""
     (tmp_path / "evil.py").write_text("open('canary', 'w')\n")
     run = tmp_path / "run"
@@ -19,7 +19,7 @@ def strange(trained, tmp_path):
 
     def with_arguments(**changes):
         config = json.loads((trained / "rpp_sac" / "seed0" / "config.json").read_text())
-        config["arguments"].update(changes)
+        config["config"].update(changes)
         config["env"] = changes.get("env", config["env"])
         (run / "config.json").write_text(json.dumps(config))
         return run
@@ -28,8 +28,8 @@ def strange(trained, tmp_path):
 
 
 @pytest.mark.parametrize("command", [("evaluate",), ("export",), ("train", "--resume")])
-def test_modules_of_environments(strange, main, tmp_path, command):
-    run = strange(env="evil:InvertedPendulum-v5")
+def test_the_module_of_an_environment_is_imported_only_with_trust(untrusted, main, tmp_path, command):
+    run = untrusted(env="evil:InvertedPendulum-v5")
     code, _, err = main(*command, run)
     assert code == 2
     assert "importing evil would run it" in err
@@ -39,25 +39,25 @@ def test_modules_of_environments(strange, main, tmp_path, command):
         assert (tmp_path / "canary").exists()
 
 
-def test_modules_of_hyperparameters(strange, main, tmp_path):
-    run = strange(hyperparams=["policy_kwargs:{activation_fn: 'evil:Thing'}"])
+def test_a_module_in_hyperparameters_is_not_imported(untrusted, main, tmp_path):
+    run = untrusted(hyperparams=["policy_kwargs:{activation_fn: 'evil:Thing'}"])
     code, _, err = main("train", "--resume", run)
     assert code == 2
     assert "importing evil would run it" in err
     assert not (tmp_path / "canary").exists()
 
 
-def test_modules_that_are_imported_anyway():
+def test_modules_of_torch_need_no_trust():
     known = {"env": "Hopper-v5", "hyperparams": ["policy_kwargs:{activation_fn: torch.nn:Tanh}", "gamma:0.9"]}
-    assert modules_named(known) == []
-    assert modules_named({**known, "env": "mine:Hopper-v5"}) == ["mine:Hopper-v5"]
+    assert RunConfig.from_dict(known).named_modules() == []
+    assert RunConfig.from_dict({**known, "env": "mine:Hopper-v5"}).named_modules() == ["mine:Hopper-v5"]
     escaped = {"env": "x", "hyperparams": ['policy_kwargs:{activation_fn: "ev\\x69l:Thing"}']}
-    assert modules_named(escaped) == ["evil:Thing"]
+    assert RunConfig.from_dict(escaped).named_modules() == ["evil:Thing"]
     with pytest.raises(RunError, match="add --trust"):
         refuse_modules(["torchy.nn:Tanh"], "somewhere")
 
 
-def test_a_run_of_ones_own_goes_on_with_trust(main, tmp_path):
+def test_a_users_own_run_resumes_with_trust(main, tmp_path):
     (tmp_path / "wheels.py").write_text("import helpers.tasks\n")
     options = ("--env", "wheels:Bicycle-v0", "--eval-episodes", 1, "--no-audit", "--save-freq", 40)
     assert main("train", *options, "-n", 100, *FAST)[0] == 0
@@ -65,4 +65,4 @@ def test_a_run_of_ones_own_goes_on_with_trust(main, tmp_path):
     assert main("train", "--resume", run, "-n", 120)[0] == 2
     code, out, err = main("train", "--resume", run, "-n", 120, "--trust")
     assert code == 0, err
-    assert "going on from step" in out
+    assert "resuming from step" in out

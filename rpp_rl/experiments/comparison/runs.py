@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison.event_scalars import EventScalars
 from rpp_rl.experiments.comparison.files import LARGEST_RETURN, read_evaluations, read_json, read_wall_time
-from rpp_rl.experiments.finding_runs import find_runs
-from rpp_rl.experiments.run_folder import AUDIT, CONFIG, EVALUATION_SEED, EVALUATIONS, FAILURE, MONITOR, read_config
+from rpp_rl.experiments.config import EVALUATION_SEED
+from rpp_rl.experiments.finding import find_runs, record_of
+from rpp_rl.experiments.run import AUDIT, CONFIG, EVALUATIONS, FAILURE, MONITOR
 
 SYMMETRY_DIGEST = "symmetry_sha256"
 # Settings that every environment has its own of.
@@ -111,7 +112,7 @@ def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventScala
     """
     runs: list[Run] = []
     waiting: list[Path] = []
-    for folder in find_runs(roots, patterns):
+    for folder in (found.path for found in find_runs(roots, patterns)):
         run = read_run(folder, events)
         if run is None:
             waiting.append(folder)
@@ -139,7 +140,7 @@ def read_run(folder: Path, events: EventScalars) -> Run | None:
     Raises:
         RunError: if it does not say what it is a run of, or its evaluations cannot be read.
     """
-    config = read_config(folder / CONFIG)
+    config = record_of(folder / CONFIG)
     seed = config.get("seed")
     if not isinstance(config.get("env"), str) or not isinstance(config.get("algo"), str) or type(seed) is not int:
         raise RunError(f"{folder / CONFIG} does not say environment, algorithm and seed; leave it out with --filter")

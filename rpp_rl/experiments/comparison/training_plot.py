@@ -25,8 +25,8 @@ def plot_training(model: Path, path: Path) -> None:
     from rpp_rl.experiments.comparison.event_scalars import EventScalars
     from rpp_rl.experiments.comparison.symmetry_curves import logged_in, symmetry_curves
     from rpp_rl.experiments.comparison.symmetry_figure import symmetry_figure
+    from rpp_rl.experiments.finding import record_of, run_of
     from rpp_rl.experiments.plots import save_figure
-    from rpp_rl.experiments.run_folder import read_config, run_of
     from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
 
     run = run_of(model)
@@ -36,7 +36,7 @@ def plot_training(model: Path, path: Path) -> None:
             f"there are no curves of its symmetry beside {model}, so --plot has nothing to draw; rpp-rl train logs "
             "them in the run's event files at every evaluation"
         )
-    config = read_config(model)
+    config = record_of(model)
     title = f"{config.get('env', 'run')}, {config.get('algo', '')}, seed {config.get('seed', '')}"
     content = io.BytesIO()
     with rc_context({"text.parse_math": False}):

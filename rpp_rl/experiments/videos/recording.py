@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.videos.films import Film
+from rpp_rl.experiments.finding import run_of
+from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
+from rpp_rl.experiments.videos.films import Film, check_film
+from rpp_rl.experiments.videos.renderers import choose_renderer
 
 if TYPE_CHECKING:
-    from rpp_rl.experiments.loading import LoadedAgent
+    from rpp_rl.experiments.evaluation import LoadedAgent
 
 EPISODE = "episode.mp4"
 
@@ -56,3 +60,23 @@ def _picture(env: Any, env_id: str) -> Any:
             f"{env_id} has no render mode 'rgb_array', so that no video can be made of it; leave out --video"
         )
     return picture
+
+
+def check_video(folder: Path) -> None:
+    """Check that a video can be rendered and written.
+
+    Raises:
+        RunError: if it cannot.
+    """
+    check_film(folder / EPISODE)
+    choose_renderer()
+
+
+def film(loaded: LoadedAgent, folder: Path) -> None:
+    """Film the first episode of an agent, and show it in TensorBoard beside the run's curves."""
+    preview = record(loaded, folder / EPISODE)
+    run = run_of(loaded.path)
+    step = loaded.agent.num_timesteps
+    problem = show_in_tensorboard(run.path, "videos/evaluate", preview, step) if run else None
+    if problem:
+        print(f"note: {problem}", file=sys.stderr)

@@ -14,7 +14,7 @@ from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison.event_scalars import EventScalars
 from rpp_rl.experiments.comparison.files import read_evaluations, read_json, read_wall_time
 from rpp_rl.experiments.comparison.runs import read_run, read_runs
-from rpp_rl.experiments.finding_runs import find_runs, nameless_runs
+from rpp_rl.experiments.finding import find_runs, nameless_runs
 
 NO_EVENTS = EventScalars(Path("none"))
 

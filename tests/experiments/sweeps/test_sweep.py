@@ -3,21 +3,23 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.processes import TESTS, Hold, finish, start
 
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RPPError, RunError
-from rpp_rl.experiments.progress import State, progress_of
-from rpp_rl.experiments.sweeps.local import LocalEngine
-from rpp_rl.experiments.sweeps.plan import Job, plan_from, read_plan
+from rpp_rl.experiments.config import RunConfig
+from rpp_rl.experiments.progress import State
+from rpp_rl.experiments.run import Run
+from rpp_rl.experiments.signals import interrupted_when_asked
+from rpp_rl.experiments.sweeps.engine import LocalEngine
+from rpp_rl.experiments.sweeps.jobs import Job
+from rpp_rl.experiments.sweeps.plan import plan_from, read_plan
 from rpp_rl.experiments.sweeps.progress_table import duration, names
-from rpp_rl.experiments.training.stopping import interrupted_when_asked
 
 TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:200", "policy_kwargs:{net_arch: [16]}")
 SWEEP = ("sweep", "--envs", "InvertedPendulum-v5", "-n", 200, "--eval-episodes", 1, "--jobs", 2)
@@ -27,7 +29,8 @@ def folder(root, algo, seed):
     return root / f"runs/InvertedPendulum-v5/{algo}/seed{seed}"
 
 
-def test_every_combination_is_an_ordinary_run(run_cli, tmp_path):
+@pytest.mark.slow
+def test_a_sweep_trains_every_combination_as_an_ordinary_run(run_cli, tmp_path):
     algos = ("--algos", "rpp_sac", "sac", "--seeds", "0-1")
     said = run_cli(*SWEEP, *algos, *TINY).stdout
     assert "4 of 4 runs are done" in said
@@ -36,78 +39,82 @@ def test_every_combination_is_an_ordinary_run(run_cli, tmp_path):
         for seed in (0, 1):
             run = folder(tmp_path, algo, seed)
             assert (run / "evaluations.npz").is_file()
-            assert progress_of(run).state is State.DONE
+            assert Run(run).progress.state is State.DONE
             assert "mean evaluation return" in run.with_name(f"seed{seed}.log").read_text()
-    # A finished run is left alone, a longer one goes on with it.
+    # A finished run stays untouched; a longer sweep resumes it.
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.name != ".lock"}
     assert "4 of 4 runs are done" in run_cli(*SWEEP, *algos, *TINY).stdout
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.name != ".lock"} == before
     shown = run_cli("status", "runs").stdout
     assert shown.count("done") == 5 and "800 of 800 steps" in shown
     run_cli(*SWEEP, "--algos", "sac", "--seeds", "1", "-n", 300, *TINY)
-    assert "going on from step" in (folder(tmp_path, "sac", 1).with_name("seed1.log")).read_text()
+    assert "resuming from step" in (folder(tmp_path, "sac", 1).with_name("seed1.log")).read_text()
     assert RPPSAC.load(folder(tmp_path, "sac", 1) / "model.zip", device="cpu").num_timesteps == 300
 
 
-def test_an_agent_without_a_checkpoint_is_not_lost(run_cli, tmp_path):
+@pytest.mark.slow
+def test_a_sweep_keeps_an_agent_without_a_checkpoint(run_cli, tmp_path):
     words = ("--algo", "sac", "--env", "InvertedPendulum-v5", "--seed", 0, "--no-audit", "--eval-episodes", 1)
     run_cli("train", *words, "-n", 60, *TINY)
     model = (folder(tmp_path, "sac", 0) / "model.zip").read_bytes()
     done = run_cli(*SWEEP, "--algos", "sac", "--seeds", "0", "-n", 90, *TINY, check=False)
     assert done.returncode == 1
-    assert "no checkpoint to go on from" in done.stdout
+    assert "no checkpoint to resume from" in done.stdout
     assert (folder(tmp_path, "sac", 0) / "model.zip").read_bytes() == model
 
 
-def hears_of_its_terminal():
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+PATIENT = (
+    *("sweep", "--algos", "rpp_sac", "--envs", "helpers.tasks:Patient-v0", "--seeds", "0", "-n", 200),
+    *("--save-freq", 40, "--eval-episodes", 1, *TINY),
+)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The agent of a sweep that nothing interrupted."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    code, printed = finish(start(PATIENT, place))
+    assert code == 0, printed
+    return place / "runs/Patient-v0/rpp_sac/seed0/model.zip"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_sweep_goes_on(run_cli, tmp_path, asked):
-    undisturbed, disturbed = tmp_path / "one", tmp_path / "two"
-    for place in (undisturbed, disturbed):
-        place.mkdir()
-    words = (*SWEEP, "--algos", "rpp_sac", "--seeds", "0", "-n", 1500, "--save-freq", 100, *TINY)
-    run_cli(*words, cwd=undisturbed)
-    command = [sys.executable, "-m", "rpp_rl.scripts.main", *map(str, words)]
-    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    # These tests may themselves run under nohup, which a process hands on.
-    process = subprocess.Popen(command, cwd=disturbed, preexec_fn=hears_of_its_terminal, **output)
-    deadline = time.monotonic() + 60
-    while not list(folder(disturbed, "rpp_sac", 0).glob("checkpoints/step_*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(process.pid, asked)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 2, said
-    assert "the same command goes on" in said
-    assert progress_of(folder(disturbed, "rpp_sac", 0)).state is State.INTERRUPTED
-    assert "1 of 1 runs are done" in run_cli(*words, cwd=disturbed).stdout
-    states = [
-        RPPSAC.load(folder(place, "rpp_sac", 0) / "model.zip", device="cpu").policy.state_dict()
-        for place in (undisturbed, disturbed)
-    ]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_sweep_resumes_to_the_same_agent(undisturbed, tmp_path, monkeypatch, number):
+    hold = Hold(tmp_path, monkeypatch)
+    process = start(PATIENT, tmp_path)
+    hold.wait_for(1)
+    process.send_signal(number)
+    code, printed = finish(process)
+    assert code == 2, printed
+    assert "the same command resumes them" in printed
+    run = tmp_path / "runs/Patient-v0/rpp_sac/seed0"
+    assert Run(run).progress.state is State.INTERRUPTED
+    assert Run(run).progress.step == 100
+    hold.release()
+    assert "1 of 1 runs are done" in finish(start(PATIENT, tmp_path))[1]
+    states = [RPPSAC.load(path, device="cpu").policy.state_dict() for path in (undisturbed, run / "model.zip")]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-def test_a_failed_run_is_told_and_the_others_are_done(run_cli, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_sweep_reports_failed_runs_and_finishes_the_others(run_cli, tmp_path, monkeypatch):
     (tmp_path / "plan.yaml").write_text(
         "algos: [rpp_sac]\nenvs: ['helpers.tasks:Bicycle-v0']\nseeds: 0-1\nn_timesteps: 60\n"
         "variants: {loose: {options: {env_kwargs: ['fault:raise', 'at:40']}}}\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # of the task
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
     done = run_cli("sweep", "--plan", "plan.yaml", "--eval-episodes", 1, *TINY, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
     for seed, line in enumerate(failed):
         assert f"Bicycle-v0 rpp_sac {seed}: " in line and "the left wheel came off" in line
         assert line.endswith(f"see runs/loose/Bicycle-v0/rpp_sac/seed{seed}.log")
-        assert progress_of(tmp_path / f"runs/Bicycle-v0/rpp_sac/seed{seed}").state is State.DONE
+        assert Run(tmp_path / f"runs/Bicycle-v0/rpp_sac/seed{seed}").progress.state is State.DONE
     assert len(failed) == 2 and "2 of 4 runs are done" in done.stdout
 
 
-def test_a_folder_that_is_no_use_is_the_matter_of_its_run_alone(main, tmp_path):
+def test_an_unusable_folder_fails_only_its_own_run(main, tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "InvertedDoublePendulum-v5").write_text("a file")
     envs = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5")
@@ -117,18 +124,18 @@ def test_a_folder_that_is_no_use_is_the_matter_of_its_run_alone(main, tmp_path):
     assert failed.startswith("failed: InvertedDoublePendulum-v5 sac 0: runs/InvertedDoublePendulum-v5/sac/seed0.log")
     assert "cannot be written: Not a directory; choose another folder with -f" in failed
     assert "1 of 2 runs are done" in out
-    assert progress_of(tmp_path / "runs/InvertedPendulum-v5/sac/seed0").state is State.DONE
+    assert Run(tmp_path / "runs/InvertedPendulum-v5/sac/seed0").progress.state is State.DONE
 
 
-def test_a_run_that_was_killed_says_by_what(tmp_path, monkeypatch):
-    job = Job("sac", "Hopper-v5", 0, 10, tmp_path)
+def test_the_log_of_a_killed_run_names_the_signal(tmp_path, monkeypatch):
+    job = Job(RunConfig("Hopper-v5", "sac", n_timesteps=10, log_folder=tmp_path))
     job.log.parent.mkdir(parents=True)
     engine = LocalEngine([job])
-    monkeypatch.setattr("rpp_rl.experiments.sweeps.local.words_of", lambda *_: ["nothing"])
+    monkeypatch.setattr(Job, "work", lambda self, trust: {})
     engine.run(lambda *_: killed(engine))
     assert engine.failed == [job]
     assert job.log.read_text().splitlines()[-1] == (
-        "rpp-rl: the run was ended by the signal SIGKILL, as a system does that is short of memory; try fewer --jobs"
+        "rpp-rl: the run was ended by the signal SIGKILL, as happens when the machine is short of memory; try fewer --jobs"
     )
 
 
@@ -137,8 +144,9 @@ def killed(engine):
         process.kill()
 
 
-def test_threads_are_those_that_this_process_may_use(tmp_path):
-    jobs = [Job("sac", "Hopper-v5", seed, 10, tmp_path) for seed in range(2)]
+def test_runs_share_the_threads_that_this_process_may_use(tmp_path):
+    configs = [RunConfig("Hopper-v5", "sac", seed=seed, n_timesteps=10, log_folder=tmp_path) for seed in range(2)]
+    jobs = [Job(config) for config in configs]
     allowed = os.sched_getaffinity(0)
     assert LocalEngine(jobs, 16)._threads["OMP_NUM_THREADS"] == str(max(1, len(allowed) // 2))
     try:
@@ -156,13 +164,13 @@ def test_threads_are_those_that_this_process_may_use(tmp_path):
         ("algos: [sac]\nenvs: [Hopper-v5]\nn_timesteps: 1.0e+6", "a whole number without a point, got 1000000.0"),
     ],
 )
-def test_plans_that_say_something_twice_or_in_parts(tmp_path, text, message):
+def test_a_plan_with_duplicates_or_fractions_is_refused(tmp_path, text, message):
     (tmp_path / "plan.yaml").write_text(text)
     with pytest.raises(RunError, match=message):
         plan_from(read_plan(tmp_path / "plan.yaml"))
 
 
-def test_plans(tmp_path):
+def test_a_plan_lists_its_runs_seed_by_seed(tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(
         "algos: [rpp_sac, sac]\nenvs: [Hopper-v5]\nseeds: 0-2\nn_timesteps: 10\n"
@@ -170,14 +178,15 @@ def test_plans(tmp_path):
     )
     plan = plan_from(read_plan(path))
     assert plan.seeds == (0, 1, 2)
-    assert plan.options == ("--eval-freq", "5", "--no-audit", "--hyperparams", "gamma:0.9", "tau:0.1")
-    jobs = plan.jobs(Path("runs"))
-    assert len(jobs) == 6
-    assert [job.seed for job in jobs] == [0, 0, 1, 1, 2, 2]
-    assert Job("sac", "mine:RPP/Hopper-v5", 3, 10, Path("r")).folder == Path("r/Hopper-v5/sac/seed3")
+    configs = plan.configs(Path("runs"))
+    assert len(configs) == 6
+    assert [config.seed for config in configs] == [0, 0, 1, 1, 2, 2]
+    assert {(config.eval_freq, config.audit, config.n_timesteps) for config in configs} == {(5, False, 10)}
+    assert configs[0].hyperparams == {"gamma": 0.9, "tau": 0.1}
+    assert RunConfig("mine:RPP/Hopper-v5", "sac", seed=3, log_folder="r").folder == Path("r/Hopper-v5/sac/seed3")
 
 
-def test_variants_are_run_beside_the_rest_seed_by_seed_in_folders_of_their_own(tmp_path):
+def test_variants_run_in_folders_of_their_own_seed_by_seed(tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(
         "algos: [rpp_sac, mlp_sac]\nenvs: [Hopper-v5]\nseeds: 0-1\nn_timesteps: 10\n"
@@ -186,21 +195,22 @@ def test_variants_are_run_beside_the_rest_seed_by_seed_in_folders_of_their_own(t
         "  trivial: {algos: [rpp_sac], options: {symmetry: trivial, audit: true}}\n"
         "  fast-rate: {options: {hyperparams: ['learning_rate:6e-4']}}\n"
     )
-    plan = plan_from(read_plan(path)).with_options(("--eval-freq=7", "-params", "tau:0.1"))
-    jobs = plan.jobs(Path("runs"))
+    configs = plan_from(read_plan(path)).configs(Path("runs"), {"eval_freq": 7, "hyperparams": {"tau": 0.1}})
     parts = (("", "rpp_sac"), ("", "mlp_sac"), ("trivial/", "rpp_sac"), ("fast-rate/", "rpp_sac"))
-    assert [str(job.folder) for job in jobs] == [
+    assert [str(config.folder) for config in configs] == [
         f"runs/{name}Hopper-v5/{algo}/seed{seed}"
         for seed in (0, 1)
         for name, algo in (*parts, ("fast-rate/", "mlp_sac"))
     ]
-    common = ("--eval-freq", "7", "--hyperparams", "gamma:0.9", "tau:0.1")
-    assert jobs[0].options == ("--no-audit", *common)
-    assert jobs[2].options == (*common, "--symmetry", "trivial", "--audit")
-    assert jobs[3].options == ("--no-audit", *common, "learning_rate:6e-4")
+    common = {"gamma": 0.9, "tau": 0.1}
+    settings = [(c.eval_freq, c.audit, c.symmetry, c.hyperparams) for c in configs]
+    assert settings[0] == (7, False, None, common)
+    assert settings[2] == (7, True, "trivial", common)
+    assert settings[3] == (7, False, None, {**common, "learning_rate": 6e-4})
 
 
-def test_a_variant_is_trained_as_it_says(run_cli, tmp_path):
+@pytest.mark.slow
+def test_a_variant_trains_with_its_options(run_cli, tmp_path):
     (tmp_path / "plan.yaml").write_text(
         "algos: [mlp_sac]\nenvs: [InvertedPendulum-v5]\nseeds: 0\nn_timesteps: 20\n"
         "variants:\n  twice: {options: {hyperparams: ['learning_rate:6e-4']}}\n"
@@ -237,13 +247,13 @@ def test_a_variant_is_trained_as_it_says(run_cli, tmp_path):
         "{",
     ],
 )
-def test_what_is_no_plan(tmp_path, text):
+def test_an_invalid_plan_is_refused(tmp_path, text):
     (tmp_path / "plan.yaml").write_text(text)
     with pytest.raises(RPPError):
         plan_from(read_plan(tmp_path / "plan.yaml"))
 
 
-def test_bad_input(refused):
+def test_wrong_arguments_are_refused(refused):
     some = ("--envs", "InvertedPendulum-v5", "-n", 10, "--seeds", "0")
     assert "did you mean 'rpp_sac'" in refused("sweep", *some, "--algos", "rpp_sca")
     assert "did you mean" in refused("sweep", "--envs", "InvertedPendulm-v5", "-n", 10, "--algos", "sac")
@@ -253,7 +263,7 @@ def test_bad_input(refused):
     assert "there is no folder nowhere" in refused("status", "nowhere")
 
 
-def test_a_closed_terminal_is_no_reason_to_stop_under_nohup():
+def test_nohup_keeps_a_run_alive_when_the_terminal_closes():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with interrupted_when_asked():
@@ -266,7 +276,7 @@ def test_a_closed_terminal_is_no_reason_to_stop_under_nohup():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_runs_of_variants_are_told_apart_in_the_table():
+def test_the_table_distinguishes_runs_of_variants():
     below = ["Ant-v5/sac/seed0", "Ant-v5/sac/seed1", "twice/Ant-v5/sac/seed0"]
     assert names([Path("/somewhere/runs") / name for name in below]) == below
     assert names([Path("runs") / name for name in below]) == below
@@ -276,5 +286,5 @@ def test_runs_of_variants_are_told_apart_in_the_table():
     assert names([]) == []
 
 
-def test_durations():
+def test_a_duration_is_shown_in_two_units():
     assert [duration(s) for s in (None, 5, 65, 3600, 86_400)] == ["", "0m05s", "1m05s", "1h00m", "24h00m"]

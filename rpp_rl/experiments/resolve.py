@@ -1,0 +1,173 @@
+"""Resolve a run's configuration: hyperparameters, symmetry and environment, and the agent built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperparameters
+from rpp_rl.envs.auditing import QUICK
+from rpp_rl.envs.auditing import audit as audit_symmetry
+from rpp_rl.envs.auditing.reports import SymmetryAudit
+from rpp_rl.envs.registry import base_id
+from rpp_rl.errors import RPPError, RunError, SymmetryError
+from rpp_rl.experiments.config import RunConfig
+from rpp_rl.experiments.devices import check_device
+from rpp_rl.experiments.environments import (
+    Env,
+    normalize_settings,
+    normalized,
+    probe,
+    settings_of,
+    simulated_model,
+    statistics_of,
+    vec_env,
+)
+from rpp_rl.experiments.evaluation import read_agent
+from rpp_rl.experiments.finding import find_model, record_of
+from rpp_rl.symmetry import Symmetry
+
+_AUDIT_STATES = 100
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A configuration with everything that files and defaults add to it.
+
+    Attributes:
+        config: the configuration.
+        values: arguments of the algorithm.
+        steps: environment steps.
+        n_envs: environments in parallel.
+        normalize: settings with which observations are normalized; None where they are not.
+        symmetry: symmetry of the task; None where there is none.
+        model: file and digest of the simulated model; None where there is none.
+        probe: an environment to look at and to audit on.
+    """
+
+    config: RunConfig
+    values: dict[str, Any]
+    steps: int
+    n_envs: int
+    normalize: dict[str, Any] | None
+    symmetry: Symmetry | None
+    model: dict[str, str] | None
+    probe: Env
+
+    @property
+    def eval_freq(self) -> int:
+        """Environment steps between evaluations."""
+        return self.config.eval_freq or min(10_000, max(1, self.steps // 5))
+
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """Names of the observation's entries; empty without a symmetry."""
+        return () if self.symmetry is None else self.symmetry.observation_names
+
+
+@contextmanager
+def resolved(config: RunConfig, trust: bool = False) -> Iterator[Resolved]:
+    """Resolve hyperparameters and symmetry; the environment that this needs is closed at the end.
+
+    Args:
+        config: the configuration.
+        trust: whether to unpickle what the file of a trained agent holds besides plain data.
+
+    Raises:
+        RPPError: if the configuration cannot be met.
+    """
+    check_device(config.device)
+    events = config.tensorboard_log
+    if events is not None and any(p.is_file() for p in (events, *events.parents)):
+        raise RunError(f"-tb {events} is a file, or lies in one; choose a folder")
+    values = hyperparameters(config.algo, base_id(config.env), config.hyperparams)
+    steps, n_envs = (int(values.pop(name)) for name in ("n_timesteps", "n_envs"))
+    normalize = normalize_settings(values.pop("normalize", False))
+    symmetry: Symmetry | str | None = config.symmetry
+    if config.trained_agent is not None:
+        normalize = settings_of(find_model(config.trained_agent))
+        symmetry = _symmetry_of_trained_agent(config, trust) or symmetry
+    env = probe(config.env, symmetry, config.env_kwargs, config.use.needs_symmetry)
+    try:
+        yield Resolved(
+            config,
+            values,
+            steps if config.n_timesteps is None else config.n_timesteps,
+            n_envs if config.n_envs is None else config.n_envs,
+            normalize,
+            getattr(env, "symmetry", None),
+            simulated_model(env),
+            env,
+        )
+    finally:
+        env.close()
+
+
+def _symmetry_of_trained_agent(config: RunConfig, trust: bool) -> Symmetry | None:
+    """The symmetry of the agent that a configuration continues; an agent keeps the one it was built with.
+
+    Raises:
+        RunError: if the agent was trained with another algorithm, or the configuration asks for another symmetry.
+    """
+    path = find_model(config.trained_agent or config.folder)
+    agent = read_agent(path, "cpu", trust)
+    symmetry: Symmetry | None = getattr(agent, "symmetry", None)
+    trained = record_of(path).get("algo") or (config.algo if symmetry is not None else "")
+    if trained and trained != config.algo:
+        raise RunError(f"{config.trained_agent} was trained with {trained}; use --algo {trained}")
+    wanted = getattr(config.symmetry, "name", config.symmetry)
+    if symmetry is not None and wanted not in (None, symmetry.name):
+        raise RunError(f"{config.trained_agent} has symmetry {symmetry.name!r}, which cannot become {wanted!r}")
+    return symmetry
+
+
+def build(task: Resolved, verbose: int = 0, trust: bool = False) -> OffPolicyAlgorithm:
+    """Build the agent on its environments.
+
+    Args:
+        task: the resolved configuration.
+        verbose: 1 prints stable-baselines3's tables.
+        trust: whether to unpickle what the file of a trained agent holds besides plain data.
+
+    Raises:
+        RPPError: if it cannot be built.
+    """
+    config = task.config
+    source = None if config.trained_agent is None else find_model(config.trained_agent)
+    env = vec_env(
+        *(config.env, task.symmetry, config.env_kwargs, task.n_envs, config.vec_env), patience=config.env_timeout
+    )
+    env = normalized(env, task.normalize, task.symmetry, None if source is None else statistics_of(source))
+    common: dict[str, Any] = {"seed": config.seed, "device": config.device, "verbose": verbose}
+    try:
+        if source is None:
+            return build_agent(config.use, env, values=task.values, **common)  # type: ignore[no-any-return]
+        changed = {k: v for k, v in config.hyperparams.items() if k != "normalize"}
+        return continue_agent(config.use, source, env, values=changed, trust=trust, **common)  # type: ignore[no-any-return]
+    except RPPError:
+        raise
+    except (TypeError, ValueError, AssertionError, KeyError, RuntimeError, MemoryError) as error:
+        detail = " ".join(str(error).split())
+        raise RunError(f"{config.algo} cannot be built on {config.env}: {detail}") from error
+
+
+def audited(task: Resolved) -> SymmetryAudit | None:
+    """Audit the symmetry for a second or so, and warn where it is wrong; None without a symmetry, or unasked."""
+    if task.symmetry is None or not task.config.audit:
+        return None
+    try:
+        found = audit_symmetry(task.probe, task.symmetry, _AUDIT_STATES, seed=task.config.seed, thoroughness=QUICK)
+    except SymmetryError as error:
+        print(f"note: the symmetry is not audited: {error}")
+        return None
+    for g in found.generators:
+        if g.verdict == g.verdict.MIS_SPECIFIED:
+            print(
+                f"warning: generator {g.name!r} of symmetry {found.symmetry.name!r} is {g.sentence}; "
+                f"see rpp-rl audit {found.environment}"
+            )
+    return found

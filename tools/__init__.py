@@ -1,0 +1,1 @@
+"""Commands for the developers of rpp-rl; no part of the package."""
