@@ -40,24 +40,24 @@ format: $(VENV)/.dev
 
 # Audit every declared symmetry and write the table; never edit it by hand.
 docs-symmetries: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python docs/symmetries.py docs/symmetries.md
+	OMP_NUM_THREADS=1 $(BIN)/python docs/generate/symmetries.py docs/symmetries.md
 
 # Write docs/paper.md from the recorded trials; `rpp-rl reproduce --out docs/results/reproduce` adds trials.
 docs-paper: $(VENV)/.dev
-	$(BIN)/python docs/paper.py docs/results/reproduce docs/paper.md
+	$(BIN)/python docs/generate/paper.py docs/results/reproduce docs/paper.md
 
 # Write docs/evidence.md from the recorded comparisons.
 docs-evidence: $(VENV)/.dev
-	$(BIN)/python docs/evidence.py docs/results/evidence docs/evidence.md
+	$(BIN)/python docs/generate/evidence.py docs/results/evidence docs/evidence.md
 
 # Write docs/performance.md from the recorded benchmarks.
 docs-performance: $(VENV)/.dev
-	$(BIN)/python docs/performance.py docs/results docs/performance.md
+	$(BIN)/python docs/generate/performance.py docs/results docs/performance.md
 
 # Kill runs, fill their disks, break their files and environments for about 45 minutes; write what was lost.
 faults: $(VENV)/.dev
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults --json docs/results/faults.json $(ARGS)
-	$(BIN)/python docs/reliability.py docs/results/faults.json docs/reliability.md
+	$(BIN)/python docs/generate/reliability.py docs/results/faults.json docs/reliability.md
 
 # The four folders are one package, so mypy gets them as one tree.
 type: $(VENV)/.dev

@@ -1,7 +1,7 @@
-"""Symmetries that are wrong on purpose: the mirror of a task, with the sign of every observation turned besides.
+"""Symmetries that are wrong on purpose: the mirror of a task with the sign of every observation flipped as well.
 
-It is a representation of the same group, s -> sign(g) rho(g) s, so networks are as constrained as by the right one, but
-no trajectory has such an image. What an agent gains with it, it does not gain by symmetry.
+The map is a representation of the same group, s -> sign(g) rho(g) s. It constrains networks as much as the right one,
+but no trajectory of the task has such an image. What an agent gains with this map, it does not gain from symmetry.
 
 PYTHONPATH=docs/evidence rpp-rl train --env wrong_maps:Walker2d-v5 --symmetry wrong --algo rpp_sac
 """
@@ -13,6 +13,6 @@ from rpp_rl.envs import REGISTRY, register_symmetry
 
 for _env in ("Reacher-v5", "Swimmer-v5", "Walker2d-v5", "HalfCheetah-v5"):
     _true = REGISTRY.get(_env)
-    _turned = sign_representation(_true.group) * _true.observation
-    _wrong = replace(_true, name="wrong", observation=_turned, breaks="wrong on purpose", source="a control")
+    _flipped = sign_representation(_true.group) * _true.observation
+    _wrong = replace(_true, name="wrong", observation=_flipped, breaks="wrong on purpose", source="a control")
     register_symmetry(_env, _wrong)

@@ -1,4 +1,4 @@
-"""What docs/paper.py reads from recorded trials."""
+"""Read recorded trials for docs/paper.md."""
 
 import json
 from collections import defaultdict
@@ -9,15 +9,15 @@ from rpp_rl.experiments.reproduction.trials import Result, Trial, read
 
 
 def errors(rows: list[dict[str, str]]) -> dict[tuple[str, str], dict[int, float]]:
-    """Test errors by (condition, network), then by seed."""
+    """Group the test errors by (condition, network), then by seed."""
     found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for row in rows:
         found[row["condition"], row["network"]][int(row["seed"])] = float(row["test_mse"])
     return dict(found)
 
 
-def early(trials: list[Result]) -> dict[tuple[str, str], dict[int, float]]:
-    """Test errors where the validation error was least, by (condition, network), then by seed."""
+def early_errors(trials: list[Result]) -> dict[tuple[str, str], dict[int, float]]:
+    """Group the test errors at the smallest validation error by (condition, network), then by seed."""
     found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for result in trials:
         best = min(result.measurements, key=lambda m: m.validation_mse)
@@ -26,19 +26,19 @@ def early(trials: list[Result]) -> dict[tuple[str, str], dict[int, float]]:
 
 
 def trials(folder: Path, name: str) -> list[Result]:
-    """The trials of an experiment."""
+    """Read the trials of an experiment."""
     record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return [read(folder / "trials" / f"{Trial(**trial).name}.json") for trial in record["trials"]]
 
 
 def command(folder: Path, name: str) -> str:
-    """The command that an experiment was recorded with."""
-    words = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["command"]
-    return " ".join(words)
+    """Read the command that recorded an experiment."""
+    arguments = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["command"]
+    return " ".join(arguments)
 
 
 def last_errors(folder: Path) -> dict[str, list[float]]:
-    """The equivariance errors of RPP at the end of training, by condition."""
+    """Group the equivariance errors of RPP at the end of training by condition."""
     rows = read_csv(folder / "equivariance_errors.csv")
     last = {row["condition"]: max(int(r["epoch"]) for r in rows if r["condition"] == row["condition"]) for row in rows}
     found: dict[str, list[float]] = defaultdict(list)

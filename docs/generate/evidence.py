@@ -1,6 +1,6 @@
-"""Write docs/evidence.md from the tables of comparisons, one folder for each task; commands stand in the page itself.
+"""Write docs/evidence.md from the tables that `rpp-rl compare` made, one folder per task.
 
-python docs/evidence.py docs/results/evidence docs/evidence.md
+python docs/generate/evidence.py docs/results/evidence docs/evidence.md
 """
 
 import csv
@@ -12,30 +12,31 @@ from rpp_rl.experiments.comparison.verdicts import direction, shown
 from rpp_rl.experiments.markdown import markdown_table
 from rpp_rl.statistics import Estimate
 
-TEXT = """# Does the symmetry help? With the controls that the question needs
+TEXT = """# Does the symmetry help?
 
-Written by `make docs-evidence`, never by hand, from the tables that `rpp-rl compare` has made of {runs} runs,
-{hours:.0f} hours of them, two at a time on two cores. Those tables, with each evaluation of every run in `scores.csv`,
-are in a folder for each task in `docs/results/evidence`.
+Algorithms are compared here with the controls that this question needs. `make docs-evidence` writes the page; do not
+edit it by hand. `rpp-rl compare` made the tables from {runs} runs: {hours:.0f} hours of training, two runs at a time on
+two cores. `docs/results/evidence` has one folder per task; `scores.csv` in it lists every evaluation of every run.
 
-What a claim about symmetry needs is in [evidence/plan.yml](evidence/plan.yml), what was tried besides in
-[evidence/tries.yml](evidence/tries.yml). The rows, five seeds each:
+[evidence/plan.yml](evidence/plan.yml) trains the algorithms and their controls.
+[evidence/tries.yml](evidence/tries.yml) trains two more variants of `rpp_sac`. Every row has five seeds:
 
 {rows}
 
-What is better than `mlp_sac` but no better than the control with the group of one element is no gain of symmetry: with
-Adam a weight that is the sum of two parameters moves up to twice as far. A difference is told, in bold, only where the
-intervals of P(X > Y) and of the difference both leave out none. Each interval is meant to hold with 95 % by itself, and
-there are {comparisons} of them: chance alone tells about one of twenty. With five seeds those of IQMs hold less often,
-with 86 to 90 %.
+A gain over `mlp_sac` counts as a gain from symmetry only if it also exceeds the control with the trivial group. The
+reason is Adam: a weight that is the sum of two parameters moves up to twice as far in a step.
 
-{tasks}## What follows
+Bold marks a difference: both intervals, that of P(X > Y) and that of the difference in IQMs, exclude "no difference".
+Every interval has a coverage of 95 % by itself. The page has {comparisons} of them, so about one in twenty excludes "no
+difference" by chance. With five seeds the intervals of IQMs cover less: 86 to 90 %.
+
+{tasks}## Conclusions
 
 {reading}"""
 
 TASK = """## {name}: {what}
 
-{steps} steps, an evaluation of five episodes every {every}.
+{steps} steps, with an evaluation of five episodes every {every} steps.
 
     export PYTHONPATH=docs/evidence OMP_NUM_THREADS=1
 {commands}
@@ -46,8 +47,8 @@ TASK = """## {name}: {what}
 
 {contrasts}
 
-How symmetric the networks are, in medians over the runs, where learning began at step {begins}; a residual share is
-|B| / (|A| + |B|), between the least and the greatest of all layers:
+The next table shows how symmetric the networks are: medians over the runs. Learning starts at step {begins}. The
+residual share of a layer is |B| / (|A| + |B|); the column gives the smallest and the largest layer:
 
 {symmetry}
 
@@ -59,75 +60,75 @@ How symmetric the networks are, in medians over the runs, where learning began a
 WHAT = {
     "Reacher-v5": "the mirror is exact",
     "Walker2d-v5": "the mirror is exact",
-    "HalfCheetah-v5": "there is no exact mirror, and the one of the paper is approximate",
+    "HalfCheetah-v5": "the mirror of the paper is approximate, and no exact one exists",
 }
 STRONG = "rpp_sac [actor_basic_wd=0.01, actor_equiv_wd=1e-06, critic_basic_wd=0.01, critic_equiv_wd=1e-06]"
 ROWS = {
-    "rpp_sac": "both pathways, the task's own mirror, hyperparameters as shipped",
-    "equivariant_sac": "no residual: exactly equivariant networks",
-    "mlp_sac": "plain networks in the same gradient step, which is that of stable-baselines3's SAC up to rounding",
-    "rpp_sac [symmetry=trivial]": "both pathways, but the group of one element: no symmetry, and twice the parameters",
-    "rpp_sac [symmetry=wrong]": "both pathways, and a [map that is wrong on purpose](evidence/wrong_maps.py)",
-    "mlp_sac [learning_rate=0.0006]": "plain networks that move twice as far, and so does the temperature",
-    "rpp_sac [residual_step_ratio=0.1]": "a residual that moves a tenth as far",
-    STRONG: "a residual with a prior a hundred times narrower, that moves a hundredth as far",
+    "rpp_sac": "both pathways, the task's own mirror, default hyperparameters",
+    "equivariant_sac": "exactly equivariant networks without a residual",
+    "mlp_sac": "plain networks in the same gradient step, equal to that of stable-baselines3's SAC up to rounding",
+    "rpp_sac [symmetry=trivial]": "control: both pathways with the trivial group, twice the parameters, no symmetry",
+    "rpp_sac [symmetry=wrong]": "control: both pathways with a [map that is wrong on purpose](evidence/wrong_maps.py)",
+    "mlp_sac [learning_rate=0.0006]": "control: plain networks with twice the learning rate, also for the temperature",
+    "rpp_sac [residual_step_ratio=0.1]": "the residual has a tenth of the learning rate",
+    STRONG: "the residual's prior is a hundred times narrower, and its learning rate a hundredth",
 }
 PAIRS = (
-    ("rpp_sac", "mlp_sac", "Does RPP-SAC learn more than plain networks?"),
-    ("rpp_sac", "rpp_sac [symmetry=trivial]", "More than two pathways without a symmetry?"),
-    ("rpp_sac", "rpp_sac [symmetry=wrong]", "More than with a wrong map?"),
-    ("equivariant_sac", "mlp_sac", "Does exact symmetry alone help?"),
-    ("equivariant_sac", "rpp_sac", "Does it help more than RPP?"),
-    ("rpp_sac [symmetry=trivial]", "mlp_sac", "Do two pathways help without a symmetry?"),
-    ("mlp_sac [learning_rate=0.0006]", "mlp_sac", "Does moving twice as far?"),
+    ("rpp_sac", "mlp_sac", "Is RPP-SAC better than plain networks?"),
+    ("rpp_sac", "rpp_sac [symmetry=trivial]", "Better than two pathways without a symmetry?"),
+    ("rpp_sac", "rpp_sac [symmetry=wrong]", "Better than with a wrong map?"),
+    ("equivariant_sac", "mlp_sac", "Is exact symmetry better than plain networks?"),
+    ("equivariant_sac", "rpp_sac", "Is it better than RPP-SAC?"),
+    ("rpp_sac [symmetry=trivial]", "mlp_sac", "Are two pathways without a symmetry better than plain networks?"),
+    ("mlp_sac [learning_rate=0.0006]", "mlp_sac", "Is twice the learning rate better?"),
     (
         "rpp_sac [symmetry=trivial]",
         "mlp_sac [learning_rate=0.0006]",
-        "More than that, with the temperature as shipped?",
+        "Are two pathways without a symmetry better than that?",
     ),
-    ("rpp_sac [residual_step_ratio=0.1]", "rpp_sac", "Does a slower residual?"),
-    (STRONG, "rpp_sac", "Does a strong prior?"),
-    (STRONG, "mlp_sac", "Does it, beside plain networks?"),
+    ("rpp_sac [residual_step_ratio=0.1]", "rpp_sac", "Is a slower residual better?"),
+    (STRONG, "rpp_sac", "Is a narrow prior better?"),
+    (STRONG, "mlp_sac", "Is a narrow prior better than plain networks?"),
 )
 LEARNING_STARTS = 1000
 Row = dict[str, str]
 
 
 def main(folder: Path, page: Path) -> None:
-    """Write the page."""
+    """Write the page from the tables of each task."""
     folders = [folder / name for name in WHAT if (folder / name).is_dir()]
     summary = [row for each in folders for row in rows(each / "summary.csv")]
     hours = sum(int(row["n"]) * float(row["wall_time_s"]) for row in summary) / 3600
     text = TEXT.format(
         runs=sum(int(row["n"]) for row in summary),
         hours=hours,
-        comparisons=3 * sum(len(asked(rows(each / "summary.csv"))) for each in folders),
+        comparisons=3 * sum(len(questions(rows(each / "summary.csv"))) for each in folders),
         tasks="".join(task(each) for each in folders),
-        rows=markdown_table(("row", "what it is"), [[f"`{label}`", ROWS[label]] for label in present(summary)]),
+        rows=markdown_table(("row", "what it is"), [[f"`{label}`", ROWS[label]] for label in recorded_rows(summary)]),
         reading=(folder / "reading.md").read_text(encoding="utf-8"),
     )
     page.write_text(text, encoding="utf-8")
 
 
 def rows(path: Path) -> list[Row]:
-    """The rows of a table."""
+    """Read the rows of a table."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def present(summary: list[Row]) -> list[str]:
-    """The rows that there are, in the order of `ROWS`."""
-    there = {row["algorithm"] for row in summary}
-    return [label for label in ROWS if label in there]
+def recorded_rows(summary: list[Row]) -> list[str]:
+    """List the recorded rows in the order of `ROWS`."""
+    labels = {row["algorithm"] for row in summary}
+    return [label for label in ROWS if label in labels]
 
 
-def asked(summary: list[Row]) -> list[tuple[str, str, str]]:
-    """The questions that the rows of a task can answer."""
-    return [pair for pair in PAIRS if set(present(summary)).issuperset(pair[:2])]
+def questions(summary: list[Row]) -> list[tuple[str, str, str]]:
+    """List the questions that the recorded rows of a task can answer."""
+    return [pair for pair in PAIRS if set(recorded_rows(summary)).issuperset(pair[:2])]
 
 
 def commands(name: str, steps: list[int], tried: bool) -> str:
-    """The commands that train the runs of a task, and go on with them, and the one that compares them."""
+    """Format the commands that train and compare the runs of a task."""
     options = f"--envs wrong_maps:{name} -n {steps[-1]} --eval-freq {steps[0]} --jobs 2 -f runs/evidence --trust"
     plans = ["plan", "tries"] if tried else ["plan"]
     train = [f"rpp-rl sweep --plan docs/evidence/{plan}.yml {options}" for plan in plans]
@@ -136,7 +137,7 @@ def commands(name: str, steps: list[int], tried: bool) -> str:
 
 
 def task(folder: Path) -> str:
-    """The part of a task."""
+    """Format the section of a task."""
     summary, pairs, scores, symmetry = (rows(folder / f"{n}.csv") for n in ("summary", "pairs", "scores", "symmetry"))
     steps = sorted({int(row["step"]) for row in scores})
     header = ("", "n", "final IQM", "area under the curve, as a height", "minutes a run")
@@ -148,8 +149,8 @@ def task(folder: Path) -> str:
         ]
         for row in summary
     ]
-    found = {(row["first"], row["second"]): row for row in pairs}
-    contrasts = [[question, f"`{x}`", f"`{y}`", *contrast(found, x, y)] for x, y, question in asked(summary)]
+    by_pair = {(row["first"], row["second"]): row for row in pairs}
+    contrasts = [[question, f"`{x}`", f"`{y}`", *contrast(by_pair, x, y)] for x, y, question in questions(summary)]
     return TASK.format(
         name=folder.name,
         what=WHAT[folder.name],
@@ -165,7 +166,7 @@ def task(folder: Path) -> str:
 
 
 def symmetry_table(summary: list[Row], symmetry: list[Row]) -> str:
-    """How symmetric the networks are after the first evaluation that followed learning, and at the end."""
+    """Format how symmetric the networks are at the first evaluation after learning starts, and at the end."""
     header = ("", "step", "actor's equivariance error", "critics' invariance error", "residual share of the layers")
     cells = []
     for label in (row["algorithm"] for row in summary):
@@ -179,27 +180,27 @@ def symmetry_table(summary: list[Row], symmetry: list[Row]) -> str:
     return markdown_table(header, cells)
 
 
-def contrast(found: dict[tuple[str, str], Row], x: str, y: str) -> list[str]:
-    """A pair's probability and both differences, the other way round where the table has it so."""
-    turned = (x, y) not in found
-    row = found[(y, x) if turned else (x, y)]
+def contrast(by_pair: dict[tuple[str, str], Row], x: str, y: str) -> list[str]:
+    """Format P(X > Y) and both differences of a pair; the table may hold the pair as (y, x)."""
+    turned = (x, y) not in by_pair
+    row = by_pair[(y, x) if turned else (x, y)]
     chance = estimate(row, "probability_of_improvement", "probability_low", "probability_high")
     final = estimate(row, "iqm_difference", "difference_low", "difference_high")
     area = estimate(row, "area_difference", "area_difference_low", "area_difference_high")
     if turned:
         chance, final, area = turn(chance, 1.0), turn(final, 0.0), turn(area, 0.0)
-    told = direction(Pair(x, y, chance, final, area, row["paired"] == "True")) is not None
-    return [*(f"**{shown(e)}**" if told else shown(e) for e in (chance, final)), shown(area)]
+    differs = direction(Pair(x, y, chance, final, area, row["paired"] == "True")) is not None
+    return [*(f"**{shown(e)}**" if differs else shown(e) for e in (chance, final)), shown(area)]
 
 
 def turn(e: Estimate, whole: float) -> Estimate:
-    """An estimate of a pair as one of the pair the other way round: of `whole` minus what is estimated."""
+    """Turn an estimate of the pair (y, x) into one of (x, y): `whole` minus the estimate."""
     ends = [None if end is None else whole - end for end in (e.high, e.low)]
     return Estimate(whole - e.value, *ends, e.n)
 
 
 def estimate(row: Row, value: str, low: str, high: str) -> Estimate:
-    """An estimate from the columns of a table, where an end that does not exist is empty."""
+    """Read an estimate from its columns; a missing end of the interval is an empty cell."""
     ends = [float(row[key]) if row[key] else None for key in (low, high)]
     n = row["n"] if "n" in row else min(row["n_first"], row["n_second"], key=int)
     return Estimate(float(row[value]), *ends, int(n))

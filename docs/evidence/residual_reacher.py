@@ -1,10 +1,10 @@
-"""Reacher with a controller that is there already, and an agent that learns what to add to it.
+"""Reacher-v5 with a controller below the agent: the agent learns what to add to the controller's action.
 
-PYTHONPATH=docs rpp-rl train --env residual_reacher:ResidualReacher-v5 --algo rpp_sac -params zero_mean:true
-python docs/residual_reacher.py     what the controller and random actions get
+PYTHONPATH=docs/evidence rpp-rl train --env residual_reacher:ResidualReacher-v5 --algo rpp_sac -params zero_mean:true
+python docs/evidence/residual_reacher.py     prints the returns of the controller and of random actions
 
-The controller pulls the fingertip to its target like a damped spring: torques -k J^T d - c w, with J the Jacobian of
-the fingertip, d from target to fingertip, and w the joints' rates. It knows nothing of inertia or of the reward.
+The controller pulls the fingertip to its target like a damped spring, with torques -k J^T d - c w: J is the Jacobian of
+the fingertip, d the vector from target to fingertip, w the joints' rates. It ignores inertia and the reward.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ import numpy as np
 
 from rpp_rl.envs import REGISTRY, ResidualPolicy, register_symmetry
 
-# Lengths of the two links in metres, and gains chosen by hand: actions per metre, and per radian a second.
+# Lengths of the two links in meters; gains chosen by hand, in actions per meter and per radian a second.
 LINKS = (0.1, 0.11)
 STIFFNESS, DAMPING = 3.0, 0.02
 
 
 def spring_to_target(observation: np.ndarray) -> np.ndarray:
-    """Torques in [-1, 1] for an observation of Reacher-v5."""
+    """Compute torques in [-1, 1] from an observation of Reacher-v5."""
     cos, sin, rates, to_tip = observation[0:2], observation[2:4], observation[6:8], observation[8:10]
     both = np.array([cos[0] * cos[1] - sin[0] * sin[1], sin[0] * cos[1] + cos[0] * sin[1]])
     elbow = LINKS[0] * np.array([cos[0], sin[0]])
@@ -31,7 +31,7 @@ def spring_to_target(observation: np.ndarray) -> np.ndarray:
 
 
 def make(**kwargs: object) -> gym.Env:
-    """Reacher-v5 under the controller, for gymnasium."""
+    """Make Reacher-v5 with the controller below the agent."""
     return ResidualPolicy(gym.make("Reacher-v5", **kwargs).env, spring_to_target)
 
 
@@ -41,7 +41,7 @@ for _name in REGISTRY.names("Reacher-v5"):
 
 
 def mean_return(env: gym.Env, policy: Callable[[np.ndarray], np.ndarray], episodes: int = 30) -> tuple[float, float]:
-    """The mean return of some episodes and its standard error."""
+    """Estimate the mean return of a policy and its standard error."""
     returns = []
     for episode in range(episodes):
         observation, _ = env.reset(seed=episode)

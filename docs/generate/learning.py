@@ -1,6 +1,6 @@
-"""A table of evaluation returns over the seeds of some folders of runs.
+"""Print a table of evaluation returns over the seeds of some run folders.
 
-python docs/learning.py fast bf16 slow > docs/results/learning.md
+python docs/generate/learning.py fast bf16 slow > docs/results/learning.md
 """
 
 import sys
@@ -11,7 +11,7 @@ from scipy.stats import trim_mean
 
 
 def main(folders: list[Path]) -> None:
-    """Print the interquartile mean, and the number of seeds that have solved the task, at each evaluation."""
+    """Print the interquartile mean and the number of solved seeds at each evaluation."""
     for number, folder in enumerate(folders):
         paths = sorted(folder.glob("*/*/seed*/evaluations.npz"))
         returns = np.array([np.load(path)["results"].mean(axis=1) for path in paths])

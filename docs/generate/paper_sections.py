@@ -1,4 +1,4 @@
-"""The sections of docs/paper.md on what goes beyond the paper: the residual's steps, strengths, layers, controllers."""
+"""Sections of docs/paper.md beyond the paper: step sizes, layers, strengths of priors, residual policies, costs."""
 
 import json
 from collections import defaultdict
@@ -9,43 +9,44 @@ from paper_records import command, errors, last_errors
 from rpp_rl.experiments.markdown import markdown_table
 from rpp_rl.experiments.reproduction.results import median, read_csv
 
-# Experiments in a folder of their own: one thing is other than in the rest.
+# Folders of the experiments that differ from the paper's in one setting.
 STEPS, LEARNED, LAYERS, CHOSEN = "steps", "learned", "layers", "chosen"
-# N d, the outputs of the training examples.
+# N d: the number of outputs in the training examples.
 OUTPUTS = 9000
 POLICY, STACKING = "residual-policy", "stacking.json"
 
 
 def steps(folder: Path) -> str:
-    """The section on how far Adam steps in the residual pathway."""
+    """Format the section on the residual pathway's learning rate."""
     own = folder / STEPS
     found = {ratio: errors(read_csv(own / ratio / "inertia.csv"))["perfect", "rpp"] for ratio in ("0", "0.1", "1")}
     rows = {"in proportion to its prior": (errors(read_csv(folder / "inertia.csv"))["perfect", "rpp"], folder)}
     rows |= {f"{ratio} times the rest": (by_seed, own / ratio) for ratio, by_seed in found.items()}
     few = min(rows.items(), key=lambda row: len(row[1][0]))[1][0].keys()
-    first = f"the same of the first {len(few)}"
-    header = ("the residual's learning rate", "trials", "median test MSE", "least to greatest", first)
+    first = f"median of the first {len(few)}"
+    header = ("the residual's learning rate", "trials", "median test MSE", "min to max", first)
     lines = []
     for name, (by_seed, where) in rows.items():
         values, last = list(by_seed.values()), median(last_errors(where)["perfect"])
         spread, same = f"{min(values):.3g} to {max(values):.3g}", median([by_seed[seed] for seed in few])
         lines.append((name, str(len(values)), f"{median(values):.3g}", spread, f"{same:.3g}", f"{last:.2g}"))
     commands = "\n".join(f"    {command(own / ratio, 'inertia')}" for ratio in found)
-    return f"""## How far Adam steps in the residual pathway
+    return f"""## The learning rate of the residual pathway
 
 {commands}
 
-Perfect symmetry, RPP. Adam moves every parameter by about its learning rate, whatever the gradient. Under the
-published strengths the residual's prior has the standard deviation 5e-4 (see below), so a step of 3e-3 is six of them:
-the residual never settles, and the equivariant pathway learns under its noise. Everywhere else on this page the
-residual's learning rate is smaller, in the proportion of the two standard deviations, sqrt(wd_equiv / wd_basic), unless
-that is more than 1; see `PathwayPrior.step_ratio`. At 0 the residual stays as it was drawn.
+The table is of RPP under perfect symmetry. Adam moves every parameter by about its learning rate, whatever the
+gradient. Under the published strengths the residual's prior has a standard deviation of 5e-4 (see below), so a step
+of 3e-3 is six standard deviations: the residual never settles, and the equivariant pathway learns under its noise.
+Everywhere else on this page the residual's learning rate is smaller by the ratio of the two standard deviations,
+sqrt(wd_equiv / wd_basic), or equal if that ratio exceeds 1; see `PathwayPrior.step_ratio`. With 0 the residual keeps
+its initial values.
 
 """ + markdown_table((*header, "equivariance error at the end"), lines)
 
 
 def layers(folder: Path) -> str:
-    """The section on what became of the pathways in each layer, if it was recorded."""
+    """Format the section on the two pathways of each layer, if it is recorded."""
     own = folder / LAYERS
     if not (own / "inertia_layers.csv").exists():
         return ""
@@ -61,16 +62,19 @@ def layers(folder: Path) -> str:
         )
         lines.append((condition, f"`{layer}`", f"{share:.2g}", f"{equiv:.3g}", f"{basic:.2g}"))
     header = ("condition", "layer", "residual share", "effective, equivariant", "effective, residual")
-    return (
-        f"## Is it only two weight decays?\n\n    {command(own, 'inertia')}\n\n"
-        "What a trained RPP tells of each layer: |B| / (|A| + |B|), and how many parameters of each pathway the data\n"
-        f"determine (`rpp_rl.evidence.effective_parameters`), of {rows[0]['outputs']} outputs; medians over "
-        f"{len({row['seed'] for row in rows})} seeds.\n\n" + markdown_table(header, lines)
-    )
+    return f"""## Is it only two weight decays?
+
+    {command(own, "inertia")}
+
+For each layer of a trained RPP the table gives the residual share |B| / (|A| + |B|), and the number of parameters of
+each pathway that the data determine (`rpp_rl.evidence.effective_parameters`), from {rows[0]["outputs"]} outputs. The
+values are medians over {len({row["seed"] for row in rows})} seeds.
+
+{markdown_table(header, lines)}"""
 
 
 def learned(folder: Path) -> str:
-    """The section on strengths that are learnt, if it was recorded."""
+    """Format the section on learned strengths, if it is recorded."""
     own = folder / LEARNED
     if not (own / "inertia.csv").exists():
         return ""
@@ -87,18 +91,18 @@ def learned(folder: Path) -> str:
         ]
         noise, values = median([float(r["noise"]) for r in last]), list(by_seed.values())
         spread = f"{min(values):.3g} to {max(values):.3g}"
-        learnt = [f"{value:.2g}" for value in (*stds, noise, *wds)]
-        lines.append((condition, *learnt, f"{median(values):.3g}", spread, str(len(values))))
-    header = ("condition", "s_eq", "s_res", "sigma", "wd_equiv", "wd_basic", "median test MSE", "least to greatest")
+        values_learned = [f"{value:.2g}" for value in (*stds, noise, *wds)]
+        lines.append((condition, *values_learned, f"{median(values):.3g}", spread, str(len(values))))
+    header = ("condition", "s_eq", "s_res", "sigma", "wd_equiv", "wd_basic", "median test MSE", "min to max")
     return (
         f"## Learning the strengths\n\n    {command(own, 'inertia')}\n\n"
-        "Medians over seeds of what was learnt last; wd = sigma^2 / (N d s^2).\n\n"
+        "The values are medians over seeds at the end of training; wd = sigma^2 / (N d s^2).\n\n"
         + markdown_table((*header, "trials"), lines)
     )
 
 
 def chosen(folder: Path) -> str:
-    """The section on how the strengths were chosen, if it was recorded."""
+    """Format the section on the choice of strengths, if it is recorded."""
     own = folder / CHOSEN
     if not (own / "prior-sweep.csv").exists():
         return ""
@@ -109,16 +113,19 @@ def chosen(folder: Path) -> str:
         of = {row["basic_wd"]: float(row["validation_mse"]) for row in rows if row["condition"] == condition}
         lines.append((condition, *(f"{of[wd]:.3g}" for wd in strengths)))
     header = ("condition", *(f"{float(wd):g}" for wd in strengths))
-    return (
-        f"## Choosing the strengths\n\n    {command(own, 'prior-sweep')}\n\n"
-        "Those of the approximate and mis-specified conditions are ours, as none were among the published facts we\n"
-        f"had: validation errors by wd_basic, wd_equiv being 1e-3, on seed {rows[0]['seed']}, which no result is\n"
-        "taken from.\n\n" + markdown_table(header, lines)
-    )
+    return f"""## Choosing the strengths
+
+    {command(own, "prior-sweep")}
+
+We chose the strengths of the approximate and mis-specified conditions ourselves, because the published facts that we
+had contain none. The table gives validation errors by wd_basic, with wd_equiv = 1e-3, on seed {rows[0]["seed"]}; no
+result uses that seed.
+
+{markdown_table(header, lines)}"""
 
 
 def residual_policy(folder: Path) -> str:
-    """The section on residual policy learning, if it was recorded."""
+    """Format the section on residual policy learning, if it is recorded."""
     own = folder / POLICY
     if not (own / "curves.csv").exists():
         return ""
@@ -128,13 +135,13 @@ def residual_policy(folder: Path) -> str:
         found[int(row["step"])][row["environment"]] = f"{values[0]:.2f} ({values[1]:.2f} to {values[2]:.2f})"
     names = ("Reacher-v5", "ResidualReacher-v5")
     rows = [(str(step), *(by_env[name] for name in names)) for step, by_env in sorted(found.items())]
-    notes = (own / "notes.md").read_text(encoding="utf-8").strip()
+    notes = (own / "notes.md").read_text(encoding="utf-8").rstrip()
     shown = markdown_table(("step", "from scratch", "on top of the controller"), rows)
     return f"## Residual policy learning\n\n{notes}\n\n{shown}"
 
 
 def costs(folder: Path) -> str:
-    """The section on what trials take, and why they are run one after the other."""
+    """Format the section on the time of a trial, and of several at once."""
     stacked = json.loads((folder / STACKING).read_text(encoding="utf-8"))
     passes = [
         (f"five {name.upper()}", f"{t['one_after_the_other']:g}", f"{t['stacked']:g}") for name, t in stacked.items()
@@ -144,13 +151,13 @@ def costs(folder: Path) -> str:
         for row in read_csv(path) if path.exists() else []:
             seconds[row["problem"], row["condition"], row["network"]].append(float(row["seconds"]))
     times = [(*key, f"{median(values):.0f}") for key, values in seconds.items()]
-    return f"""## What a trial takes, and several at once
+    return f"""## The time of a trial, and of several at once
 
-Median wall time of a trial, with at least one other at the same time on two processors:
+Median wall time of a trial, while at least one other ran at the same time on two processors:
 
 {markdown_table(("experiment", "condition", "network", "seconds"), times)}
 
-Trials are run one after the other, because stacking them (`torch.func.vmap`) does not pay on a processor. A forward and
-backward pass, in milliseconds, by `python -m rpp_rl.experiments.benchmarks.stacking`:
+Trials run one after the other, because stacking them (`torch.func.vmap`) is slower on a processor.
+`python -m rpp_rl.experiments.benchmarks.stacking` measures a forward and backward pass, in milliseconds:
 
 {markdown_table(("", "one after the other", "stacked"), passes)}"""

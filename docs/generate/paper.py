@@ -1,6 +1,6 @@
-"""Write docs/paper.md and its figures from recorded trials; the commands stand in the page itself.
+"""Write docs/paper.md and its figures from recorded trials.
 
-python docs/paper.py docs/results/reproduce docs/paper.md
+python docs/generate/paper.py docs/results/reproduce docs/paper.md
 """
 
 import json
@@ -8,20 +8,20 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from paper_beyond import chosen, costs, layers, learned, residual_policy, steps
-from paper_records import command, early, errors, trials
+from paper_records import command, early_errors, errors, trials
+from paper_sections import chosen, costs, layers, learned, residual_policy, steps
 
 from rpp_rl.experiments.reproduction import figures
 from rpp_rl.experiments.reproduction.results import median, read_csv, table
 
 TEXT = """# The paper's supervised experiments, repeated
 
-Written by `make docs-paper`, never by hand, from the recorded trials in `docs/results/reproduce`. Experiments,
-hyperparameters and claims are those of Finzi, Benton and Wilson, *Residual Pathway Priors for Soft Equivariance
-Constraints* (NeurIPS 2021). Every command resumes where it was stopped: with a
-larger `--trials` it runs the missing trials. Trained on {cpu}, torch {torch}, one thread.
+`make docs-paper` writes this page from the recorded trials in `docs/results/reproduce`; do not edit it by hand. The
+experiments, hyperparameters and claims are those of Finzi, Benton and Wilson, *Residual Pathway Priors for Soft
+Equivariance Constraints* (NeurIPS 2021). Every command resumes after an interruption; with a larger `--trials` it runs
+the missing trials. Trained on {cpu}, torch {torch}, one thread.
 
-## Can I use it?
+## Run it
 
     pip install 'rpp-rl[reproduce]'
     rpp-rl reproduce inertia --trials 10 --out runs/reproduce
@@ -30,20 +30,21 @@ larger `--trials` it runs the missing trials. Trained on {cpu}, torch {torch}, o
 |---|---|---|
 {recorded}
 
-## Inertia: the symmetry holds, holds approximately, is mis-specified
+## Inertia: perfect, approximate and mis-specified symmetry
 
     {inertia_command}
 
-Five masses and positions to their tensor of inertia, O(3); approximate: 0.3 v g^T is added; mis-specified: SL(3) is
-declared. 1000 examples to train, 1000 to test, batches of 500, Adam at 3e-3, three hidden layers of 384 channels, 300
-epochs (approximate: 500). Errors are those at the end of training.
+The networks map five masses and positions to their tensor of inertia; the group is O(3). The approximate condition
+adds 0.3 v g^T to the tensor; the mis-specified condition declares SL(3). Training uses 1000 examples, batches of 500,
+Adam at 3e-3 and three hidden layers of 384 channels for 300 epochs (approximate: 500). The test set has 1000
+examples. The errors are those at the end of training.
 
 ![Test errors](images/inertia.png)
 
 {inertia}
 
-"As good as" allows a median of one and a half times the other's; "seeds that agree" compares networks on the same data.
-Stopped early, at the least of the {measurements} validation errors that a trial has, the verdicts are:
+"As good as" allows a median of up to one and a half times the other's. "Seeds that agree" compares the networks on the
+same data. With early stopping, at the smallest of the {measurements} validation errors of each trial, the verdicts are:
 
 {early}
 
@@ -52,30 +53,31 @@ Stopped early, at the least of the {measurements} validation errors that a trial
 {notes}
 """
 
-PENDULUM = """## Double pendulum: a Hamiltonian that is invariant about an axis, in wind, or declared too symmetric
+PENDULUM = """## Double pendulum: perfect, approximate and mis-specified symmetry
 
     {command}
 
-Two bodies on springs in R^3, 500 chunks of five states 0.2 apart; networks learn the Hamiltonian H, an invariant of
-O(2) about the vertical (mis-specified: SO(3)), through the integrator; approximate: a wind of 0.01 (8, 5, 0).
-Three hidden layers of 128, 1000 epochs, Adam at 3e-3 (mis-specified 2e-3). Errors are those at the end of training.
+The data are 500 chunks of five states, 0.2 apart, of two bodies on springs in R^3. The networks learn the Hamiltonian H
+through the integrator; H is invariant under O(2) about the vertical. The approximate condition adds a wind of
+0.01 (8, 5, 0); the mis-specified condition declares SO(3). Training uses three hidden layers of 128 and Adam at 3e-3
+(mis-specified: 2e-3) for 1000 epochs. The errors are those at the end of training.
 
 ![Test errors](images/pendulum.png)
 
 {table}
 
-Stopped early, at the least of the validation errors that a trial has, the verdicts are:
+With early stopping, at the smallest validation error of each trial, the verdicts are:
 
 {early}
 
-Strengths of RPP's priors are those of inertia divided by 1e4: with s^2 = sigma^2 / (N d wd) the priors are as wide
-then, since errors are about 1e-4 instead of 0.25. With inertia's own strengths the prior outweighs the data. A
-learning rate that decays makes the last errors steadier and the least ones larger, so it stays as published. Perfect
-symmetry, on seed 100, which no result is taken from:
+The strengths of RPP's priors are those of inertia divided by 1e4. Errors are about 1e-4 here instead of 0.25, so with
+s^2 = sigma^2 / (N d wd) the priors keep their widths. With inertia's own strengths the prior outweighs the data. A
+decaying learning rate makes the last errors steadier and the smallest ones larger, so we keep the published constant
+rate. These choices were made on seed 100 with perfect symmetry; no result uses that seed:
 
 {commands}
 
-| network | decay | wd_equiv and wd_basic | validation MSE at the end | least |
+| network | decay | wd_equiv and wd_basic | validation MSE at the end | smallest |
 |---|---|---|---|---|
 {choices}"""
 
@@ -96,7 +98,7 @@ def main(folder: Path, path: Path) -> None:
         inertia_command=command(folder, "inertia"),
         inertia=table(errors(rows)),
         measurements=len(found[0].measurements),
-        early=table(early(found)).partition("\n\n")[2],
+        early=table(early_errors(found)).partition("\n\n")[2],
         rest="\n\n".join(part for part in (*sections, *others) if part),
         notes=(folder / "notes.md").read_text(encoding="utf-8").strip(),
     )
@@ -104,7 +106,7 @@ def main(folder: Path, path: Path) -> None:
 
 
 def recorded(folder: Path) -> list[str]:
-    """A line for each experiment: how many trials were recorded."""
+    """Format a row for each experiment: how many trials are recorded."""
     lines = []
     for name, figure in (("inertia", 2), ("pendulum", 2), ("equivariance", 3), ("prior-sweep", 3)):
         path = folder / f"{name}.csv"
@@ -115,7 +117,7 @@ def recorded(folder: Path) -> list[str]:
 
 
 def pendulum(folder: Path, images: Path) -> str:
-    """The section on the double pendulum, if it was recorded."""
+    """Format the section on the double pendulum, if it is recorded."""
     if not (folder / "pendulum.csv").exists():
         return ""
     found = errors(read_csv(folder / "pendulum.csv"))
@@ -129,14 +131,14 @@ def pendulum(folder: Path, images: Path) -> str:
     return PENDULUM.format(
         command=command(folder, "pendulum"),
         table=table(found),
-        early=table(early(trials(folder, "pendulum"))).partition("\n\n")[2],
+        early=table(early_errors(trials(folder, "pendulum"))).partition("\n\n")[2],
         commands=commands,
         choices=choices,
     )
 
 
 def tried(folder: Path) -> list[str]:
-    """A line for each network that was tried on one seed of the pendulum."""
+    """Format a row for each network tried on one seed of the pendulum."""
     return [
         f"| {r.trial.network.upper()} | {r.trial.decay} | "
         f"{f'{r.trial.equiv_wd:g} and {r.trial.basic_wd:g}' if r.trial.network == 'rpp' else ''} | "
@@ -146,7 +148,7 @@ def tried(folder: Path) -> list[str]:
 
 
 def equivariance(folder: Path, images: Path) -> str:
-    """The section on the equivariance error over epochs, if it was recorded."""
+    """Format the section on the equivariance error over epochs, if it is recorded."""
     if not (folder / "equivariance_errors.csv").exists():
         return ""
     found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -157,16 +159,18 @@ def equivariance(folder: Path, images: Path) -> str:
         for name, by_epoch in found.items()
     )
     figures.densities(found, images / "equivariance.png")
-    return (
-        f"## Equivariance error over training\n\n    {command(folder, 'equivariance')}\n\n"
-        "The error |f(g x) - g f(x)| / |f(x)| of RPP for ten random elements of O(3), over trials; medians at the "
-        f"first\nand the last measurement are {medians}.\n\n"
-        "![Densities of the equivariance error](images/equivariance.png)"
-    )
+    return f"""## Equivariance error over training
+
+    {command(folder, "equivariance")}
+
+The figure shows the error |f(g x) - g f(x)| / |f(x)| of RPP for ten random elements of O(3), over trials. The medians
+at the first and the last measurement are: {medians}.
+
+![Densities of the equivariance error](images/equivariance.png)"""
 
 
 def sweep(folder: Path, images: Path) -> str:
-    """The section on the sweep of the priors, if it was recorded."""
+    """Format the section on the sweep of the priors, if it is recorded."""
     if not (folder / "prior-sweep.csv").exists():
         return ""
     cells: dict[str, dict[tuple[float, float], list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -178,11 +182,13 @@ def sweep(folder: Path, images: Path) -> str:
         images / "prior-sweep.png",
     )
     seeds = len({row["seed"] for row in rows})
-    return (
-        f"## Sweep of the priors\n\n    {command(folder, 'prior-sweep')}\n\n"
-        f"RPP on Inertia, median test error after {rows[0]['epochs']} epochs over {seeds} seeds.\n\n"
-        "![Test error over the strengths of the two priors](images/prior-sweep.png)"
-    )
+    return f"""## Sweep of the priors
+
+    {command(folder, "prior-sweep")}
+
+Median test error of RPP on inertia after {rows[0]["epochs"]} epochs, over {seeds} seeds.
+
+![Test error over the strengths of the two priors](images/prior-sweep.png)"""
 
 
 if __name__ == "__main__":
