@@ -65,7 +65,7 @@ def layers(folder: Path) -> str:
     return (
         f"## Is it only two weight decays?\n\n    {command(own, 'inertia')}\n\n"
         "What a trained RPP tells of each layer: |B| / (|A| + |B|), and how many parameters of each pathway the data\n"
-        f"determine (`rpp_rl.evidence.effective_parameters`), of {rows[0]['outputs']} outputs; medians over "
+        f"determine (`rpp_rl.empirical_bayes.effective_parameters`), of {rows[0]['outputs']} outputs; medians over "
         f"{len({row['seed'] for row in rows})} seeds.\n\n" + markdown_table(header, lines)
     )
 

@@ -14,7 +14,7 @@ from tyro.conf import Positional, arg
 from rpp_rl.errors import RunError
 
 if TYPE_CHECKING:
-    from rpp_rl.envs.world_image import WorldImage
+    from rpp_rl.envs.geometry.world_image import WorldImage
     from rpp_rl.experiments.loading import LoadedAgent
     from rpp_rl.experiments.videos.films import Frame
     from rpp_rl.experiments.videos.pairs import Moment, Pair
@@ -80,8 +80,8 @@ def mirror_video(arguments: Annotated[MirrorVideoArguments, arg(name="")]) -> No
 
 def _filmed(arguments: MirrorVideoArguments, out: Path) -> tuple[list[Moment], bytes, int]:
     """What happened, a small moving picture of it, and the agent's step of training."""
+    from rpp_rl.envs.geometry.world_image import world_image
     from rpp_rl.envs.simulator import Simulator
-    from rpp_rl.envs.world_image import world_image
     from rpp_rl.envs.wrapper import make_plain
     from rpp_rl.experiments.loading import load
     from rpp_rl.experiments.videos.films import Film

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rpp_rl.evidence import effective_parameters, linearise
+from rpp_rl.empirical_bayes import effective_parameters, linearize
 from rpp_rl.experiments.reproduction.inertia import Examples
 from rpp_rl.measures import residual_shares
 from rpp_rl.priors import PATHWAYS, GaussianPrior, PathwayPrior
@@ -34,7 +34,7 @@ def layer_rows(
     stds = (math.sqrt(mse / (train.y.numel() * prior.strength(pathway))) for pathway in PATHWAYS)
     gaussian = GaussianPrior.uniform(network, *stds)
     rows = torch.randperm(len(train), generator=generator)[:EXAMPLES].to(train.x.device)
-    line = linearise(network, train.x[rows], train.y[rows], generator)
+    line = linearize(network, train.x[rows], train.y[rows], generator)
     determined = effective_parameters(gaussian, line, math.sqrt(mse))
     shares = residual_shares(network)
     layers = [name for name, _ in network.named_modules() if any(name == layer for layer, _ in determined)]

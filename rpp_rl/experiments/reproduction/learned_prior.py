@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rpp_rl.evidence import learn, linearise
+from rpp_rl.empirical_bayes import learn, linearize
 from rpp_rl.experiments.reproduction.inertia import Examples
 from rpp_rl.priors import GaussianPrior, PathwayPrior
 
@@ -66,7 +66,7 @@ class LearnedPrior:
         if epoch % self._every or epoch > self._last:
             return
         rows = torch.randperm(len(self.train), generator=generator)[:EXAMPLES].to(self.train.x.device)
-        line = linearise(network, self.train.x[rows], self.train.y[rows], generator)
+        line = linearize(network, self.train.x[rows], self.train.y[rows], generator)
         learned = learn(self.prior, line, self.noise, pooled=True)
         stds = {k: _bounded(std, self.prior.stds[k]) for k, std in learned.prior.stds.items()}
         self.prior, self.noise = GaussianPrior(stds), _bounded(learned.noise, self.noise)

@@ -36,7 +36,7 @@ from rpp_rl.experiments.training.settled import Settled
 from rpp_rl.scripts.audit import quick_audit
 
 if TYPE_CHECKING:
-    from rpp_rl.envs.auditing.reports import SymmetryAudit
+    from rpp_rl.envs.auditing.report import SymmetryAudit
     from rpp_rl.scripts.train import TrainArguments
 
 

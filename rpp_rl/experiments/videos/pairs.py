@@ -7,8 +7,8 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from rpp_rl.envs.lifting import Lifting
 from rpp_rl.envs.simulator import Floats, Simulator, State
+from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move, StateMap
 from rpp_rl.errors import SymmetryError
 from rpp_rl.symmetry import Symmetry
