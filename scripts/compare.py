@@ -67,7 +67,7 @@ def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     for root in arguments.runs:
         check_root(root)
     out = arguments.out or (arguments.runs[0] / "compare" if arguments.runs else Path("compare"))
-    check_folder(out, "nothing", "choose another with --out")
+    check_folder(out, "choose another with --out")
     events = EventScalars(out / CACHE)
     comparison = compared(arguments, events)
     files = render(comparison, events, arguments.report, arguments.tensorboard)

@@ -70,7 +70,7 @@ def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
     plan = plan_from(given)
     plan = plan.with_options(_flags(arguments, plan))
     jobs = plan.jobs(arguments.log_folder)
-    check_folder(arguments.log_folder, "no run", "choose another folder with -f")
+    check_folder(arguments.log_folder, "choose another folder with -f")
     check_jobs(jobs, arguments.log_folder, elsewhere=arguments.ray is not None)
     engine = _engine(arguments, jobs)
     with Display() as display:

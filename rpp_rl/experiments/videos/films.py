@@ -31,7 +31,7 @@ def check_film(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise RunError(f"a film ends in {' or '.join(SUFFIXES)}, got {str(path)!r}")
-    check_folder(path.parent, "no video", "choose another folder")
+    check_folder(path.parent, "choose another folder")
     if path.is_dir():
         raise RunError(f"no video can be written to {path}, which is a folder; name a file")
     if path.suffix.lower() == ".mp4":
