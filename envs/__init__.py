@@ -3,13 +3,12 @@
 Importing this module tells gymnasium the ids ``RPP/Ant-v5``, ``RPP/HalfCheetah-v5`` and so on.
 """
 
-from rpp_rl.envs.auditing import audit
+from rpp_rl.envs.auditing import Thoroughness, Verdict, audit
 from rpp_rl.envs.derivation import derive_symmetries, derive_symmetry
-from rpp_rl.envs.files import read_symmetry
-from rpp_rl.envs.plugins import load_plugins
 from rpp_rl.envs.reflections import reflection
-from rpp_rl.envs.registry import REGISTRY, SymmetryRegistry, register_symmetry, register_wrapped
+from rpp_rl.envs.registry import REGISTRY, SymmetryRegistry, load_plugins, register_symmetry, register_wrapped
 from rpp_rl.envs.residual_policy import ResidualPolicy
+from rpp_rl.envs.symmetry_files import read_symmetry
 from rpp_rl.envs.wrapper import ResumableWrapper, SymmetryWrapper, make
 
 load_plugins()
@@ -22,6 +21,8 @@ __all__ = [
     "ResumableWrapper",
     "SymmetryRegistry",
     "SymmetryWrapper",
+    "Thoroughness",
+    "Verdict",
     "audit",
     "derive_symmetries",
     "derive_symmetry",

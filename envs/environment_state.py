@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from rpp_rl.errors import PlainDataError
-from rpp_rl.object_state import object_state, restore_object
+from rpp_rl.plain_data import object_state, restore_object
 from rpp_rl.symmetry import Symmetry
 
 _SPACES = ("observation_space", "action_space")

@@ -9,9 +9,9 @@ from typing import Any
 
 import gymnasium as gym
 
-from rpp_rl.envs.derivation.candidates import Deriving
-from rpp_rl.envs.derivation.layout import driven_joints
-from rpp_rl.envs.entries import Entries, declare
+from rpp_rl.envs.coordinates import Entries, declare
+from rpp_rl.envs.derivation.candidates import Derivation
+from rpp_rl.envs.derivation.observation_layout import driven_joints
 from rpp_rl.errors import SymmetryError, UnknownNameError
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
@@ -93,7 +93,7 @@ def reflection_by_joints(env: gym.Env[Any, Any], **declaration: Any) -> Symmetry
         SymmetryError: as `reflection`; also if it is no MuJoCo environment, for which entries must be named.
     """
     try:
-        deriving = Deriving(env)
+        deriving = Derivation(env)
     except SymmetryError as error:
         raise SymmetryError(f"{error}; without one, give the names of observation and action") from error
     named = {"observation": deriving.observation_names, "action": deriving.action_names}

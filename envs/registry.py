@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium as gym
@@ -206,3 +208,19 @@ def _of_model(env_id: str, declaration: Mapping[str, Any]) -> Symmetry:
 
 
 REGISTRY = _declared()
+
+
+GROUP = "rpp_rl.symmetries"
+
+
+def load_plugins() -> None:
+    """Call every function of the group; one that fails is told of and does no harm to the others."""
+    for entry_point in entry_points(group=GROUP):
+        try:
+            entry_point.load()()
+        except Exception as error:
+            warnings.warn(
+                f"the symmetries of {entry_point.value} could not be registered: {error!r}; "
+                "mend or uninstall that package",
+                stacklevel=2,
+            )

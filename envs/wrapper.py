@@ -11,10 +11,10 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import RecordConstructorArgs
 
-from rpp_rl.envs.carrying import carried, changing_wrappers
 from rpp_rl.envs.environment_state import environment_state, restore_environment
-from rpp_rl.envs.files import SUFFIXES, read_symmetry
 from rpp_rl.envs.registry import REGISTRY, base_id, import_module_of
+from rpp_rl.envs.symmetry_files import SUFFIXES, read_symmetry
+from rpp_rl.envs.wrapper_rules import carried, changing_wrappers
 from rpp_rl.errors import EnvironmentFailureError, SymmetryError, UnknownNameError
 from rpp_rl.symmetry import Symmetry
 
@@ -84,8 +84,8 @@ class SymmetryWrapper(ResumableWrapper):
     Args:
         env: the environment; its spaces must be boxes of one axis.
         symmetry: the name of a registered symmetry, None for the default one, ``"trivial"`` for the group of
-            one element, the path of a YAML file (see `rpp_rl.envs.files`), or a `Symmetry` (as an object or as the
-            dictionary of `Symmetry.to_dict`).
+            one element, the path of a YAML file (see `rpp_rl.envs.symmetry_files`), or a `Symmetry` (as an object or
+            as the dictionary of `Symmetry.to_dict`).
 
     Attributes:
         symmetry: the `Symmetry`.

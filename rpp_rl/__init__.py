@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING, Any
 from rpp_rl.bases import equivariant_basis
 from rpp_rl.emlp import EMLP
 from rpp_rl.errors import RPPError
-from rpp_rl.finite_groups import cyclic_group, dihedral_group, matrix_group, symmetric_group, trivial_group
 from rpp_rl.groups import Group
 from rpp_rl.layers import EquivariantLinear, RPPLinear
-from rpp_rl.lie_groups import (
+from rpp_rl.measures import equivariance_error, residual_share, residual_shares
+from rpp_rl.named_groups import (
+    cyclic_group,
+    dihedral_group,
     lie_group,
     lorentz_group,
+    matrix_group,
     orthogonal_group,
     rotations_about_axis,
     rotations_and_reflections_about_axis,
     special_linear_group,
     special_orthogonal_group,
+    symmetric_group,
     symplectic_group,
+    trivial_group,
     unitary_group,
 )
-from rpp_rl.measures import equivariance_error, residual_share, residual_shares
 from rpp_rl.networks import MLP, RPPMLP, EquivariantMLP
 from rpp_rl.priors import GaussianPrior, PathwayPrior
 from rpp_rl.representations import (

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rpp_rl.bilinear import Bilinear
+from rpp_rl.emlp_layers import Bilinear, GatedNonlinearity
 from rpp_rl.errors import NetworkError
-from rpp_rl.gating import GatedNonlinearity
 from rpp_rl.layers import EquivariantLinear, RPPLinear
 from rpp_rl.networks import standard_inputs
 from rpp_rl.representations import Representation, gated, uniform_rep

@@ -1,24 +1,42 @@
-"""Write files atomically, into folders that were checked first."""
+"""Write files atomically, and read zip archives that may be damaged or hostile."""
 
 from __future__ import annotations
 
+import json
 import os
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 from rpp_rl.errors import RunError
 
+# Agents are stored without compression: compressed again they shrink a little, a zip bomb a thousandfold.
+_MOST_EXPANSION = 20
+_LARGEST_MEMBER = 1 << 33
+_MOST_MEMBERS = 1000
+_DAMAGE = (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError, zlib.error)
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file beside the target and rename it, and create the folders above it.
+
+def replace_file(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
+    """Write a file atomically: the old file stays until the new one is complete and on disk.
+
+    Args:
+        path: the file; missing folders above it are made.
+        content: the bytes, or a function that writes to an open binary file.
 
     Raises:
-        OSError: if it cannot be written; an existing file is unchanged.
+        OSError: if the file cannot be written; the old file is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
-            file.write(content)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(file)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
@@ -26,18 +44,94 @@ def replace_file(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
+def write_json(path: Path, data: Any, indent: int = 2, default: Callable[[Any], Any] | None = None) -> None:
+    """Write data as JSON, atomically.
+
+    Args:
+        path: the file.
+        data: what `json.dumps` takes.
+        indent: spaces per level.
+        default: turns a value that JSON does not have into one that it has, as in `json.dumps`.
+
+    Raises:
+        OSError: if the file cannot be written; the old file is unchanged.
+    """
+    replace_file(path, (json.dumps(data, indent=indent, default=default) + "\n").encode())
+
+
 def check_folder(folder: Path, remedy: str) -> None:
-    """Check that a folder exists and is writable, or can be created.
+    """Check that files can be written to a folder, which may still have to be made.
 
     Args:
         folder: the folder.
-        remedy: what to do otherwise.
+        remedy: what the user can do instead, for the error message.
 
     Raises:
-        RunError: if it cannot be written to.
+        RunError: if the folder, or the nearest one above it that exists, is not a directory or not writable.
     """
-    for part in (folder, *folder.parents):
-        if part.exists():
-            if not part.is_dir() or not os.access(part, os.W_OK):
-                raise RunError(f"cannot write to {folder}: {part} is not a directory, or not writable; {remedy}")
-            return
+    existing = next(part for part in (folder, *folder.absolute().parents) if part.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        which = "it" if existing == folder else str(existing)
+        raise RunError(f"cannot write to {folder}: {which} is not a directory, or not writable; {remedy}")
+
+
+class Archive:
+    """A zip archive whose members are read into memory, one at a time; nothing is unpacked to disk.
+
+    Args:
+        file: the archive, open for reading.
+        name: its name in error messages.
+
+    Attributes:
+        names: the names of the members.
+
+    Raises:
+        RunError: if the file is not a complete zip archive, or would expand to more than 20 times its size.
+    """
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self.name = name
+        try:
+            size = file.seek(0, 2)
+            file.seek(0)
+            self._archive = zipfile.ZipFile(file)
+            members = self._archive.infolist()
+        except _DAMAGE as error:
+            raise self._damaged(error) from error
+        expanded = sum(member.file_size for member in members)
+        if len(members) > _MOST_MEMBERS or expanded > _MOST_EXPANSION * size or expanded > _LARGEST_MEMBER:
+            raise RunError(
+                f"{name} claims to expand from {size} bytes to {expanded} in {len(members)} parts, more than any saved "
+                "file does; copy it again from where it was made"
+            )
+        self.names = frozenset(member.filename for member in members)
+
+    def read(self, member: str, largest: int = _LARGEST_MEMBER) -> bytes:
+        """Read the content of a member, checked against its CRC.
+
+        Args:
+            member: its name.
+            largest: the most bytes that it may have.
+
+        Raises:
+            RunError: if the member is missing, damaged or larger.
+        """
+        try:
+            if self._archive.getinfo(member).file_size > largest:
+                raise RunError(f"{self.name}: {member} is larger than it can be; copy the file again")
+            return self._archive.read(member)
+        except KeyError:
+            raise RunError(f"{self.name} has no {member}: the file is not complete; copy it again") from None
+        except RunError:
+            raise
+        except _DAMAGE as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> RunError:
+        detail = " ".join(str(error).split())[:200]
+        return RunError(f"{self.name} is not a saved file, or is not complete ({detail}); train or copy it again")
+
+
+def name_of(path: Any) -> str:
+    """The name of a path or an open file in messages."""
+    return str(path) if isinstance(path, str | Path) else "the file"

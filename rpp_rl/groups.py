@@ -3,24 +3,30 @@
 A group is known by the matrices of its generators. The elements of a finite one are found once, breadth first, by
 multiplying with generators from the left. A continuous group has generators of its Lie algebra beside its discrete
 ones: they add linear constraints to an equivariant basis (`rpp_rl.bases`), and it has no list of elements.
-Continuous groups by name are in `rpp_rl.lie_groups`.
+Continuous groups by name are in `rpp_rl.named_groups`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rpp_rl import lie_algebra, sampling
-from rpp_rl.closure import SAME, close
+from rpp_rl import lie_algebra
 from rpp_rl.errors import GroupError
 
 Matrix = NDArray[np.float64]
+Word = tuple[int, ...]
 
+MAX_ORDER = 10_000
+# Generators may come in single precision; elements of a finite group of moderate order lie far apart.
+SAME = 1e-5
+_TOO_LARGE = 1e6
+_COMPACT_STEPS, _OTHER_STEPS = 24, 2
 # Discrete generators of a continuous group: how far their products are followed to tell its components.
 _LONGEST_WORD, _MOST_COMPONENTS = 12, 256
 
@@ -132,7 +138,7 @@ class Group:
             raise GroupError(
                 f"{self.name} is continuous and has no list of elements; draw some of them with sample(rng, count)"
             )
-        return close(self.generators, self.dimension, self.name)
+        return _all_elements(self.generators, self.dimension, self.name)
 
     @property
     def order(self) -> int:
@@ -184,7 +190,7 @@ class Group:
             rng: numpy's generator; the only source of randomness.
             count: number of independent elements.
         """
-        draw = self.sampler or (sampling.random_walk if self.is_continuous else sampling.uniform_element)
+        draw = self.sampler or (_random_walk if self.is_continuous else _uniform_element)
         return np.array([draw(self, rng) for _ in range(count)]).reshape(count, self.dimension, self.dimension)
 
     def exponents(self, g: ArrayLike) -> tuple[tuple[int, ...], tuple[Matrix, ...]]:
@@ -245,5 +251,87 @@ class Group:
             names = ()
         lie = [lie_algebra.diagonal_blocks(A, np.zeros((m, m))) for A in self.lie_generators]
         lie += [lie_algebra.diagonal_blocks(np.zeros((n, n)), A) for A in other.lie_generators]
-        sampler = partial(sampling.independent_pair, left=self, right=other) if self.sampler or other.sampler else None
+        sampler = partial(_independent_pair, left=self, right=other) if self.sampler or other.sampler else None
         return Group(f"{self.name} x {other.name}", tuple(left + right), n + m, names, tuple(lie), sampler)
+
+
+def _all_elements(
+    generators: Sequence[Matrix], dimension: int, name: str
+) -> tuple[tuple[Word, ...], NDArray[np.int64], Matrix]:
+    """The elements of the group that some matrices generate.
+
+    Args:
+        generators: matrices of shape (d, d).
+        dimension: d.
+        name: of the group, for errors.
+
+    Returns:
+        The words of all elements as products of generators, the identity first; the index of (generator k) * (element
+        i) at [i, k], shape (order, number of generators); and the elements' matrices, shape (order, d, d).
+
+    Raises:
+        GroupError: if the products grow without bound, or there are more than `MAX_ORDER` of them.
+    """
+    elements = [np.eye(dimension)]
+    words: list[tuple[int, ...]] = [()]
+    rng = np.random.default_rng(0)
+    # Elements are looked up by a random projection, so that a group of order n costs n look-ups.
+    direction = rng.standard_normal((dimension, dimension))
+    buckets: dict[int, list[int]] = {}
+
+    def bucket(matrix: Matrix) -> int:
+        return int(np.floor(np.vdot(direction, matrix) / 1e-2))
+
+    def find(matrix: Matrix) -> int | None:
+        near = itertools.chain.from_iterable(buckets.get(bucket(matrix) + k, ()) for k in (-1, 0, 1))
+        return next((i for i in near if np.abs(elements[i] - matrix).max() < SAME), None)
+
+    buckets[bucket(elements[0])] = [0]
+    table: list[list[int]] = []
+    for i in itertools.count():
+        if i == len(elements):
+            break
+        row = []
+        for k, g in enumerate(generators):
+            product = g @ elements[i]
+            if not np.abs(product).max() < _TOO_LARGE:
+                raise GroupError(f"{name} is infinite: products of its generators grow without bound")
+            index = find(product)
+            if index is None:
+                index = len(elements)
+                if index == MAX_ORDER:
+                    raise GroupError(
+                        f"{name} has more than {MAX_ORDER} elements: its generators do not close to a "
+                        "finite group of usable size; check that each has a finite order"
+                    )
+                elements.append(product)
+                words.append((k, *words[i]))
+                buckets.setdefault(bucket(product), []).append(index)
+            row.append(index)
+        table.append(row)
+    products = np.array(table, dtype=np.int64).reshape(len(words), len(generators))
+    return tuple(words), products, np.stack(elements)
+
+
+def _uniform_element(group: Group, rng: np.random.Generator) -> Matrix:
+    """Uniform over the elements of a finite group."""
+    element: Matrix = group.element_matrices[rng.integers(group.order)]
+    return element
+
+
+def _random_walk(group: Group, rng: np.random.Generator) -> Matrix:
+    """The end of a random walk: Haar for an orthogonal group once mixed, near the identity for another."""
+    element = np.eye(group.dimension)
+    steps, scale = (_COMPACT_STEPS, 2.0) if group.is_orthogonal else (_OTHER_STEPS, 0.5)
+    for _ in range(steps):
+        coefficients = scale * rng.standard_normal(len(group.algebra))
+        A = lie_algebra.combination(coefficients, group.algebra, group.dimension)
+        element = lie_algebra.exponential(A) @ element
+        for g in group.generators:
+            element = (g if rng.integers(2) else np.eye(group.dimension)) @ element
+    return element
+
+
+def _independent_pair(_: Group, rng: np.random.Generator, *, left: Group, right: Group) -> Matrix:
+    """An element of a direct product from independent elements of its factors."""
+    return lie_algebra.diagonal_blocks(left.sample(rng, 1)[0], right.sample(rng, 1)[0])

@@ -3,7 +3,7 @@
 beta ~ N(0, s_eq^2 I) and B ~ N(0, s_res^2 I) add wd_equiv |beta|^2 + wd_basic |B|^2 to the loss, with
 wd = 1 / (2 s^2) per datum (Finzi, Benton and Wilson 2021, section 4). `PathwayPrior` is the two strengths;
 `GaussianPrior` has the standard deviations of each layer, the density, and samples of functions. How strong a prior
-should be is learnt in `rpp_rl.evidence`.
+should be is learnt in `rpp_rl.empirical_bayes`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from rpp_rl.emlp_layers import GatedNonlinearity
 from rpp_rl.errors import NetworkError
-from rpp_rl.gating import GatedNonlinearity
 from rpp_rl.layers import EquivariantLinear, RPPLinear
 
 PATHWAYS = ("equiv", "basic")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpp_rl.errors import RPPError, SymmetryError
-from rpp_rl.finite_groups import trivial_group
 from rpp_rl.groups import Group
+from rpp_rl.named_groups import trivial_group
 from rpp_rl.representations import Array, Map, Representation
 from rpp_rl.signed_permutation import SignedPermutation
 
@@ -151,6 +151,30 @@ class Symmetry:
         if isinstance(array, np.ndarray):
             return values.astype(array.dtype)
         return array.new_tensor(values)
+
+    def stacked(self, frames: int) -> Symmetry:
+        """The symmetry of the last `frames` observations one after the other, the oldest first.
+
+        Entries of older frames carry their age in their names: ``height[t-2]``, ``height[t-1]``, ``height``.
+        """
+        ages = [f"[t-{age}]" if age else "" for age in range(frames - 1, -1, -1)]
+        return replace(
+            self,
+            observation=frames * self.observation,
+            observation_names=tuple(name + age for age in ages for name in self.observation_names),
+            center=self.center * frames,
+        )
+
+    def with_invariants(self, names: Sequence[str]) -> Symmetry:
+        """The symmetry of observations with further entries behind them that no group element moves."""
+        still = SignedPermutation.identity(len(names))
+        rep = Representation(self.group, [still] * len(self.group.generators), "invariants", len(names))
+        return replace(
+            self,
+            observation=self.observation + rep,
+            observation_names=(*self.observation_names, *names),
+            center=(*self.center, *(0.0,) * len(names)) if self.center else (),
+        )
 
     def check_sizes(self, observation_size: int, action_size: int, where: str) -> None:
         """Check that observations and actions have the declared sizes.

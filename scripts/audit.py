@@ -16,7 +16,7 @@ from rpp_rl.experiments.options import key_values
 from rpp_rl.experiments.plots import check_plot, new_figure, save_figure
 
 if TYPE_CHECKING:
-    from rpp_rl.envs.auditing.reports import GeneratorAudit, SymmetryAudit
+    from rpp_rl.envs.auditing.report import GeneratorAudit, SymmetryAudit
     from rpp_rl.experiments.evaluation import LoadedAgent
 
 _QUICK_STATES = 100
@@ -52,7 +52,7 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
 
     from rpp_rl.envs import REGISTRY
     from rpp_rl.envs.auditing import audit as audit_symmetry
-    from rpp_rl.envs.auditing.verdicts import THRESHOLDS
+    from rpp_rl.envs.auditing.report import THRESHOLDS
     from rpp_rl.envs.registry import base_id
     from rpp_rl.envs.wrapper import make_plain
     from rpp_rl.experiments.environments import make_checked

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rpp_rl.experiments.comparison.analysis import TaskResult
     from rpp_rl.experiments.comparison.comparison import Comparison
     from rpp_rl.experiments.comparison.event_scalars import EventScalars
-    from rpp_rl.statistics import Normalisation
+    from rpp_rl.statistics import Normalization
 
 # TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those: the runs with curves
 # and intervals, neither single runs nor rows of the table. Smoothing would draw a curve that leaves its own interval.
@@ -135,12 +135,12 @@ def _thresholds(pairs: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _normalisation(path: Path | None) -> tuple[dict[str, Normalisation], str]:
+def _normalisation(path: Path | None) -> tuple[dict[str, Normalization], str]:
     """Scores of environments, and where they are from."""
     import yaml
 
     from rpp_rl.experiments.comparison.over_environments import parse_normalisation
-    from rpp_rl.yaml_text import load_yaml
+    from rpp_rl.strict_yaml import load_yaml
 
     source = path or Path(str(files("rpp_rl.experiments.comparison") / "reference_scores.yml"))
     try:
@@ -152,7 +152,7 @@ def _normalisation(path: Path | None) -> tuple[dict[str, Normalisation], str]:
 
 
 def _normalisation_notes(
-    arguments: CompareArguments, normalisation: dict[str, Normalisation], results: Sequence[TaskResult]
+    arguments: CompareArguments, normalisation: dict[str, Normalization], results: Sequence[TaskResult]
 ) -> list[str]:
     """What a reader should know who looks for a score over environments, or has given a file for it."""
     names = [result.task.name for result in results]

@@ -14,7 +14,7 @@ from rpp_rl.experiments.options import key_values
 from rpp_rl.signed_permutation import SignedPermutation
 
 if TYPE_CHECKING:
-    from rpp_rl.envs.derivation.candidates import Candidate, Deriving
+    from rpp_rl.envs.derivation.candidates import Candidate, Derivation
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def derived_declaration(env: Any, reflection: str, sizes: tuple[int, int]) -> tu
     Raises:
         RunError: if the reflection is no signed permutation, which is all that a file can hold.
     """
-    from rpp_rl.envs.derivation.candidates import Deriving
+    from rpp_rl.envs.derivation.candidates import Derivation
 
     try:
-        deriving = Deriving(env)
+        deriving = Derivation(env)
     except SymmetryError as error:
         names = {
             what: [f"{what[:3]}[{i}]" for i in range(size)]
@@ -88,7 +88,7 @@ def _all_unknown(names: dict[str, list[str]]) -> dict[str, Any]:
     return {**names, "unknown": [*names["observation"], *names["action"]]}
 
 
-def _entries(deriving: Deriving, candidate: Candidate) -> dict[str, Any]:
+def _entries(deriving: Derivation, candidate: Candidate) -> dict[str, Any]:
     known = candidate.move.observation.copy()
     for i in candidate.unknown:
         known[i] = known[:, i] = 0.0

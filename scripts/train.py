@@ -83,8 +83,14 @@ def train(arguments: Annotated[TrainArguments, arg(name="")]) -> None:
     if a.resume:
         _refuse_other_flags(a)
         device = None if a.device == TrainArguments.device else a.device
-        n_timesteps, shown = a.n_timesteps, {"progress_bar": a.progress, "verbose": a.verbose}
-        resume(a.resume, n_timesteps=n_timesteps, device=device, trust=a.trust, **shown)
+        resume(
+            a.resume,
+            n_timesteps=a.n_timesteps,
+            device=device,
+            progress_bar=a.progress,
+            verbose=a.verbose,
+            trust=a.trust,
+        )
     elif a.seeds is None:
         train_run(a.config(), progress_bar=a.progress, verbose=a.verbose, trust=a.trust)
     elif a.seed != TrainArguments.seed:

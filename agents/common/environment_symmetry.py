@@ -10,7 +10,6 @@ from gymnasium.wrappers import NormalizeObservation
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecFrameStack
 
 from rpp_rl.errors import SymmetryError
-from rpp_rl.extending import stacked
 from rpp_rl.symmetry import Symmetry
 
 _STATEFUL = "gymnasium.wrappers.stateful_observation"
@@ -37,7 +36,7 @@ def symmetry_of(env: VecEnv) -> Symmetry | None:
             _refuse_changes_outside(single)
     for wrapper in reversed(around):
         if isinstance(wrapper, VecFrameStack) and symmetry is not None:
-            symmetry = stacked(symmetry, wrapper.stacked_obs.n_stack)
+            symmetry = symmetry.stacked(wrapper.stacked_obs.n_stack)
     return symmetry
 
 

@@ -15,8 +15,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rpp_rl.agents.common.environment_symmetry import as_symmetry, symmetry_of
 from rpp_rl.agents.common.saving.documents import read_document, write_document
-from rpp_rl.archives import Archive
 from rpp_rl.errors import RunError, SymmetryError
+from rpp_rl.files import Archive
 from rpp_rl.representations import as_matrix
 from rpp_rl.symmetry import Symmetry
 

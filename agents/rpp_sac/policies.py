@@ -28,8 +28,8 @@ from rpp_rl.agents.common.saving.descriptions import (
     space_from,
 )
 from rpp_rl.agents.common.saving.documents import read_document, write_document
-from rpp_rl.archives import Archive
 from rpp_rl.errors import NetworkError, RunError, SymmetryError
+from rpp_rl.files import Archive
 from rpp_rl.networks import network_class
 from rpp_rl.priors import PathwayPrior
 from rpp_rl.symmetry import Symmetry

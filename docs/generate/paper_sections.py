@@ -67,8 +67,8 @@ def layers(folder: Path) -> str:
     {command(own, "inertia")}
 
 For each layer of a trained RPP the table gives the residual share |B| / (|A| + |B|), and the number of parameters of
-each pathway that the data determine (`rpp_rl.evidence.effective_parameters`), from {rows[0]["outputs"]} outputs. The
-values are medians over {len({row["seed"] for row in rows})} seeds.
+each pathway that the data determine (`rpp_rl.empirical_bayes.effective_parameters`), from {rows[0]["outputs"]}
+outputs. The values are medians over {len({row["seed"] for row in rows})} seeds.
 
 {markdown_table(header, lines)}"""
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import rpp_rl.envs.robots  # noqa: F401, registers the example robots
 from rpp_rl.envs import REGISTRY, audit
-from rpp_rl.envs.auditing.reports import GeneratorAudit, SymmetryAudit
-from rpp_rl.envs.auditing.verdicts import THRESHOLDS, Verdict
+from rpp_rl.envs.auditing.report import THRESHOLDS, GeneratorAudit, SymmetryAudit, Verdict
 from rpp_rl.experiments.environments import say_simulator_warnings_once
 
 STATES = 1000

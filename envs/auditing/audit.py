@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
-from rpp_rl.envs.auditing import verdicts
-from rpp_rl.envs.auditing.inequalities import inequalities
-from rpp_rl.envs.auditing.negative_control import Control, negative_control
-from rpp_rl.envs.auditing.repair import error_shares
-from rpp_rl.envs.auditing.reports import GeneratorAudit, SymmetryAudit
-from rpp_rl.envs.auditing.rollouts import Policy, Sample, Transitions, divergence, samples, transitions
-from rpp_rl.envs.lifting import Lifting
-from rpp_rl.envs.simulator import Floats, Simulator
-from rpp_rl.envs.state_map import Move
+from rpp_rl.envs.auditing.measurement import QUICK, THOROUGH, Thoroughness, Track, audit_symmetry
+from rpp_rl.envs.auditing.report import SymmetryAudit
+from rpp_rl.envs.auditing.rollouts import Policy
+from rpp_rl.envs.simulator import Simulator
 from rpp_rl.envs.wrapper import make_plain, resolve
-from rpp_rl.errors import SymmetryError
 from rpp_rl.symmetry import Symmetry
 
-Track = Callable[[Sequence[Sample]], Iterable[Sample]]
-
-# How many of the samples the costlier parts of an audit use.
-_CONTROL = 25
-_DIVERGENCE = 50
-_REPAIR = 100
-_RESETS = 200
-_SIGNIFICANCE = 0.01
-
-
-@dataclass(frozen=True)
-class Thoroughness:
-    """Which of an audit's costlier parts are done.
-
-    Attributes:
-        control: the negative control.
-        causes: the repair of what is unequal.
-        resets: resets to compare; 0 for none.
-    """
-
-    control: bool = True
-    causes: bool = True
-    resets: int = _RESETS
-
-
-QUICK = Thoroughness(control=False, causes=False, resets=0)
+_QUICK_STATES = 100
 
 
 def audit(
@@ -57,7 +23,7 @@ def audit(
     *,
     seed: int = 0,
     policy: Policy | None = None,
-    thoroughness: Thoroughness = Thoroughness(),
+    thoroughness: Thoroughness = THOROUGH,
     track: Track = iter,
 ) -> SymmetryAudit:
     """Compare a symmetry with the simulator.
@@ -79,138 +45,34 @@ def audit(
         SymmetryError: if the symmetry does not fit the environment, or its state cannot be set or moved.
         UnknownNameError: if the environment or the name is not known.
     """
-    if states < 1:
-        raise SymmetryError(f"an audit needs at least one state, got {states}")
-    if isinstance(env, str):
-        made = make_plain(env)
-        try:
-            return _audit(Simulator(made), symmetry, states, seed, policy, thoroughness, track)
-        finally:
+    made = make_plain(env) if isinstance(env, str) else env
+    try:
+        simulator = Simulator(made)
+        if symmetry is None and made.has_wrapper_attr("symmetry"):
+            symmetry = made.get_wrapper_attr("symmetry")
+        return audit_symmetry(
+            simulator,
+            resolve(symmetry, made),
+            states,
+            seed=seed,
+            policy=policy,
+            thoroughness=thoroughness,
+            track=track,
+        )
+    finally:
+        if isinstance(env, str):
             made.close()
-    return _audit(Simulator(env), symmetry, states, seed, policy, thoroughness, track)
 
 
-def _audit(
-    simulator: Simulator,
-    symmetry: Symmetry | str | None,
-    states: int,
-    seed: int,
-    policy: Policy | None,
-    thoroughness: Thoroughness,
-    track: Track,
-) -> SymmetryAudit:
-    env = simulator.env
-    if symmetry is None and env.has_wrapper_attr("symmetry"):
-        symmetry = env.get_wrapper_attr("symmetry")
-    env.reset(seed=seed)
-    box = simulator.action_space
-    symmetry = resolve(symmetry, env)
-    low, high = (np.asarray(bound, dtype=np.float64) for bound in (box.low, box.high))
-    symmetry.check_sizes(len(simulator.observe()), len(low), simulator.name)
-    symmetry.check_action_bounds(low, high, simulator.name)
-    drawn = samples(simulator, states, seed, policy)
-    lifting = Lifting(simulator, seed)
-    audits = tuple(
-        _audit_generator(lifting, symmetry, generator, drawn, thoroughness, track, seed)
-        for generator in range(len(symmetry.group.generators))
-    )
-    return SymmetryAudit(simulator.name, symmetry, states, audits)
+def quick_audit(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> SymmetryAudit:
+    """Audit a symmetry on 100 transitions, in about a second; for use before training.
 
+    Args:
+        env: a MuJoCo environment, which is reset and stepped.
+        symmetry: the symmetry.
+        seed: of states and actions.
 
-def _audit_generator(
-    lifting: Lifting,
-    symmetry: Symmetry,
-    generator: int,
-    drawn: Sequence[Sample],
-    thoroughness: Thoroughness,
-    track: Track,
-    seed: int,
-) -> GeneratorAudit:
-    simulator, move = lifting.simulator, Move.of(symmetry, generator)
-    state_map = lifting.lift(move)
-    done = transitions(simulator, track(drawn), move, state_map)
-    errors = done.relative_error(move)
-    few = _spread(drawn, _DIVERGENCE)
-    unequal = inequalities(simulator, move, state_map, [sample.state for sample in few])
-    causes = {}
-    if thoroughness.causes and np.quantile(errors, 0.95) > verdicts.EXACT:
-        causes = error_shares(simulator, _spread(drawn, _REPAIR), move, state_map, unequal)
-    control = Control((), (), (), ())
-    if thoroughness.control:
-        control = negative_control(lifting, _spread(drawn, _CONTROL), move, state_map, done)
-    observation_names, action_names = symmetry.observation_names, symmetry.action_names
-    suspects = _named(control.suspect_observation, observation_names) + _named(control.suspect_action, action_names)
-    observation = np.abs(done.moved_before - move.observe(done.before)).max(axis=0)
-    broken = _broken_at_reset(simulator, move, observation_names, thoroughness.resets, seed)
-    median, p95 = float(np.median(errors)), float(np.quantile(errors, 0.95))
-    reward_error = _reward_error(done)
-    mismatch = float((done.terminated != done.moved_terminated).mean())
-    return GeneratorAudit(
-        name=symmetry.group.generator_names[generator],
-        observation_error=float(observation.max()),
-        observation_worst=observation_names[int(observation.argmax())],
-        dynamics_median=median,
-        dynamics_p95=p95,
-        contact_free_median=_median(errors[~done.contact]),
-        contact_median=_median(errors[done.contact]),
-        exact_share=verdicts.share_within(errors),
-        rollout25_median=float(np.median(divergence(simulator, few, move, state_map, seed=seed))),
-        entry_errors=_entry_errors(done, move, observation_names),
-        reward_error=reward_error,
-        termination_mismatch=mismatch,
-        reset_invariant=not broken,
-        reset_broken=broken,
-        unequal=unequal,
-        causes=causes,
-        untested=_named(control.untested_observation, observation_names)
-        + _named(control.untested_action, action_names),
-        suspects=suspects,
-        axes={
-            "observation": verdicts.of_observation(float(observation.max())),
-            "dynamics": verdicts.of_dynamics(median, p95, suspects),
-            "task": verdicts.of_task(reward_error, mismatch),
-        },
-    )
-
-
-def _spread(drawn: Sequence[Sample], count: int) -> Sequence[Sample]:
-    """About that many samples, from all over."""
-    return drawn[:: max(1, len(drawn) // count)]
-
-
-def _named(indices: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(names[i] for i in indices)
-
-
-def _median(errors: Floats) -> float | None:
-    return float(np.median(errors)) if len(errors) else None
-
-
-def _reward_error(done: Transitions) -> float:
-    difference = float(np.abs(done.moved_reward - done.reward).mean())
-    spread = float(done.reward.std())
-    # A reward that never varies has no scale of its own.
-    return difference / spread if spread > 1e-12 else difference
-
-
-def _entry_errors(done: Transitions, move: Move, names: Sequence[str]) -> dict[str, float]:
-    error, change = (np.sqrt(np.mean(x**2, axis=0)) for x in (done.error(move), done.after - done.before))
-    moving = change > 1e-9
-    return {name: float(e / c) for name, e, c, m in zip(names, error, change, moving, strict=True) if m}
-
-
-def _broken_at_reset(simulator: Simulator, move: Move, names: Sequence[str], resets: int, seed: int) -> tuple[str, ...]:
-    """Entries whose distribution at reset differs from that of its mirror image, at 1 % over all entries."""
-    from scipy import stats  # slow to import, and not needed to declare a symmetry
-
-    if resets == 0:
-        return ()
-    drawn = []
-    for i in range(2 * resets):
-        simulator.env.reset(seed=seed + i)
-        drawn.append(simulator.observe())
-    observations = np.array(drawn)
-    # Rounded, so that a constant and its image, equal up to rounding, do not look like two distributions.
-    one, other = np.round(observations[:resets], 9), np.round(move.observe(observations[resets:]), 9)
-    p = np.array([stats.ks_2samp(a, b).pvalue for a, b in zip(one.T, other.T, strict=True)])
-    return _named(np.flatnonzero(p < _SIGNIFICANCE / len(p)).tolist(), names)
+    Raises:
+        SymmetryError: if the environment cannot be audited; the message says why, and training can start all the same.
+    """
+    return audit_symmetry(Simulator(env), symmetry, _QUICK_STATES, seed=seed, thoroughness=QUICK)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rpp_rl.envs.auditing.rollouts import Sample, Transitions, transitions
-from rpp_rl.envs.lifting import Lifting
 from rpp_rl.envs.simulator import Floats
+from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move, StateMap
 
 # A change of the mean error by this share is noticed; a fall to this share makes the declared entry a suspect.

@@ -1,7 +1,7 @@
 """The maps that the paper declared, as published: right for Walker2d, approximate or wrong for the others."""
 
-from rpp_rl.envs.entries import IDENTITY, PAPER, Entries, Space, declare, moved, unmoved
-from rpp_rl.finite_groups import cyclic_group
+from rpp_rl.envs.coordinates import IDENTITY, PAPER, Entries, Space, declare, moved, unmoved
+from rpp_rl.named_groups import cyclic_group
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
 

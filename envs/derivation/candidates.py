@@ -9,14 +9,12 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 
-from rpp_rl.envs.derivation.actuators import action_map, control_map
-from rpp_rl.envs.derivation.bodies import FREE, HINGE, Match, matches, misfit_in_words, size_of
-from rpp_rl.envs.derivation.isometry import world_map
-from rpp_rl.envs.derivation.layout import action_names, layout_of, look, recognised_names
-from rpp_rl.envs.derivation.signals import recognise_exchange
-from rpp_rl.envs.derivation.states import state_map_of
+from rpp_rl.envs.derivation.exchange import action_map, control_map, recognize_exchange
+from rpp_rl.envs.derivation.observation_layout import action_names, layout_of, look, recognized_names
+from rpp_rl.envs.geometry.body_matching import FREE, HINGE, Match, matches, misfit_in_words, size_of
+from rpp_rl.envs.geometry.isometry import world_map
 from rpp_rl.envs.simulator import Floats, Simulator, State
-from rpp_rl.envs.state_map import Move, StateMap
+from rpp_rl.envs.state_map import Move, StateMap, state_map_of
 from rpp_rl.errors import SymmetryError
 
 # Random states with which actuators and observations are recognised.
@@ -42,7 +40,7 @@ class Candidate:
         return is_identity(move.observation) and is_identity(move.action) and not move.offset.any()
 
 
-class Deriving:
+class Derivation:
     """The derivation of one environment's symmetries.
 
     Args:
@@ -56,7 +54,7 @@ class Deriving:
         self._rng = np.random.default_rng(seed)
         self.states = [self._random_state() for _ in range(_STATES)]
         self.layout = layout_of(self.simulator, self.states[0])
-        self.observation_names = self.layout.names if self.layout else recognised_names(self.simulator, self.states)
+        self.observation_names = self.layout.names if self.layout else recognized_names(self.simulator, self.states)
         self.action_names = action_names(self.simulator.model, len(self.simulator.action_space.low))
 
     def _random_state(self) -> State:
@@ -118,7 +116,7 @@ class Deriving:
         """The map of observations, read off from observations of states and of their mirror images."""
         values = np.array([look(self.simulator, state) for state in self.states])
         moved = np.array([look(self.simulator, state_map(state)) for state in self.states])
-        exchange = recognise_exchange(values, moved)
+        exchange = recognize_exchange(values, moved)
         # An entry that no state changes is known if the simulator gives it, and it is not zero.
         untold = tuple(i for i in exchange.constant if not self._from_simulator(i) or abs(values[0, i]) < 1e-9)
         return exchange.matrix, exchange.offset, tuple(sorted({*exchange.unknown, *untold}))

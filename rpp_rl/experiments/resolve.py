@@ -12,7 +12,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperparameters
 from rpp_rl.envs.auditing import QUICK
 from rpp_rl.envs.auditing import audit as audit_symmetry
-from rpp_rl.envs.auditing.reports import SymmetryAudit
+from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RPPError, RunError, SymmetryError
 from rpp_rl.experiments.config import RunConfig

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rpp_rl.agents.common.algorithms import load_agent
-from rpp_rl.agents.common.checkpoints.archive import FOLDER as CHECKPOINTS
-from rpp_rl.agents.common.checkpoints.archive import checkpoints
+from rpp_rl.agents.common.checkpoints.archive import FOLDER, checkpoints
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.progress import Progress, State
@@ -29,6 +28,7 @@ from rpp_rl.files import replace_file
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
+CHECKPOINTS = FOLDER
 # The files of a run. A run is done when the evaluation of its final agent is there.
 CONFIG, MODEL, NORMALIZER, MONITOR = "config.json", "model.zip", "normalizer.zip", "monitor.csv"
 EVALUATIONS, EVALUATION, AUDIT, FAILURE, LOCK = (

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpp_rl.archives import Archive
 from rpp_rl.errors import RunError
+from rpp_rl.files import Archive
 
 # TensorBoard shows numbers in single precision.
 LARGEST_RETURN = 1e38

@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from rpp_rl.agents.common.algorithms import checks_itself, plain_arguments
 from rpp_rl.agents.common.callbacks import FiniteCheck, FiniteVecEnv, SymmetryCallback
 from rpp_rl.agents.common.checkpoints import RunCheckpoint, go_back, newest_checkpoint, restore_run
-from rpp_rl.envs.auditing.reports import SymmetryAudit
+from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.registry import base_id
 from rpp_rl.experiments.config import RunConfig, plain_data
 from rpp_rl.experiments.environments import (

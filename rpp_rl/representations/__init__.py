@@ -11,12 +11,14 @@ from rpp_rl.representations.representation import Representation
 from rpp_rl.representations.standard import (
     defining_representation,
     determinant_representation,
+    gated,
     hidden_representation,
     regular_representation,
     sign_representation,
+    tensor_representation,
     trivial_representation,
+    uniform_rep,
 )
-from rpp_rl.representations.tensors import gated, tensor_representation, uniform_rep
 
 __all__ = [
     "Array",

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from rpp_rl.errors import RepresentationError
 from rpp_rl.groups import Group, read_only
 from rpp_rl.representations import checks, rules
-from rpp_rl.representations.acting import Acting
+from rpp_rl.representations.group_action import GroupAction
 from rpp_rl.representations.maps import Map, as_map, map_size
 from rpp_rl.representations.rules import Rule
 from rpp_rl.signed_permutation import SignedPermutation
 
 
-class Representation(Acting):
+class Representation(GroupAction):
     """A homomorphism from a group to invertible matrices, given by the images of the generators.
 
     It is either an atom or a direct sum of atoms; sums keep their atoms and the coordinates of each, so that an

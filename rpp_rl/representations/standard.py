@@ -1,6 +1,10 @@
-"""The representations that every group has."""
+"""The representations that every group has, and hidden representations that are sums of tensors."""
 
 from __future__ import annotations
+
+from functools import reduce
+from math import comb
+from operator import add
 
 import numpy as np
 
@@ -60,3 +64,76 @@ def hidden_representation(group: Group, width: int) -> Representation:
             f"whose order is {group.order}; the next width that works is {following}"
         )
     return regular_representation(group).interleaved(width // group.order)
+
+
+def tensor_representation(group: Group, p: int, q: int = 0) -> Representation:
+    """T(p, q), the tensor product of p vectors V and q covectors V.T, of size d^(p + q).
+
+    For orthogonal groups V.T is V, and T(p, q) is T(p + q).
+
+    Raises:
+        RepresentationError: if p or q is negative.
+    """
+    if p < 0 or q < 0:
+        raise RepresentationError(f"a tensor T({p}, {q}) was asked for; its ranks must not be negative")
+    V = defining_representation(group)
+    if V.is_orthogonal:
+        p, q = p + q, 0
+    name = {(0, 0): "T(0)", (1, 0): "V", (0, 1): "V.T"}.get((p, q), f"T({p}, {q})" if q else f"T({p})")
+    return Representation.product_of(group, (V,) * p + (V.T,) * q, name)
+
+
+def uniform_rep(channels: int, group: Group) -> Representation:
+    """A hidden representation of `channels` channels: tensors of growing rank, each rank with about as many channels.
+
+    As long as channels are left, one round is given to all ranks 0 .. r, where r is the largest for which
+    (r + 1) d^r channels are left: d^(r - k) tensors of rank k. Where V is not its own dual, the tensors of one rank
+    are spread over T(p, q), p + q = rank, by the binomial distribution (Finzi, Welling and Wilson 2021, section 5).
+
+    Raises:
+        RepresentationError: if `channels` is not positive.
+    """
+    if channels < 1:
+        raise RepresentationError(f"a hidden representation needs at least one channel, got {channels}")
+    d, left = group.dimension, channels
+    counts: list[int] = []
+    while left:
+        top = _largest_rank(left, d)
+        counts += [0] * (top + 1 - len(counts))
+        for k in range(top + 1):
+            counts[k] += d ** (top - k)
+        left -= (top + 1) * d**top
+    orthogonal = defining_representation(group).is_orthogonal
+    terms = []
+    for rank, count in enumerate(counts):
+        split = {rank: count} if orthogonal else _binomial_split(count, rank)
+        terms += [number * tensor_representation(group, p, rank - p) for p, number in split.items()]
+    return reduce(add, terms)
+
+
+def gated(rep: Representation) -> Representation:
+    """`rep` and behind it one scalar gate for each summand that is not a permutation representation.
+
+    Such summands are scaled by the sigmoid of their gate; scalars and permutation representations, on which every
+    pointwise function is equivariant, are their own gates (Finzi, Benton and Wilson 2021, section 4).
+    """
+    gates = sum(not atom.is_permutation for atom in rep.atoms)
+    return rep + gates * trivial_representation(rep.group) if gates else rep
+
+
+def _largest_rank(channels: int, d: int) -> int:
+    """The largest r with (r + 1) d^r <= channels; for d = 1, where a tensor is a scalar up to a sign, at most 1."""
+    rank = 0
+    while (rank + 2) * d ** (rank + 1) <= channels and (d > 1 or rank == 0):
+        rank += 1
+    return rank
+
+
+def _binomial_split(count: int, rank: int) -> dict[int, int]:
+    """How many of `count` tensors are T(p, rank - p), for each p with any: the nearest to the binomial weights."""
+    shares = {p: count * comb(rank, p) / 2**rank for p in range(rank, -1, -1)}
+    numbers = {p: int(share) for p, share in shares.items()}
+    # The largest remainders come first; ties go to the vectors, as dictionaries keep their order.
+    for p in sorted(shares, key=lambda p: numbers[p] - shares[p])[: count - sum(numbers.values())]:
+        numbers[p] += 1
+    return {p: n for p, n in numbers.items() if n}

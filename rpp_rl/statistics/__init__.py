@@ -17,7 +17,7 @@ from rpp_rl.statistics.estimates import (
     estimate,
     interquartile_mean,
 )
-from rpp_rl.statistics.normalised import Normalisation, performance_profile
+from rpp_rl.statistics.normalized import Normalization, performance_profile
 from rpp_rl.statistics.thresholds import StepsToThreshold, steps_to_threshold
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "AlignedCurves",
     "CurveEstimate",
     "Estimate",
-    "Normalisation",
+    "Normalization",
     "StepsToThreshold",
     "align",
     "area_under_curve",

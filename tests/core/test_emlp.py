@@ -25,8 +25,8 @@ from rpp_rl import (
     trivial_representation,
     uniform_rep,
 )
-from rpp_rl.bilinear import Bilinear
 from rpp_rl.emlp import EMLPBlock
+from rpp_rl.emlp_layers import Bilinear
 from rpp_rl.errors import NetworkError, RepresentationError
 from rpp_rl.priors import pathway_parameters
 

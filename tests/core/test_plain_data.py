@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays, scalar_dtypes
 
 from rpp_rl.errors import PlainDataError
-from rpp_rl.object_state import object_state, restore_object
-from rpp_rl.plain_data import from_plain, to_plain
+from rpp_rl.plain_data import from_plain, object_state, restore_object, to_plain
 
 
 def through_json(value):

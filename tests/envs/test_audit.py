@@ -13,10 +13,10 @@ import rpp_rl
 from rpp_rl import Representation, SignedPermutation
 from rpp_rl.envs import REGISTRY, audit
 from rpp_rl.envs.auditing import QUICK
+from rpp_rl.envs.auditing.report import Verdict
 from rpp_rl.envs.auditing.rollouts import relative_error, samples
-from rpp_rl.envs.auditing.verdicts import Verdict
-from rpp_rl.envs.lifting import Lifting
 from rpp_rl.envs.simulator import Simulator
+from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move
 from rpp_rl.errors import SymmetryError, UnknownNameError
 

@@ -9,7 +9,7 @@ import pytest
 from helpers.by_hand import BY_HAND
 
 from rpp_rl.envs import audit, derive_symmetries, derive_symmetry, robots
-from rpp_rl.envs.auditing.verdicts import Verdict
+from rpp_rl.envs.auditing.report import Verdict
 from rpp_rl.errors import RPPError, SymmetryError
 from rpp_rl.representations import as_matrix
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from rpp_rl.envs import REGISTRY
-from rpp_rl.envs.lifting import Lifting
+from rpp_rl.envs.geometry.world_image import _linear_maps, world_image
 from rpp_rl.envs.simulator import Simulator
+from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move
-from rpp_rl.envs.world_image import _linear_maps, world_image
 from rpp_rl.envs.wrapper import make_plain
 
 MIRROR_X, MIRROR_Y, STAY = np.diag([-1.0, 1, 1]), np.diag([1.0, -1, 1]), np.eye(3)

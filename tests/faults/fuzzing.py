@@ -20,7 +20,7 @@ from rpp_rl import Symmetry
 from rpp_rl.agents.common.algorithms import hyperparameters
 from rpp_rl.agents.common.checkpoints.archive import read_manifest
 from rpp_rl.agents.common.saving.safe_files import read_agent
-from rpp_rl.envs.files import read_symmetry
+from rpp_rl.envs.symmetry_files import read_symmetry
 from rpp_rl.errors import RPPError
 from rpp_rl.experiments.environments import normalize_settings
 from rpp_rl.experiments.finding import record_of

@@ -1,7 +1,7 @@
 """The symmetries of gymnasium's MuJoCo tasks written out by hand, as the check of those that the library derives."""
 
-from rpp_rl.envs.entries import Space, declare, moved, reflect, unmoved
-from rpp_rl.finite_groups import dihedral_group
+from rpp_rl.envs.coordinates import Space, declare, moved, reflect, unmoved
+from rpp_rl.named_groups import dihedral_group
 from rpp_rl.signed_permutation import SignedPermutation
 
 _JOINTS = "hip_1 ankle_1 hip_2 ankle_2 hip_3 ankle_3 hip_4 ankle_4"

@@ -8,7 +8,7 @@ from scipy import integrate
 
 from rpp_rl.errors import StatisticsError
 from rpp_rl.statistics import (
-    Normalisation,
+    Normalization,
     align,
     area_under_curve,
     best_so_far,
@@ -174,11 +174,11 @@ class TestStepsToThreshold:
 
 class TestNormalised:
     def test_random_is_zero_and_the_reference_one(self):
-        scale = Normalisation(-100, 900)
+        scale = Normalization(-100, 900)
         assert scale([-100, 900, 400]).tolist() == [0, 1, 0.5]
         for wrong in ((1, 1), (np.nan, 1), (0, np.inf), (0, "a"), (None, 1)):
             with pytest.raises(StatisticsError, match="two different numbers"):
-                Normalisation(*wrong)
+                Normalization(*wrong)
 
     def test_profiles_fall_from_one_to_zero(self):
         strata = [np.random.default_rng(i).uniform(0, 1, 8) for i in range(3)]

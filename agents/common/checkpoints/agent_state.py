@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 from rpp_rl.agents.common.saving.saved_agent import describe_agent
 from rpp_rl.agents.rpp_sac.rpp_sac import RPPSAC
 from rpp_rl.errors import RunError
-from rpp_rl.object_state import object_state, restore_object
+from rpp_rl.plain_data import object_state, restore_object
 
 _COUNTERS = (
     *("num_timesteps", "_total_timesteps", "_episode_num", "_n_updates", "_current_progress_remaining"),

@@ -17,8 +17,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from rpp_rl.archives import Archive
 from rpp_rl.errors import PlainDataError, RunError
+from rpp_rl.files import Archive
 from rpp_rl.plain_data import from_plain, to_plain
 
 FORMAT = 1

@@ -17,8 +17,8 @@ from rpp_rl.agents.common.saving.rebuilding import RISK, rebuild
 from rpp_rl.agents.common.saving.saved_agent import KINDS, PLACES, SavedAgent, describe_agent, saved_agent
 from rpp_rl.agents.common.saving.stable_baselines import is_stable_baselines, read_stable_baselines
 from rpp_rl.agents.common.saving.transitions import read_transitions, write_transitions
-from rpp_rl.archives import Archive, name_of
 from rpp_rl.errors import RunError
+from rpp_rl.files import Archive, name_of
 
 AGENT = "agent"
 Source = str | Path | IO[bytes]

@@ -23,8 +23,8 @@ from rpp_rl.agents.common.saving.descriptions import (
 )
 from rpp_rl.agents.common.saving.documents import read_json
 from rpp_rl.agents.common.saving.saved_agent import BUFFERS, KINDS, POLICIES, SavedAgent, checked_values, need_finite
-from rpp_rl.archives import Archive
 from rpp_rl.errors import RunError
+from rpp_rl.files import Archive
 
 _PICKLED = ":serialized:"
 # Made anew, or of no use without the environment that the agent had.

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from rpp_rl.agents.rpp_sac.fast_update.flat import Flat
 from rpp_rl.agents.rpp_sac.fast_update.pathways import EntryPathway, RowPathway, entry_indices, run_length
-from rpp_rl.assembly import OrbitAssembly
 from rpp_rl.errors import NetworkError
-from rpp_rl.layers import EquivariantLinear, RPPLinear
+from rpp_rl.layers import EquivariantLinear, OrbitAssembly, RPPLinear
 
 # One layer of a network: modules that share their input, whose outputs stand side by side.
 Side = tuple[nn.Module, ...]

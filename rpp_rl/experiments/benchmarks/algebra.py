@@ -35,7 +35,7 @@ from rpp_rl import (
     trivial_representation,
     uniform_rep,
 )
-from rpp_rl.bilinear import Bilinear
+from rpp_rl.emlp_layers import Bilinear
 from rpp_rl.experiments.benchmarks.timing import Spread, timed
 from rpp_rl.representations import gated
 

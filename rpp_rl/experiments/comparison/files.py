@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpp_rl.archives import Archive
 from rpp_rl.errors import RunError
+from rpp_rl.files import Archive
 
 # A million evaluations of ten episodes each; no run has more.
 _LARGEST_EVALUATIONS = 1 << 28

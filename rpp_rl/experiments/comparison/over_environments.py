@@ -12,9 +12,9 @@ from rpp_rl import statistics
 from rpp_rl.errors import RunError, listed
 from rpp_rl.experiments.comparison.analysis import BASELINES, Draws, TaskResult, final_scores
 from rpp_rl.experiments.comparison.grouping import Group
-from rpp_rl.statistics import Estimate, Normalisation
+from rpp_rl.statistics import Estimate, Normalization
 from rpp_rl.statistics.estimates import StatisticName
-from rpp_rl.statistics.normalised import PerformanceProfile
+from rpp_rl.statistics.normalized import PerformanceProfile
 
 _PROFILE_POINTS = 61
 
@@ -53,14 +53,14 @@ class Aggregate:
     """
 
     environments: tuple[str, ...]
-    normalisation: Mapping[str, Normalisation]
+    normalisation: Mapping[str, Normalization]
     baseline: str | None
     algorithms: tuple[AlgorithmAggregate, ...]
     left_out: tuple[str, ...]
 
 
 def aggregate(
-    results: Sequence[TaskResult], normalisation: Mapping[str, Normalisation], draws: Draws, baseline: str | None
+    results: Sequence[TaskResult], normalisation: Mapping[str, Normalization], draws: Draws, baseline: str | None
 ) -> Aggregate | None:
     """Algorithms over the environments that have a normalisation; None where those are fewer than two.
 
@@ -139,7 +139,7 @@ def _over_environments(
     return AlgorithmAggregate(label, estimated("iqm"), estimated("mean"), estimated("median"), probability, profile)
 
 
-def parse_normalisation(data: object, where: str) -> dict[str, Normalisation]:
+def parse_normalisation(data: object, where: str) -> dict[str, Normalization]:
     """Read ``{environment: {random: number, reference: number}}``.
 
     Raises:
@@ -148,11 +148,11 @@ def parse_normalisation(data: object, where: str) -> dict[str, Normalisation]:
     """
     if not isinstance(data, dict):
         raise RunError(f"{where} is no mapping from environments to random and reference scores")
-    found: dict[str, Normalisation] = {}
+    found: dict[str, Normalization] = {}
     for name, values in data.items():
         pair = (values.get("random"), values.get("reference")) if isinstance(values, dict) else (None, None)
         numbers = [float(p) for p in pair if isinstance(p, int | float) and not isinstance(p, bool) and abs(p) < 1e100]
         if len(numbers) != 2:
             raise RunError(f"{where}: {str(name)[:80]} needs two numbers, random: and reference:")
-        found[str(name)] = Normalisation(*numbers)
+        found[str(name)] = Normalization(*numbers)
     return found

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rpp_rl.errors import UnknownNameError
 from rpp_rl.groups import Group
-from rpp_rl.lie_groups import (
+from rpp_rl.named_groups import (
     orthogonal_group,
     rotations_and_reflections_about_axis,
     special_linear_group,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rpp_rl.evidence import effective_parameters, learn, linearise
+from rpp_rl.empirical_bayes import effective_parameters, learn, linearize
 from rpp_rl.experiments.reproduction.problems import Examples
 from rpp_rl.measures import residual_shares
 from rpp_rl.priors import PATHWAYS, GaussianPrior, PathwayPrior
@@ -70,7 +70,7 @@ class LearnedPrior:
         if epoch % self._every or epoch > self._last:
             return
         rows = torch.randperm(len(self.train), generator=generator)[:EXAMPLES].to(self.train.x.device)
-        line = linearise(network, self.train.x[rows], self.train.y[rows], generator)
+        line = linearize(network, self.train.x[rows], self.train.y[rows], generator)
         learned = learn(self.prior, line, self.noise, pooled=True)
         stds = {k: _bounded(std, self.prior.stds[k]) for k, std in learned.prior.stds.items()}
         self.prior, self.noise = GaussianPrior(stds), _bounded(learned.noise, self.noise)
@@ -105,7 +105,7 @@ def layer_rows(
     stds = (math.sqrt(mse / (train.y.numel() * prior.strength(pathway))) for pathway in PATHWAYS)
     gaussian = GaussianPrior.uniform(network, *stds)
     rows = torch.randperm(len(train), generator=generator)[:EXAMPLES].to(train.x.device)
-    line = linearise(network, train.x[rows], train.y[rows], generator)
+    line = linearize(network, train.x[rows], train.y[rows], generator)
     determined = effective_parameters(gaussian, line, math.sqrt(mse))
     shares = residual_shares(network)
     layers = [name for name, _ in network.named_modules() if any(name == layer for layer, _ in determined)]

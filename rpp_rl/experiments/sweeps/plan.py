@@ -13,7 +13,7 @@ import yaml
 from rpp_rl.errors import RPPError, RunError, UnknownNameError
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.options import number_list
-from rpp_rl.yaml_text import load_yaml
+from rpp_rl.strict_yaml import load_yaml
 
 _LARGEST_PLAN = 1 << 20
 _KEYS = ("algos", "envs", "seeds", "n_timesteps", "options", "variants")

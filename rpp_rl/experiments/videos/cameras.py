@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from rpp_rl.envs.derivation.bodies import FREE, SLIDE, size_of
-from rpp_rl.envs.derivation.isometry import Isometry
+from rpp_rl.envs.geometry.body_matching import FREE, SLIDE, size_of
+from rpp_rl.envs.geometry.isometry import Isometry
+from rpp_rl.envs.geometry.world_image import WorldImage
 from rpp_rl.envs.simulator import Floats, Simulator
-from rpp_rl.envs.world_image import WorldImage
 from rpp_rl.experiments.videos.films import Frame
 
 # Elevations in degrees, and a heading from the x axis.

@@ -46,7 +46,7 @@ def check_film(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise RunError(f"a film ends in {' or '.join(SUFFIXES)}, got {str(path)!r}")
-    check_folder(path.parent, "no video", "choose another folder")
+    check_folder(path.parent, "choose another folder")
     if path.is_dir():
         raise RunError(f"cannot write a video to {path}: it is a folder; name a file")
     try:

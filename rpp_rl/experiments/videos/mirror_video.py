@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rpp_rl.envs.lifting import Lifting
+from rpp_rl.envs.geometry.world_image import world_image
 from rpp_rl.envs.simulator import Floats, Simulator, State
+from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move, StateMap
-from rpp_rl.envs.world_image import world_image
 from rpp_rl.envs.wrapper import make_plain, resolve
 from rpp_rl.errors import RunError, SymmetryError, listed
 from rpp_rl.experiments.evaluation import LoadedAgent

@@ -18,7 +18,7 @@ from rpp_rl.experiments.comparison.verdicts import (
     sentence,
     verdicts,
 )
-from rpp_rl.statistics import Estimate, Normalisation, difference
+from rpp_rl.statistics import Estimate, Normalization, difference
 
 
 def analysed(root, **settings):
@@ -147,7 +147,7 @@ def test_over_environments(tmp_path):
     results = analysed(write_runs(tmp_path, ["Ant-v5", "Hopper-v5", "Other-v0"]))
     write_runs(tmp_path, ["Ant-v5"], {"mlp_sac": 1.0})
     results = analysed(tmp_path)
-    scale = {name: Normalisation(0, 1000) for name in ("Ant-v5", "Hopper-v5", "Unused-v1")}
+    scale = {name: Normalization(0, 1000) for name in ("Ant-v5", "Hopper-v5", "Unused-v1")}
     found = aggregate(results, scale, Draws(resamples=500), None)
     assert found.environments == ("Ant-v5", "Hopper-v5")
     assert [a.label for a in found.algorithms] == ["rpp_sac", "sac"]
@@ -158,13 +158,13 @@ def test_over_environments(tmp_path):
     assert sentence.startswith(
         "rpp_sac is better than sac over 2 environments, by the probability of improvement alone"
     )
-    assert aggregate(results, {"Ant-v5": Normalisation(0, 1)}, Draws(), None) is None
+    assert aggregate(results, {"Ant-v5": Normalization(0, 1)}, Draws(), None) is None
 
 
 def test_over_environments_without_a_baseline_that_is_on_all_of_them(tmp_path):
     write_runs(tmp_path, ["Ant-v5"], {"rpp_sac": 1.0, "sac": 1.0})
     write_runs(tmp_path, ["Hopper-v5"], {"rpp_sac": 1.0, "mlp_sac": 1.0})
-    scale = {name: Normalisation(0, 1000) for name in ("Ant-v5", "Hopper-v5")}
+    scale = {name: Normalization(0, 1000) for name in ("Ant-v5", "Hopper-v5")}
     for baseline in (None, "sac", "mlp_sac"):
         found = aggregate(analysed(tmp_path), scale, Draws(resamples=200), baseline)
         assert found.baseline is None

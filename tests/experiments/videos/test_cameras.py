@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpp_rl.envs.derivation.isometry import WORLD_MAPS, Isometry
-from rpp_rl.envs.lifting import Lifting
+from rpp_rl.envs.geometry.isometry import WORLD_MAPS, Isometry
+from rpp_rl.envs.geometry.world_image import _linear_maps, world_image
 from rpp_rl.envs.simulator import Simulator
+from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move
-from rpp_rl.envs.world_image import _linear_maps, world_image
 from rpp_rl.envs.wrapper import make
 from rpp_rl.experiments.videos.cameras import View, flipped, flips, roaming_body, view_of
 

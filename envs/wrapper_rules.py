@@ -14,7 +14,6 @@ from gymnasium import wrappers
 from rpp_rl.envs.residual_policy import ResidualPolicy
 from rpp_rl.envs.simulator import Floats, wrappers_of
 from rpp_rl.errors import SymmetryError
-from rpp_rl.extending import stacked, with_invariants
 from rpp_rl.representations import as_matrix
 from rpp_rl.symmetry import Symmetry
 
@@ -72,11 +71,11 @@ def _unchanged(wrapper: _Wrapper, symmetry: Symmetry) -> Symmetry:
 
 
 def _frames(wrapper: Any, symmetry: Symmetry) -> Symmetry:
-    return stacked(symmetry, int(wrapper.stack_size))
+    return symmetry.stacked(int(wrapper.stack_size))
 
 
 def _time(wrapper: _Wrapper, symmetry: Symmetry) -> Symmetry:
-    return with_invariants(symmetry, ["time"])
+    return symmetry.with_invariants(["time"])
 
 
 def _rescaled_observation(wrapper: Any, symmetry: Symmetry) -> Symmetry:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
-from rpp_rl.envs.derivation.isometry import Isometry
+from rpp_rl.envs.geometry.isometry import Isometry
 from rpp_rl.envs.simulator import Floats
 
 FREE, BALL, SLIDE, HINGE = (mujoco.mjtJoint(k) for k in range(4))

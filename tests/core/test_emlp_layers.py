@@ -15,9 +15,8 @@ from rpp_rl import (
     trivial_representation,
     uniform_rep,
 )
-from rpp_rl.bilinear import Bilinear
+from rpp_rl.emlp_layers import Bilinear, GatedNonlinearity
 from rpp_rl.errors import NetworkError
-from rpp_rl.gating import GatedNonlinearity
 from rpp_rl.representations import gated
 
 O3 = orthogonal_group(3)

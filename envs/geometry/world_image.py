@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
-from rpp_rl.envs.derivation.bodies import size_of
-from rpp_rl.envs.derivation.isometry import WORLD_MAPS, Isometry
+from rpp_rl.envs.geometry.body_matching import size_of
+from rpp_rl.envs.geometry.isometry import WORLD_MAPS, Isometry
 from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import StateMap
 
@@ -48,8 +49,6 @@ def world_image(simulator: Simulator, state_map: StateMap, seed: int = 0) -> Wor
         state_map: the map.
         seed: of the random states.
     """
-    from scipy.optimize import linear_sum_assignment  # slow to import
-
     rng, model = np.random.default_rng(seed), simulator.model
     pairs, centres = [], []
     for _ in range(_STATES):

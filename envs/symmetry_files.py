@@ -20,8 +20,8 @@ import yaml
 
 from rpp_rl.envs.reflections import reflection, reflection_by_joints
 from rpp_rl.errors import SymmetryError, UnknownNameError
+from rpp_rl.strict_yaml import load_yaml
 from rpp_rl.symmetry import Symmetry
-from rpp_rl.yaml_text import load_yaml
 
 SUFFIXES = (".yaml", ".yml")
 _KEYS = (*(key for key in inspect.signature(reflection).parameters if key != "driven"), "unknown")

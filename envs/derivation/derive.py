@@ -10,12 +10,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from rpp_rl.envs.derivation.candidates import Candidate, Deriving, is_identity
-from rpp_rl.envs.derivation.isometry import WORLD_MAPS
+from rpp_rl.envs.auditing.measurement import QUICK, audit_symmetry
+from rpp_rl.envs.derivation.candidates import Candidate, Derivation, is_identity
+from rpp_rl.envs.geometry.isometry import WORLD_MAPS
 from rpp_rl.envs.simulator import Simulator
 from rpp_rl.errors import RPPError, SymmetryError
-from rpp_rl.finite_groups import cyclic_group, dihedral_group, matrix_group
 from rpp_rl.groups import Group
+from rpp_rl.named_groups import cyclic_group, dihedral_group, matrix_group
 from rpp_rl.representations import as_matrix
 from rpp_rl.symmetry import Symmetry
 
@@ -28,7 +29,7 @@ def derive_symmetries(
 ) -> tuple[Symmetry, ...]:
     """All symmetries that fit, the best first, one that moves nothing last; see `derive_symmetry`."""
     reflections = (reflection,) if isinstance(reflection, str) else tuple(reflection)
-    deriving = Deriving(env, seed)
+    deriving = Derivation(env, seed)
     per_generator = [deriving.candidates(r) for r in reflections]
     found: list[Symmetry] = []
     refused: RPPError | None = None
@@ -97,7 +98,7 @@ class Derived:
         return replace(derive_symmetry(env, self.reflection, name=self.name), breaks=self.breaks)
 
 
-def _symmetry(deriving: Deriving, reflections: Sequence[str], choice: Sequence[Candidate], name: str) -> Symmetry:
+def _symmetry(deriving: Derivation, reflections: Sequence[str], choice: Sequence[Candidate], name: str) -> Symmetry:
     for reflection, candidate in zip(reflections, choice, strict=True):
         if candidate.unknown:
             entry = deriving.observation_names[candidate.unknown[0]]
@@ -150,10 +151,8 @@ def _center(where: str, choice: Sequence[Candidate]) -> tuple[float, ...]:
 
 def _rank(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> tuple[float, ...]:
     """Better maps have smaller ranks."""
-    from rpp_rl.envs.auditing import QUICK, audit  # which needs the registry of what is derived
-
     try:
-        done = audit(env, symmetry, _AUDITED, seed=seed, thoroughness=QUICK)
+        done = audit_symmetry(Simulator(env), symmetry, _AUDITED, seed=seed, thoroughness=QUICK)
     except SymmetryError:
         return (np.inf,)
     return (float(done.verdict), max(g.dynamics_median for g in done.generators))

@@ -23,7 +23,7 @@ from rpp_rl.statistics.estimates import (
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """Scores of an environment on a scale on which a random policy has 0 and a reference has 1.
 
     Attributes:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rpp_rl.errors import SymmetryError, UnknownNameError
-from rpp_rl.finite_groups import cyclic_group
 from rpp_rl.groups import Group
+from rpp_rl.named_groups import cyclic_group
 from rpp_rl.signed_permutation import SignedPermutation, direct_sum
 from rpp_rl.symmetry import Symmetry
 

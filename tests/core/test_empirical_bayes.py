@@ -6,8 +6,8 @@ from torch import nn
 
 from rpp_rl import EMLP, GaussianPrior, RPPLinear, cyclic_group, defining_representation, orthogonal_group
 from rpp_rl import regular_representation as regular
+from rpp_rl.empirical_bayes import Linearization, effective_parameters, learn, linearize, log_evidence
 from rpp_rl.errors import NetworkError
-from rpp_rl.evidence import Linearisation, effective_parameters, learn, linearise, log_evidence
 from rpp_rl.priors import sample
 
 C2 = cyclic_group(2)
@@ -30,7 +30,7 @@ def problem(s_eq, s_res, noise, count=300, seed=0):
 def test_the_evidence_of_a_linear_layer_is_that_of_the_gaussian_process_by_hand():
     layer = linear_layer().double()
     x, y = (t[:5].double() for t in problem(1.0, 0.5, 0.1))
-    found = linearise(layer, x, y, torch.Generator().manual_seed(1))
+    found = linearize(layer, x, y, torch.Generator().manual_seed(1))
     chosen = torch.randint(4, (5,), generator=torch.Generator().manual_seed(1))
     z = y[torch.arange(5), chosen]
     # f is linear in its parameters, so y - f + J theta is y.
@@ -51,7 +51,7 @@ def test_it_finds_the_variances_that_drew_the_function(s_eq, s_res):
     """One draw has 12 equivariant and 24 residual entries, so a standard deviation is found to a third or so."""
     x, y = problem(s_eq, s_res, noise=0.02)
     layer = linear_layer()
-    found = learn(GaussianPrior.uniform(layer, 0.1, 0.1), linearise(layer, x, y, torch.Generator().manual_seed(0)), 0.1)
+    found = learn(GaussianPrior.uniform(layer, 0.1, 0.1), linearize(layer, x, y, torch.Generator().manual_seed(0)), 0.1)
     stds = {pathway: std for (_, pathway), std in found.prior.stds.items()}
     assert found.noise == pytest.approx(0.02, rel=0.3)
     if s_eq > 0.1:
@@ -64,7 +64,7 @@ def test_pooled_variances_keep_their_ratios_within_a_pathway():
     V = defining_representation(group)
     network = EMLP(2 * V, V * V, 12, layers=2, rpp=True)
     prior = GaussianPrior({key: 0.1 * (i + 1) for i, key in enumerate(GaussianPrior.uniform(network, 1, 1).stds)})
-    line = linearise(network, torch.randn(20, 6), torch.randn(20, 9), torch.Generator().manual_seed(0))
+    line = linearize(network, torch.randn(20, 6), torch.randn(20, 9), torch.Generator().manual_seed(0))
     found = learn(prior, line, 1.0, pooled=True).prior
     for pathway in ("equiv", "basic"):
         ratios = [found.stds[k] / prior.stds[k] for k in line.kernels if k[1] == pathway]
@@ -81,7 +81,7 @@ def test_it_climbs_and_leaves_the_network_alone():
     prior = GaussianPrior.uniform(network, 0.3, 0.3)
     x = torch.randn(30, 6)
     y = torch.einsum("na,nb->nab", x[:, :3], x[:, 3:]).flatten(1)
-    line = linearise(network, x, y, torch.Generator().manual_seed(0))
+    line = linearize(network, x, y, torch.Generator().manual_seed(0))
     first = float(log_evidence(line, torch.full((len(line.kernels),), math.log(0.3)), torch.tensor(0.0))) / 30
     found = learn(prior, line, 1.0)
     assert found.log_evidence > first
@@ -98,7 +98,7 @@ def test_effective_parameters_are_what_the_posterior_is_narrower_by():
     jacobians = {key: torch.randn(m, n, generator=generator, dtype=torch.float64) for key, n in sizes.items()}
     jacobians["b", "equiv"][:] = 0
     prior = GaussianPrior({("a", "equiv"): 2.0, ("a", "basic"): 0.1, ("b", "equiv"): 5.0})
-    line = Linearisation({k: J @ J.T for k, J in jacobians.items()}, torch.zeros(m, dtype=torch.float64))
+    line = Linearization({k: J @ J.T for k, J in jacobians.items()}, torch.zeros(m, dtype=torch.float64))
     found = effective_parameters(prior, line, noise)
     J = torch.cat(list(jacobians.values()), dim=1)
     variances = torch.cat([torch.full((n,), prior.stds[k] ** 2, dtype=torch.float64) for k, n in sizes.items()])
@@ -114,10 +114,10 @@ def test_effective_parameters_are_what_the_posterior_is_narrower_by():
 def test_bad_input():
     layer = linear_layer()
     x, y = problem(1.0, 1.0, 0.1, count=4)
-    line = linearise(layer, x, y, torch.Generator())
+    line = linearize(layer, x, y, torch.Generator())
     with pytest.raises(NetworkError, match="finite standard deviations"):
         learn(GaussianPrior.uniform(layer, math.inf, 1.0), line, 0.1)
     with pytest.raises(NetworkError, match="finite standard deviations"):
         learn(GaussianPrior.uniform(nn.Linear(1, 1), 1.0, 1.0), line, 0.1)
     with pytest.raises(NetworkError, match="are not finite"):
-        learn(GaussianPrior.uniform(layer, 1.0, 1.0), Linearisation(line.kernels, line.targets * math.nan), 0.1)
+        learn(GaussianPrior.uniform(layer, 1.0, 1.0), Linearization(line.kernels, line.targets * math.nan), 0.1)

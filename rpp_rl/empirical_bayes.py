@@ -29,7 +29,7 @@ LOWEST, HIGHEST = math.log(1e-5), math.log(1e2)
 
 
 @dataclass(frozen=True, eq=False)
-class Linearisation:
+class Linearization:
     """A network about its parameters, at some outputs of some examples.
 
     Attributes:
@@ -56,7 +56,7 @@ class Learned:
     log_evidence: float
 
 
-def linearise(network: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Linearisation:
+def linearize(network: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Linearization:
     """Linearise in the parameters of both pathways; parameters in neither are taken as known.
 
     Args:
@@ -80,10 +80,10 @@ def linearise(network: nn.Module, x: Tensor, y: Tensor, generator: torch.Generat
             linear = linear + row @ torch.cat([p.detach().flatten() for p in found])
         targets.append(linear)
     stacked = {key: torch.stack(found) for key, found in rows.items()}
-    return Linearisation({k: (J @ J.T).double() for k, J in stacked.items()}, torch.stack(targets).double())
+    return Linearization({k: (J @ J.T).double() for k, J in stacked.items()}, torch.stack(targets).double())
 
 
-def log_evidence(linearisation: Linearisation, log_stds: Tensor, log_noise: Tensor) -> Tensor:
+def log_evidence(linearisation: Linearization, log_stds: Tensor, log_noise: Tensor) -> Tensor:
     """Log N(z; 0, C) for log s_k, in the order of the kernels, and log sigma; a differentiable scalar."""
     kernels = torch.stack(list(linearisation.kernels.values()))
     z = linearisation.targets
@@ -97,7 +97,7 @@ def log_evidence(linearisation: Linearisation, log_stds: Tensor, log_noise: Tens
 
 
 @torch.no_grad()
-def effective_parameters(prior: GaussianPrior, linearisation: Linearisation, noise: float) -> dict[Key, float]:
+def effective_parameters(prior: GaussianPrior, linearisation: Linearization, noise: float) -> dict[Key, float]:
     """How many parameters of each group the data determine: gamma_k = s_k^2 tr(C^-1 J_k J_k^T) (MacKay 1992).
 
     The sum over the groups is no more than the number of outputs in the linearisation. A residual with gamma near zero
@@ -117,7 +117,7 @@ def effective_parameters(prior: GaussianPrior, linearisation: Linearisation, noi
 
 
 def learn(
-    prior: GaussianPrior, linearisation: Linearisation, noise: float, steps: int = 300, pooled: bool = False
+    prior: GaussianPrior, linearisation: Linearization, noise: float, steps: int = 300, pooled: bool = False
 ) -> Learned:
     """Maximise the evidence over the variances and the noise, from a prior and a noise to start from.
 

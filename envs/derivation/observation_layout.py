@@ -10,8 +10,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from rpp_rl.envs.derivation.bodies import BALL, FREE, HINGE, Match
-from rpp_rl.envs.derivation.isometry import Isometry, tensor_map
+from rpp_rl.envs.geometry.body_matching import BALL, FREE, HINGE, Match
+from rpp_rl.envs.geometry.isometry import Isometry, tensor_map
 from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import StateMap
 
@@ -175,7 +175,7 @@ def look(simulator: Simulator, state: State) -> Floats:
     return simulator.observe()
 
 
-def recognised_names(simulator: Simulator, states: list[State]) -> tuple[str, ...]:
+def recognized_names(simulator: Simulator, states: list[State]) -> tuple[str, ...]:
     """Names of an observation's entries: coordinates, sines, cosines, places and their differences; else obs[i]."""
     observations, rows = [], []
     for state in states:

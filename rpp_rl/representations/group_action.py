@@ -15,7 +15,7 @@ from rpp_rl.representations.rules import TOLERANCE, Rule
 from rpp_rl.signed_permutation import SignedPermutation
 
 
-class Acting:
+class GroupAction:
     """The actions of a group's generators and elements on coordinates; `Representation` composes them.
 
     Attributes:
@@ -180,7 +180,7 @@ class Acting:
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
-            isinstance(other, Acting)
+            isinstance(other, GroupAction)
             and self._hash == other._hash
             and self.group == other.group
             and self.content == other.content
@@ -193,7 +193,7 @@ class Acting:
         return f"Representation({self.name}, size {self.size}, of {self.group.name})"
 
 
-Kind = TypeVar("Kind", bound=Acting)
+Kind = TypeVar("Kind", bound=GroupAction)
 
 
 def _without_repetition(parts: Sequence[Kind]) -> Iterator[Kind]:

@@ -16,11 +16,10 @@ from functools import cached_property
 import mujoco
 import numpy as np
 
-from rpp_rl.envs.derivation.bodies import matches
-from rpp_rl.envs.derivation.isometry import WORLD_MAPS
-from rpp_rl.envs.derivation.states import state_map_of
+from rpp_rl.envs.geometry.body_matching import matches
+from rpp_rl.envs.geometry.isometry import WORLD_MAPS
 from rpp_rl.envs.simulator import Floats, Simulator, State
-from rpp_rl.envs.state_map import Move, StateMap, activation_map
+from rpp_rl.envs.state_map import Move, StateMap, activation_map, state_map_of
 
 # Random states with which coordinates are recognised, and with which the observation map is measured.
 _STATES = 12

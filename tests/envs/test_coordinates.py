@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rpp_rl import SignedPermutation
-from rpp_rl.envs.entries import Space, moved, reflect, unmoved
+from rpp_rl.envs.coordinates import Space, moved, reflect, unmoved
 from rpp_rl.errors import RPPError
 
 QUARTER_TURN = SignedPermutation((1, 0, 2), (-1, 1, 1))  # about z: (x, y, z) -> (-y, x, z)

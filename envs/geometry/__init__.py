@@ -1,0 +1,1 @@
+"""Isometries of space, and how they map the bodies of a MuJoCo model."""
