@@ -60,9 +60,10 @@ def export_run(arguments: ExportArguments) -> dict[str, Any]:
     Raises:
         RPPError: if there is no such agent, a library is missing, or the exported actor acts otherwise than the agent.
     """
+    from rpp_rl.agents.common.algorithms import load_agent
     from rpp_rl.agents.common.export import PlainActor, export_actor, greatest_difference
     from rpp_rl.experiments.environments import vec_env
-    from rpp_rl.experiments.loading import load_agent, task_of
+    from rpp_rl.experiments.loading import task_of
     from rpp_rl.experiments.run_folder import find_model
     from rpp_rl.experiments.training.normalization import with_statistics
 

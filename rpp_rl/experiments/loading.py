@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rpp_rl.errors import RPPError, RunError
+from rpp_rl.errors import RunError
 from rpp_rl.experiments.options import key_values
 
 DEFAULT_SEED = 10_000
@@ -63,6 +63,7 @@ def load(
     from stable_baselines3.common.vec_env import VecMonitor
 
     from rpp_rl.agents import FiniteVecEnv
+    from rpp_rl.agents.common.algorithms import load_agent
     from rpp_rl.envs.wrapper import make_plain
     from rpp_rl.experiments.environments import make_checked, vec_env
     from rpp_rl.experiments.run_folder import find_model, read_config
@@ -122,28 +123,6 @@ def check_device(name: str) -> None:
         raise RunError(f"--device {name} asked for, but torch sees {torch.cuda.device_count()} CUDA devices; use auto")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise RunError("--device mps asked for, but torch sees none; use auto")
-
-
-def load_agent(path: Path, device: str = "auto", trust: bool = False) -> Any:
-    """Load a SAC agent, of this library or of stable-baselines3, without its environment.
-
-    Args:
-        path: its file.
-        device: where its networks are.
-        trust: whether to unpickle what is no plain data, see `RPPSAC.load`.
-
-    Raises:
-        RunError: if the file is no such agent, or cannot be read with the libraries at hand.
-    """
-    from rpp_rl.agents import RPPSAC
-
-    try:
-        return RPPSAC.load(path, device=device, trust=trust)
-    except RPPError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, AssertionError, EOFError, OSError) as error:
-        detail = " ".join(str(error).split())[:300]
-        raise RunError(f"{path} cannot be loaded: {detail}; was it saved with other versions?") from error
 
 
 def _check_spaces(model: Any, env: Any, env_id: str, path: Path) -> None:

@@ -13,8 +13,8 @@ from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback,
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from rpp_rl.agents import RPPSAC, FiniteCheck, FiniteVecEnv, SymmetryCallback
-from rpp_rl.agents.common.algorithms import plain_arguments
+from rpp_rl.agents import FiniteCheck, FiniteVecEnv, SymmetryCallback
+from rpp_rl.agents.common.algorithms import checks_itself, plain_arguments
 from rpp_rl.agents.common.checkpoints import RunCheckpoint
 from rpp_rl.envs.registry import base_id
 from rpp_rl.experiments.environments import simulated_model, vec_env
@@ -175,7 +175,7 @@ def accompanied(
         callbacks.append(models)
     checkpoint = RunCheckpoint(run.path, arguments.save_freq, callbacks, [MONITOR], stop)
     callbacks.append(checkpoint)
-    if not isinstance(model, RPPSAC):
+    if not checks_itself(model):
         callbacks.insert(0, FiniteCheck(names))
     return PreparedRun(arguments, model, run, evaluation_env, callbacks, checkpoint)
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from stable_baselines3 import SAC
 
 from rpp_rl.agents import RPPSAC, RPPPolicy
-from rpp_rl.agents.common.algorithms import algorithm, hyperparameters
-from rpp_rl.agents.common.saving.safe_files import load_safely
-from rpp_rl.agents.common.transition_buffer import TransitionBuffer
+from rpp_rl.agents.common.algorithms import algorithm, build_agent, continue_agent, hyperparameters, load_agent
 from rpp_rl.envs.registry import base_id
-from rpp_rl.errors import RPPError, RunError
+from rpp_rl.errors import RunError
 from rpp_rl.experiments.environments import resolve_symmetry, vec_env
-from rpp_rl.experiments.loading import load_agent
 from rpp_rl.experiments.options import key_values
 from rpp_rl.experiments.run_folder import find_model, read_config
 from rpp_rl.experiments.training.normalization import normalization, normalized, settings_of, statistics_of
@@ -65,7 +62,7 @@ def settle(arguments: TrainArguments) -> Settled:
     # An agent that goes on keeps the symmetry that it was built with.
     name = arguments.symmetry
     kept = source.symmetry.to_dict() if source is not None and source.symmetry is not None else None
-    needed = arguments.algo not in ("sac", "mlp_sac")
+    needed = algorithm(arguments.algo).needs_symmetry
     symmetry = kept or resolve_symmetry(env_id, name, env_kwargs, needed=needed)
     if kept is not None and name not in (None, kept["name"]):
         raise RunError(
@@ -102,22 +99,10 @@ def build(arguments: TrainArguments, settled: Settled) -> SAC:
     )
     source = None if arguments.trained_agent is None else find_model(arguments.trained_agent)
     env = normalized(env, settled.normalize, settled.symmetry, None if source is None else statistics_of(source))
-    cls = algorithm(arguments.algo)
-    common: dict[str, Any] = {"device": arguments.device, "verbose": arguments.verbose}
-    values = dict(settled.values)
-    if cls is SAC and values.get("n_steps", 1) == 1 and not values.get("optimize_memory_usage"):
-        # The same transitions, in a buffer that checkpoints know.
-        values.setdefault("replay_buffer_class", TransitionBuffer)
-    try:
-        if source is None:
-            return cls(env=env, seed=arguments.seed, **common, **values)
-        given = key_values(arguments.hyperparams, "--hyperparams")
-        given.pop("normalize", None)
-        model = load_safely(cls, source, env, trust=arguments.trust, **common, **given)
-        model.set_random_seed(arguments.seed)
-        return model
-    except RPPError:
-        raise
-    except (TypeError, ValueError, AssertionError, KeyError, RuntimeError, MemoryError) as error:
-        detail = " ".join(str(error).split())
-        raise RunError(f"{arguments.algo} cannot be built on {arguments.env}: {detail}") from error
+    use = algorithm(arguments.algo)
+    common: dict[str, Any] = {"seed": arguments.seed, "device": arguments.device, "verbose": arguments.verbose}
+    if source is None:
+        return cast(SAC, build_agent(use, env, values=settled.values, **common))
+    given = key_values(arguments.hyperparams, "--hyperparams")
+    given.pop("normalize", None)
+    return cast(SAC, continue_agent(use, source, env, values=given, trust=arguments.trust, **common))
