@@ -271,6 +271,10 @@ class GatedNonlinearity(nn.Module):
         y = torch.sigmoid(x.index_select(-1, self.gate)) * values
         return y if self.weight_basic is None else y + self.weight_basic * functional.silu(values)
 
+    def pathways(self) -> dict[str, tuple[nn.Parameter | None, ...]]:
+        """The layer's own parameters by pathway."""
+        return {"basic": (self.weight_basic,)}
+
     def extra_repr(self) -> str:
         """Sizes, for printing."""
         return f"{self.rep_out.size} channels, {self.rep_in.size - self.rep_out.size} gates"

@@ -177,6 +177,14 @@ class EquivariantLinear(nn.Module):
         """Outputs of shape (..., n_out)."""
         return functional.linear(x, *(self._held or self.merged()))
 
+    def pathways(self) -> dict[str, tuple[nn.Parameter | None, ...]]:
+        """The layer's own parameters by pathway."""
+        return {"equiv": (self.weight_equiv, self.bias_equiv)}
+
+    def pathway_weights(self) -> dict[str, Tensor]:
+        """The weight of each pathway, shape (n_out, n_in)."""
+        return {"equiv": self.equivariant_weight()}
+
     def to_linear(self) -> nn.Linear:
         """A new plain layer that computes the same."""
         with torch.no_grad():
@@ -237,6 +245,14 @@ class RPPLinear(EquivariantLinear):
         nn.init.uniform_(self.weight_basic, -bound, bound)
         if self.bias_basic is not None:
             nn.init.uniform_(self.bias_basic, -bound, bound)
+
+    def pathways(self) -> dict[str, tuple[nn.Parameter | None, ...]]:
+        """The layer's own parameters by pathway."""
+        return {**super().pathways(), "basic": (self.weight_basic, self.bias_basic)}
+
+    def pathway_weights(self) -> dict[str, Tensor]:
+        """The weight of each pathway, shape (n_out, n_in)."""
+        return {**super().pathway_weights(), "basic": self.weight_basic}
 
     def merged(self) -> tuple[Tensor, Tensor | None]:
         """A + B and a + b."""

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from rpp_rl.groups import Matrix
-from rpp_rl.layers import RPPLinear
 from rpp_rl.representations import Representation, apply_map
 from rpp_rl.representations.maps import as_map
 
@@ -58,13 +57,14 @@ def transformation_error(
 
 
 @torch.no_grad()
-def residual_share(layer: RPPLinear) -> float:
+def residual_share(layer: nn.Module) -> float:
     """|B|_F / (|A|_F + |B|_F): 0 for an equivariant layer, 1 for one without an equivariant pathway."""
-    equivariant = torch.linalg.vector_norm(layer.equivariant_weight())
-    residual = torch.linalg.vector_norm(layer.weight_basic)
+    weights = layer.pathway_weights()  # type: ignore[operator]
+    equivariant, residual = (torch.linalg.vector_norm(weights[name]) for name in ("equiv", "basic"))
     return float(residual / (equivariant + residual).clamp_min(torch.finfo(residual.dtype).tiny))
 
 
 def residual_shares(module: nn.Module) -> dict[str, float]:
-    """The residual share of every `RPPLinear` in a network, by the layer's name."""
-    return {name: residual_share(layer) for name, layer in module.named_modules() if isinstance(layer, RPPLinear)}
+    """The residual share of every layer with both pathways in a network, by the layer's name."""
+    layers = {name: layer for name, layer in module.named_modules() if hasattr(layer, "pathway_weights")}
+    return {name: residual_share(layer) for name, layer in layers.items() if "basic" in layer.pathways()}  # type: ignore[operator]

@@ -7,7 +7,8 @@ pointwise activations keep the symmetry exactly, and after merging an `RPPMLP` i
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -128,7 +129,8 @@ class RPPMLP(EquivariantMLP):
 
 def merged(layer: nn.Module) -> nn.Module:
     """A new plain layer that computes the same: a `torch.nn.Linear` for an equivariant or residual one."""
-    return layer.to_linear() if isinstance(layer, EquivariantLinear) else copy.deepcopy(layer)
+    convert: Callable[[], nn.Module] = getattr(layer, "to_linear", partial(copy.deepcopy, layer))
+    return convert()
 
 
 @torch.no_grad()

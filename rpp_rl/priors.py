@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from rpp_rl.emlp_layers import GatedNonlinearity
 from rpp_rl.errors import NetworkError
-from rpp_rl.layers import EquivariantLinear, RPPLinear
 
 PATHWAYS = ("equiv", "basic")
 
@@ -206,12 +204,9 @@ def pathway_parameters(module: nn.Module) -> Mapping[str, dict[str, nn.Parameter
 
 
 def _pathway(layer: nn.Module, parameter: nn.Parameter) -> str:
-    """The weights of a bilinear layer are in neither pathway: as published, they have no prior."""
-    if isinstance(layer, RPPLinear) and (parameter is layer.weight_basic or parameter is layer.bias_basic):
-        return "basic"
-    if isinstance(layer, GatedNonlinearity):
-        return "basic"
-    return "equiv" if isinstance(layer, EquivariantLinear) else "plain"
+    """What a layer says of its own parameter; a parameter that it does not name is in neither pathway."""
+    pathways: Callable[[], Mapping[str, tuple[nn.Parameter | None, ...]]] = getattr(layer, "pathways", dict)
+    return next((name for name, own in pathways().items() if any(p is parameter for p in own)), "plain")
 
 
 def squared_norm(tensors: list[nn.Parameter]) -> Tensor:

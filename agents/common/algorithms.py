@@ -1,62 +1,150 @@
-"""The algorithms by name, and their hyperparameters for each environment."""
+"""The registry of algorithms: their names, classes and hyperparameters, and how agents are built and loaded."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 from collections.abc import Mapping
-from importlib.resources import files
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
-from stable_baselines3 import SAC
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from rpp_rl.agents.rpp_sac.rpp_sac import RPPSAC
-from rpp_rl.errors import RunError, UnknownNameError
+from rpp_rl.agents.common.saving.rebuilding import rebuild
+from rpp_rl.agents.common.saving.safe_files import load_safely, read_agent
+from rpp_rl.agents.common.transition_buffer import TransitionBuffer
+from rpp_rl.errors import RPPError, RunError, UnknownNameError
 
-ALGORITHMS: Mapping[str, type[SAC]] = {
-    **dict.fromkeys(("rpp_sac", "equivariant_sac", "mlp_sac"), RPPSAC),
-    "sac": SAC,
+# The uses that an algorithm makes of a symmetry: the prefix of the pair's name, and the policy.
+USES: Mapping[str, tuple[str, str]] = {
+    "rpp": ("rpp_", "RPPPolicy"),
+    "equivariant": ("equivariant_", "EquivariantPolicy"),
+    "plain": ("mlp_", "MlpPolicy"),
+    "none": ("", "MlpPolicy"),
 }
-# What a hyperparameter file says about the run rather than about the algorithm.
+# Entries of a hyperparameter file that describe the run, not the algorithm.
 RUN_KEYS: Mapping[str, Any] = {"n_timesteps": 1, "n_envs": 1, "normalize": False}
 # The least values with which an algorithm does anything sensible.
 LEAST = {"n_timesteps": 1, "n_envs": 1, "batch_size": 1, "buffer_size": 1, "train_freq": 1, "learning_starts": 0}
 # Arguments of a policy that are classes, which a file names as module:attribute.
 CLASSES = ("activation_fn", "optimizer_class")
-# What the command line says itself.
-_OWN = (
-    "self",
-    "env",
-    "seed",
-    "device",
-    "verbose",
-    "tensorboard_log",
-    "_init_setup_model",
-    "args",
-    "kwargs",
-    "symmetry",
+# Arguments that the run's configuration gives.
+_OF_THE_RUN = (
+    *("self", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model"),
+    *("args", "kwargs", "symmetry"),
 )
 
 
-def algorithm(name: str) -> type[SAC]:
-    """The class of an algorithm.
+@dataclass(frozen=True)
+class AlgorithmUse:
+    """An algorithm and the use that it makes of a symmetry.
+
+    Attributes:
+        name: of the pair, for example ``"rpp_sac"``.
+        algorithm: for example ``"sac"``.
+        use: ``"rpp"``, ``"equivariant"``, ``"plain"`` (our class with plain networks), or ``"none"`` (the class of
+            stable-baselines3).
+        cls: the class of the agent.
+        ours: the class of this library for the algorithm; the same as `cls` unless `use` is ``"none"``.
+        baseline: the class of stable-baselines3.
+        hyperparams: the file of hyperparameters, YAML in the form of RL Zoo.
+        together: trains several seeds in one process; None where nothing does.
+    """
+
+    name: str
+    algorithm: str
+    use: str
+    cls: type[OffPolicyAlgorithm]
+    ours: type[OffPolicyAlgorithm]
+    baseline: type[OffPolicyAlgorithm]
+    hyperparams: Traversable
+    together: type[Any] | None = None
+
+    @property
+    def uses_symmetry(self) -> bool:
+        """Whether the networks are built from the symmetry."""
+        return self.use in ("rpp", "equivariant")
+
+    @property
+    def needs_symmetry(self) -> bool:
+        """Whether an agent cannot be built without a symmetry."""
+        return self.uses_symmetry
+
+    @property
+    def policy(self) -> str:
+        """The policy's name."""
+        return USES[self.use][1]
+
+
+_REGISTERED: dict[str, AlgorithmUse] = {}
+
+
+def register_algorithm(
+    name: str,
+    cls: type[OffPolicyAlgorithm],
+    baseline: type[OffPolicyAlgorithm],
+    hyperparams: Traversable,
+    together: type[Any] | None = None,
+) -> None:
+    """Register an algorithm under the names ``rpp_<name>``, ``equivariant_<name>``, ``mlp_<name>`` and ``<name>``.
+
+    Afterwards it trains from the command line and is found in saved agents. A third party calls this where its module
+    is imported:
+
+        class MySAC(RPPSAC): ...
+
+        register_algorithm("my_sac", MySAC, baseline=SAC, hyperparams=Path(__file__).with_name("hyperparams.yml"))
+
+    Args:
+        name: of the algorithm.
+        cls: a class of agents that takes the policies ``"RPPPolicy"``, ``"EquivariantPolicy"`` and ``"MlpPolicy"``.
+        baseline: the class of stable-baselines3 that it extends; registered as ``<name>``.
+        hyperparams: a YAML file in the form of RL Zoo: arguments under ``default`` and under ids of environments.
+        together: a class that trains agents of several seeds in one process, as `ManySeeds` does.
+
+    Raises:
+        RunError: if a name is taken.
+    """
+    made = [
+        AlgorithmUse(
+            prefix + name, name, use, baseline if use == "none" else cls, cls, baseline, hyperparams,
+            None if use == "none" else together,
+        )
+        for use, (prefix, _) in USES.items()
+    ]  # fmt: skip
+    for one in made:
+        if one.name in _REGISTERED:
+            raise RunError(f"an algorithm named {one.name!r} is registered already; choose another name")
+    _REGISTERED.update({one.name: one for one in made})
+
+
+def algorithm(name: str) -> AlgorithmUse:
+    """Look an algorithm up.
 
     Raises:
         UnknownNameError: if there is none of that name.
     """
-    if name not in ALGORITHMS:
-        raise UnknownNameError("algorithm", name, ALGORITHMS)
-    return ALGORITHMS[name]
+    if name not in _REGISTERED:
+        raise UnknownNameError("algorithm", name, _REGISTERED)
+    return _REGISTERED[name]
 
 
-def hyperparameters(algo: str, env_id: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The arguments of an algorithm for an environment: from the files, then the overrides.
+def algorithm_names() -> tuple[str, ...]:
+    """The names of all algorithms in the order of registration; the first is the default."""
+    return tuple(_REGISTERED)
+
+
+def hyperparameters(name: str, env_id: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The arguments of an algorithm for an environment: from its file, then the overrides.
 
     Args:
-        algo: name of the algorithm; its file is ``hyperparams/<algo>.yml``.
+        name: of the algorithm.
         env_id: full id; environments without an entry take the file's ``default``.
-        overrides: values that win over the files'.
+        overrides: values that win over the file's.
 
     Returns:
         Arguments of the algorithm's class, with ``n_timesteps``, ``n_envs`` and perhaps ``normalize`` among them.
@@ -65,37 +153,121 @@ def hyperparameters(algo: str, env_id: str, overrides: Mapping[str, Any] | None 
         UnknownNameError: if the algorithm or a hyperparameter is not known.
         RunError: if a value is not of the kind that its argument needs.
     """
-    values = {"n_envs": 1, **_from_files(algo, env_id), **(overrides or {})}
-    known = {**_arguments(SAC), **_arguments(_class_of(algo)), **RUN_KEYS}
+    use = algorithm(name)
+    table = yaml.safe_load(use.hyperparams.read_text(encoding="utf-8"))
+    from_file = {**(table.get("default") or {}), **(table.get(env_id) or {})}
+    values = {"n_envs": 1, "policy": use.policy, **from_file, **(overrides or {})}
+    known = {**_arguments(use.baseline), **_arguments(use.cls), **RUN_KEYS}
     for key, value in values.items():
         if key not in known:
-            raise UnknownNameError(f"hyperparameter of {algo}", key, known)
+            raise UnknownNameError(f"hyperparameter of {name}", key, known)
         values[key] = _checked(key, value, known[key])
     return values
 
 
-def _from_files(algo: str, env_id: str) -> dict[str, Any]:
-    algorithm(algo)
-    text = files("rpp_rl.agents").joinpath("hyperparams", f"{algo}.yml").read_text(encoding="utf-8")
-    table = yaml.safe_load(text)
-    inherited = _from_files(table["extends"], env_id) if "extends" in table else {}
-    return {**inherited, **(table.get("default") or {}), **(table.get(env_id) or {})}
-
-
-def _arguments(cls: type[SAC]) -> dict[str, Any]:
-    """Arguments and their defaults."""
-    parameters = inspect.signature(cls.__init__).parameters
-    return {name: p.default for name, p in parameters.items() if name not in _OWN}
-
-
-def plain_arguments(model: SAC) -> dict[str, Any]:
-    """The arguments of an algorithm that are numbers or words, as a model has them."""
-    values = {name: getattr(model, name, None) for name in _arguments(SAC)}
+def plain_arguments(agent: OffPolicyAlgorithm) -> dict[str, Any]:
+    """The arguments of the algorithm that are numbers or words, as an agent has them."""
+    baselines = [use.baseline for use in _REGISTERED.values() if isinstance(agent, use.baseline)]
+    values = {name: getattr(agent, name, None) for name in _arguments((baselines or [type(agent)])[0])}
     return {k: v for k, v in values.items() if isinstance(v, int | float | str)}
 
 
+def build_agent(
+    use: AlgorithmUse, env: Any, *, seed: int | None, device: str, verbose: int, values: Mapping[str, Any]
+) -> Any:
+    """Build an agent on an environment.
+
+    Args:
+        use: the algorithm.
+        env: the environment.
+        seed: of the agent.
+        device: of its networks.
+        verbose: 0 for no output, 1 for the log.
+        values: further arguments of the class, as `hyperparameters` gives them.
+
+    Raises:
+        RunError: if the class does not take them.
+    """
+    given = {"policy": use.policy, **values}
+    if use.use == "none" and given.get("n_steps", 1) == 1 and not given.get("optimize_memory_usage"):
+        # The same transitions, in a buffer that checkpoints know.
+        given.setdefault("replay_buffer_class", TransitionBuffer)
+    try:
+        return use.cls(env=env, seed=seed, device=device, verbose=verbose, **given)
+    except RPPError:
+        raise
+    except (TypeError, ValueError, AssertionError, KeyError, RuntimeError, MemoryError) as error:
+        raise RunError(f"{use.name} cannot be built: {' '.join(str(error).split())}") from error
+
+
+def load_agent(path: str | Path, device: torch.device | str = "auto", trust: bool = False) -> Any:
+    """Load an agent without an environment; the file says which class it is of.
+
+    Args:
+        path: a file of this library or of stable-baselines3.
+        device: of its networks.
+        trust: whether to unpickle what is no plain data, see `SafeFiles.load`.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        RunError: if it is damaged, or of an algorithm that is not registered.
+    """
+    try:
+        saved = read_agent(path)
+        cls = _class_named(saved.made_by, str(path))
+        return load_safely(cls, path, device=device, trust=True) if trust else rebuild(cls, saved, device=device)
+    except (RPPError, FileNotFoundError):
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, AssertionError, EOFError, OSError) as error:
+        detail = " ".join(str(error).split())[:300]
+        raise RunError(f"{path} cannot be loaded: {detail}; was it saved with other versions?") from error
+
+
+def continue_agent(
+    use: AlgorithmUse,
+    path: str | Path,
+    env: Any,
+    *,
+    seed: int | None,
+    device: str,
+    verbose: int,
+    values: Mapping[str, Any],
+    trust: bool = False,
+) -> Any:
+    """Load an agent and give it an environment, to train it further.
+
+    Args:
+        use: the algorithm.
+        path: of the saved agent.
+        env: the environment.
+        seed: of the global generators from now on.
+        device: of its networks.
+        verbose: 0 for no output, 1 for the log.
+        values: attributes to change.
+        trust: as for `load_agent`.
+
+    Raises:
+        RunError: if the file is damaged or does not fit.
+    """
+    try:
+        agent = load_safely(use.cls, path, env, device, trust=trust, verbose=verbose, **values)
+    except (RPPError, FileNotFoundError):
+        raise
+    except (TypeError, ValueError, AssertionError, KeyError, RuntimeError, MemoryError) as error:
+        detail = " ".join(str(error).split())
+        raise RunError(f"{use.name} cannot continue {path}: {detail}") from error
+    if seed is not None:
+        agent.set_random_seed(seed)
+    return agent
+
+
+def checks_itself(agent: OffPolicyAlgorithm) -> bool:
+    """Whether an agent stops by itself at observations and rewards that are not finite; others need `FiniteCheck`."""
+    return bool(getattr(agent, "checks_finite", False))
+
+
 def named_object(name: str) -> Any:
-    """What ``"module.path:attribute"`` names, for example ``"torch.nn:Tanh"``.
+    """Import what ``"module.path:attribute"`` names, for example ``"torch.nn:Tanh"``.
 
     Raises:
         RunError: if there is no such module or attribute.
@@ -105,6 +277,21 @@ def named_object(name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise RunError(f"{name!r} names nothing: {error}; write module:attribute, such as torch.nn:Tanh") from error
+
+
+def _class_named(name: str, path: str) -> type[OffPolicyAlgorithm]:
+    """The class of this library for a class that a file names."""
+    for use in _REGISTERED.values():
+        if name in (use.ours.__name__, use.baseline.__name__):
+            return use.ours
+    known = {use.ours.__name__ for use in _REGISTERED.values()}
+    raise RunError(f"{path} is a saved {name}, and the registered classes are {', '.join(sorted(known))}")
+
+
+def _arguments(cls: type[OffPolicyAlgorithm]) -> dict[str, Any]:
+    """Arguments and their defaults."""
+    parameters = inspect.signature(cls.__init__).parameters
+    return {name: p.default for name, p in parameters.items() if name not in _OF_THE_RUN}
 
 
 def _checked(key: str, value: Any, default: Any) -> Any:
@@ -128,65 +315,3 @@ def _checked(key: str, value: Any, default: Any) -> Any:
     if key == "policy_kwargs" and value is not None:
         return {k: named_object(v) if k in CLASSES and isinstance(v, str) else v for k, v in value.items()}
     return tuple(value) if key == "train_freq" and isinstance(value, list) else value
-
-
-# ---- stand-in for the registry ----
-from dataclasses import dataclass  # noqa: E402
-
-_class_of = algorithm
-
-
-@dataclass(frozen=True)
-class AlgorithmUse:
-    """A pair."""
-
-    name: str
-    algorithm: str
-    use: str
-    cls: Any
-    together: Any = None
-
-    @property
-    def needs_symmetry(self) -> bool:
-        """Whether."""
-        return self.use in ("rpp", "equivariant")
-
-
-def algorithm(name: str) -> AlgorithmUse:  # type: ignore[no-redef]
-    """The pair."""
-    cls = _class_of(name)
-    use = {"rpp_sac": "rpp", "equivariant_sac": "equivariant", "mlp_sac": "plain", "sac": "none"}[name]
-    from rpp_rl.agents.rpp_sac.many_seeds import ManySeeds
-
-    return AlgorithmUse(name, "sac", use, cls, None if name == "sac" else ManySeeds)
-
-
-def build_agent(use: Any, env: Any, *, seed: int, device: str, verbose: int, values: Mapping[str, Any]) -> Any:
-    """Build."""
-    from rpp_rl.agents.common.transition_buffer import TransitionBuffer
-
-    values = dict(values)
-    if use.cls is SAC and values.get("n_steps", 1) == 1 and not values.get("optimize_memory_usage"):
-        values.setdefault("replay_buffer_class", TransitionBuffer)
-    return use.cls(env=env, seed=seed, device=device, verbose=verbose, **values)
-
-
-def continue_agent(
-    use: Any, path: Any, env: Any, *, seed: int, device: str, verbose: int, trust: bool, values: Any
-) -> Any:
-    """Continue."""
-    from rpp_rl.agents.common.saving.safe_files import load_safely
-
-    model: Any = load_safely(use.cls, path, env, trust=trust, device=device, verbose=verbose, **values)
-    model.set_random_seed(seed)
-    return model
-
-
-def load_agent(path: Any, device: str = "auto", trust: bool = False) -> Any:
-    """Load."""
-    return RPPSAC.load(path, device=device, trust=trust)
-
-
-def checks_itself(agent: Any) -> bool:
-    """Whether."""
-    return isinstance(agent, RPPSAC)

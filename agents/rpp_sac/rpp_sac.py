@@ -69,6 +69,8 @@ class RPPSAC(FastSAC):
         NetworkError: for `use_sde`, networks that cannot be built so, or a precision that the machine does not have.
     """
 
+    # `FiniteCheck` is among its own callbacks.
+    checks_finite: ClassVar[bool] = True
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "RPPPolicy": RPPPolicy,
         "EquivariantPolicy": EquivariantPolicy,

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from rpp_rl.agents.common.algorithms import load_agent
 from rpp_rl.agents.common.callbacks import FiniteVecEnv
 from rpp_rl.envs.wrapper import make_plain
-from rpp_rl.errors import RPPError, RunError
+from rpp_rl.errors import RunError
 from rpp_rl.experiments.config import EVALUATION_SEED, refuse_modules
 from rpp_rl.experiments.devices import check_device
 from rpp_rl.experiments.environments import (
@@ -81,7 +81,7 @@ def load(
     check_device(device)
     path = find_model(run.path if isinstance(run, Run) else Path(run))
     env_id, settings = task_of(path, env, env_kwargs or {}, trust)
-    agent = read_agent(path, device, trust)
+    agent = load_agent(path, device, trust)
     if seed is None:
         seed = int(record_of(path).get("evaluation_seed", EVALUATION_SEED))
     make_checked(make_plain, env_id, settings).close()
@@ -160,26 +160,6 @@ def task_of(path: Path, env: str | None, env_kwargs: Mapping[str, Any], trust: b
     if env is None and not trust:
         refuse_modules([env_id], path)
     return env_id, {**record.get("env_kwargs", {}), **env_kwargs}
-
-
-def read_agent(path: Path, device: str = "auto", trust: bool = False) -> BaseAlgorithm:
-    """Load an agent, of this library or of stable-baselines3, without its environment.
-
-    Args:
-        path: the model file.
-        device: device of the networks.
-        trust: whether to unpickle what is not plain data, see `RPPSAC.load`.
-
-    Raises:
-        RunError: if the file is not such an agent, or cannot be read with the installed libraries.
-    """
-    try:
-        return load_agent(path, device=device, trust=trust)  # type: ignore[no-any-return]
-    except RPPError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, AssertionError, EOFError, OSError) as error:
-        detail = " ".join(str(error).split())[:300]
-        raise RunError(f"{path} cannot be loaded: {detail}; was it saved with other versions?") from error
 
 
 def _check_spaces(agent: BaseAlgorithm, env: VecEnv, env_id: str, path: Path) -> None:

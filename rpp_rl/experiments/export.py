@@ -12,10 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rpp_rl.agents.common.algorithms import load_agent
 from rpp_rl.agents.common.export import PlainActor, export_actor, greatest_difference
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.environments import normalized_for_evaluation, settings_of, statistics_of, vec_env
-from rpp_rl.experiments.evaluation import read_agent, task_of
+from rpp_rl.experiments.evaluation import task_of
 from rpp_rl.experiments.finding import find_model
 
 Format = Literal["torchscript", "onnx", "safetensors"]
@@ -65,7 +66,7 @@ def export(
     """
     path = find_model(run)
     env_id, settings = task_of(path, env, env_kwargs or {}, trust)
-    agent: Any = read_agent(path, "cpu", trust)
+    agent: Any = load_agent(path, "cpu", trust)
     plain = vec_env(env_id, None, settings)
     wrapped: Any = normalized_for_evaluation(plain, settings_of(path), None, statistics_of(path))
     normalizer = wrapped if wrapped is not plain else None

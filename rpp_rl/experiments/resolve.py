@@ -9,12 +9,12 @@ from typing import Any
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperparameters
+from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperparameters, load_agent
 from rpp_rl.envs.auditing import QUICK
 from rpp_rl.envs.auditing import audit as audit_symmetry
 from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.registry import base_id
-from rpp_rl.errors import RPPError, RunError, SymmetryError
+from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.devices import check_device
 from rpp_rl.experiments.environments import (
@@ -27,7 +27,6 @@ from rpp_rl.experiments.environments import (
     statistics_of,
     vec_env,
 )
-from rpp_rl.experiments.evaluation import read_agent
 from rpp_rl.experiments.finding import find_model, record_of
 from rpp_rl.symmetry import Symmetry
 
@@ -114,7 +113,7 @@ def _symmetry_of_trained_agent(config: RunConfig, trust: bool) -> Symmetry | Non
         RunError: if the agent was trained with another algorithm, or the configuration asks for another symmetry.
     """
     path = find_model(config.trained_agent or config.folder)
-    agent = read_agent(path, "cpu", trust)
+    agent = load_agent(path, "cpu", trust)
     symmetry: Symmetry | None = getattr(agent, "symmetry", None)
     trained = record_of(path).get("algo") or (config.algo if symmetry is not None else "")
     if trained and trained != config.algo:
@@ -143,16 +142,12 @@ def build(task: Resolved, verbose: int = 0, trust: bool = False) -> OffPolicyAlg
     )
     env = normalized(env, task.normalize, task.symmetry, None if source is None else statistics_of(source))
     common: dict[str, Any] = {"seed": config.seed, "device": config.device, "verbose": verbose}
-    try:
-        if source is None:
-            return build_agent(config.use, env, values=task.values, **common)  # type: ignore[no-any-return]
+    if source is None:
+        agent = build_agent(config.use, env, values=task.values, **common)
+    else:
         changed = {k: v for k, v in config.hyperparams.items() if k != "normalize"}
-        return continue_agent(config.use, source, env, values=changed, trust=trust, **common)  # type: ignore[no-any-return]
-    except RPPError:
-        raise
-    except (TypeError, ValueError, AssertionError, KeyError, RuntimeError, MemoryError) as error:
-        detail = " ".join(str(error).split())
-        raise RunError(f"{config.algo} cannot be built on {config.env}: {detail}") from error
+        agent = continue_agent(config.use, source, env, values=changed, trust=trust, **common)
+    return agent  # type: ignore[no-any-return]
 
 
 def audited(task: Resolved) -> SymmetryAudit | None:

@@ -12,11 +12,12 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import sync_envs_normalization
 from tqdm import tqdm
 
+from rpp_rl.agents.common.algorithms import load_agent
 from rpp_rl.agents.common.checkpoints import StopRequested
 from rpp_rl.agents.common.environment_failures import environment_failure
 from rpp_rl.errors import EnvironmentFailureError, RPPError, RunError
 from rpp_rl.experiments.config import RunConfig, refuse_modules, shell_command
-from rpp_rl.experiments.evaluation import LoadedAgent, evaluate_loaded, read_agent
+from rpp_rl.experiments.evaluation import LoadedAgent, evaluate_loaded
 from rpp_rl.experiments.resolve import Resolved, audited, build, resolved
 from rpp_rl.experiments.run import CONFIG, EVALUATION, FAILURE, Run
 from rpp_rl.experiments.session import Session, reopened, started
@@ -335,7 +336,7 @@ def _evaluate(session: Session) -> None:
         trained_on = session.agent.get_env()
         if trained_on is not None:
             sync_envs_normalization(trained_on, env)
-        agent = read_agent(run.model, str(session.agent.device))
+        agent = load_agent(run.model, str(session.agent.device))
         loaded = LoadedAgent(run.model, agent, env, config.env, dict(config.env_kwargs), config.evaluation_seed)
         result = evaluate_loaded(loaded, config.eval_episodes)
     except KeyboardInterrupt:

@@ -48,7 +48,7 @@ def rebuild(
         RunError: if something that the agent needs cannot be read, or parts of the file do not fit each other.
         ValueError: if the environment has other spaces than the agent, as stable-baselines3 raises.
     """
-    saved = saved.given({**(custom_objects or {}), **_spaces_of(env, saved)})
+    saved = saved.given({**(custom_objects or {}), **_spaces_of(env, saved)}).with_policy_of(cls)
     _say_what_is_unread(saved, overrides, learns=env is not None)
     attributes = dict(saved.attributes)
     missing = [name for name in _NEEDED if name not in attributes]

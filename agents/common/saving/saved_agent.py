@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
-from stable_baselines3.sac.policies import SACPolicy
 
 from rpp_rl.agents.common.saving.descriptions import (
     describe_noise,
@@ -27,11 +26,9 @@ from rpp_rl.agents.common.saving.descriptions import (
     train_freq_from,
 )
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
-from rpp_rl.agents.rpp_sac.policies import EquivariantPolicy, MlpPolicy, RPPPolicy
 from rpp_rl.errors import RunError
 
-# Classes that a file may name.
-POLICIES: Mapping[str, type] = {c.__name__: c for c in (RPPPolicy, EquivariantPolicy, MlpPolicy, SACPolicy)}
+# Classes of buffers that a file may name.
 BUFFERS: Mapping[str, type] = {c.__name__: c for c in (TransitionBuffer, ReplayBuffer, NStepReplayBuffer)}
 # Attributes of an agent that are numbers or words, and what they may be.
 _WHOLE = (
@@ -68,6 +65,7 @@ class SavedAgent:
         log_ent_coef: logarithm of the entropy coefficient; None where it is fixed.
         unread: what cannot be read without running code from the file or importing a module that it names.
         has_pickles: whether the file has code for the rest.
+        made_by: the name of the agent's class.
     """
 
     name: str
@@ -76,11 +74,27 @@ class SavedAgent:
     log_ent_coef: torch.Tensor | None
     unread: tuple[str, ...] = ()
     has_pickles: bool = False
+    made_by: str = "RPPSAC"
 
     def given(self, custom_objects: Mapping[str, Any]) -> SavedAgent:
         """The same with objects of the caller's in the place of what was saved."""
         unread = tuple(u for u in self.unread if u.partition("=")[0] not in custom_objects)
         return replace(self, attributes={**self.attributes, **custom_objects}, unread=unread)
+
+    def with_policy_of(self, cls: type) -> SavedAgent:
+        """The same with the policy's class in the place of its name."""
+        named = self.attributes.get("policy_class")
+        if not isinstance(named, str):
+            return self
+        found = policies_of(cls).get(named)
+        unread = self.unread if found else (*self.unread, f"policy_class={named}")
+        return replace(self, attributes={**self.attributes, "policy_class": found}, unread=unread)
+
+
+def policies_of(cls: type) -> dict[str, type]:
+    """The policies that files of a class may name, by name and by full name."""
+    aliases = [p for base in reversed(cls.__mro__) for p in vars(base).get("policy_aliases", {}).values()]
+    return {name: policy for policy in aliases for name in (policy.__name__, full_name(policy))}
 
 
 def describe_agent(agent: SAC, left_out: Collection[str] = ()) -> tuple[dict[str, Any], list[str]]:
@@ -97,8 +111,9 @@ def describe_agent(agent: SAC, left_out: Collection[str] = ()) -> tuple[dict[str
     buffer = None if agent.replay_buffer_class is None else agent.replay_buffer_class.__name__
     places = {name: getattr(agent, name, None) for name in PLACES}
     data = {
+        "class": type(agent).__name__,
         "policy_class": agent.policy_class.__name__
-        if agent.policy_class in POLICIES.values()
+        if agent.policy_class in policies_of(type(agent)).values()
         else full_name(agent.policy_class),
         "observation_space": describe_space(given.observation_space),
         "action_space": describe_space(given.action_space),
@@ -124,11 +139,8 @@ def saved_agent(data: Any, name: str) -> SavedAgent:
     try:
         options, unknown = policy_kwargs_from(data["policy_kwargs"])
         unread = [f"policy_kwargs={u}" for u in unknown]
-        policy = POLICIES.get(data["policy_class"])
-        if policy is None:
-            unread.append(f"policy_class={data['policy_class']}")
         attributes = {
-            "policy_class": policy,
+            "policy_class": str(data["policy_class"]),
             "observation_space": space_from(data["observation_space"]),
             "action_space": space_from(data["action_space"]),
             "policy_kwargs": options,
@@ -139,7 +151,9 @@ def saved_agent(data: Any, name: str) -> SavedAgent:
             **{k: data["places"][k] for k in PLACES if k in data["places"]},
         }
         attributes.update(checked_values(data["values"], name))
-        saved = SavedAgent(name, attributes, dict(data["parameters"]), data["log_ent_coef"], tuple(unread))
+        made_by = str(data.get("class", "RPPSAC"))
+        parameters = dict(data["parameters"])
+        saved = SavedAgent(name, attributes, parameters, data["log_ent_coef"], tuple(unread), made_by=made_by)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, RunError):
             raise

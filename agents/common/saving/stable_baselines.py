@@ -22,7 +22,7 @@ from rpp_rl.agents.common.saving.descriptions import (
     train_freq_from,
 )
 from rpp_rl.agents.common.saving.documents import read_json
-from rpp_rl.agents.common.saving.saved_agent import BUFFERS, KINDS, POLICIES, SavedAgent, checked_values, need_finite
+from rpp_rl.agents.common.saving.saved_agent import BUFFERS, KINDS, SavedAgent, checked_values, need_finite
 from rpp_rl.errors import RunError
 from rpp_rl.files import Archive
 
@@ -33,6 +33,7 @@ _DERIVED = (
     *("ep_success_buffer", "batch_norm_stats", "batch_norm_stats_target", "start_time"),
 )
 _CLASS = re.compile(r"<class '([\w.]+)'>")
+_CONSTRUCTOR = re.compile(r"<function (\w+)\.__init__ ")
 
 
 def is_stable_baselines(archive: Archive) -> bool:
@@ -77,6 +78,7 @@ def read_stable_baselines(archive: Archive) -> SavedAgent:
         None if log_ent_coef is None else log_ent_coef.detach(),
         tuple(u for u in unread if u in known),
         has_pickles=True,
+        made_by="SAC",
     )
     need_finite(saved)
     return saved
@@ -89,10 +91,12 @@ def _read(key: str, value: Any) -> tuple[bool, Any]:
     if not (isinstance(value, dict) and _PICKLED in value):
         return True, value
     if key in ("policy_class", "replay_buffer_class"):
-        known = POLICIES if key == "policy_class" else BUFFERS
-        for name, cls in known.items():
-            if value.get("__module__") == cls.__module__ and f"{name}.__init__ " in str(value.get("__init__")):
-                return True, cls
+        match = _CONSTRUCTOR.match(str(value.get("__init__")))
+        if match and key == "policy_class":
+            return True, f"{value.get('__module__')}.{match[1]}"
+        buffer = BUFFERS.get(match[1]) if match else None
+        if buffer is not None and value.get("__module__") == buffer.__module__:
+            return True, buffer
     if key in ("observation_space", "action_space"):
         return _read_box(value)
     if key == "policy_kwargs":

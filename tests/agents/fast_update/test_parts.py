@@ -14,11 +14,10 @@ from stable_baselines3.common.distributions import SquashedDiagGaussianDistribut
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from rpp_rl.agents import RPPSAC
-from rpp_rl.agents.common.transition_buffer import TransitionBuffer, draw_on_device
+from rpp_rl.agents.common.transition_buffer import Minibatch, TransitionBuffer, draw_on_device
 from rpp_rl.agents.rpp_sac.fast_update import FastUpdate, StackedActor, Temperature
 from rpp_rl.agents.rpp_sac.fast_update.adam import FlatAdam, OwnSteps, stepper
 from rpp_rl.agents.rpp_sac.fast_update.layers import Learnt, Slot
-from rpp_rl.agents.rpp_sac.fast_update.minibatch import Minibatch
 from rpp_rl.agents.rpp_sac.fast_update.squashed_gaussian import SquashedGaussian
 from rpp_rl.errors import NetworkError, RunError
 
