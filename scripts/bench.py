@@ -47,14 +47,13 @@ def bench(arguments: Annotated[BenchArguments, arg(name="")]) -> None:
     a = arguments
     _check(a)
     torch.set_num_threads(a.threads)
-    shown: list[Any]
     if a.growth:
         points = costs.growth(a.seconds)
         fixed = costs.fixed_costs(a.threads, steps=20_000 if a.seconds >= 60 else 2_000)
         if a.plot is not None:
             costs.draw_growth(points, a.plot)
         found: dict[str, Any] = {"growth": [point.to_dict() for point in points], "costs": fixed}
-        shown = [costs.growth_table(points), costs.fixed_costs_text(fixed)]
+        shown: list[Any] = [costs.growth_table(points), costs.fixed_costs_text(fixed)]
     elif a.profile:
         parts = training_speed.profile(a.env, a.seconds, a.batch_size, a.width)
         found, shown = {"profile_ms": parts}, [timing.profile_text(parts)]
@@ -75,9 +74,7 @@ def _check(a: BenchArguments) -> None:
         raise RunError("--plot draws what --growth measures; give both")
     if a.growth and a.profile:
         raise RunError("--growth and --profile are two measurements; give one of them")
-    mode, unused = (
-        ("growth", ("sbx_python", "env", "batch_size", "width")) if a.growth else ("profile", ("sbx_python",))
-    )
-    for name in unused if a.growth or a.profile else ():
-        if getattr(a, name) != getattr(BenchArguments, name):
-            raise RunError(f"--{mode} does not use --{name.replace('_', '-')}; leave it out")
+    for mode, unused in (("growth", ("sbx_python", "env", "batch_size", "width")), ("profile", ("sbx_python",))):
+        for name in unused:
+            if getattr(a, mode) and getattr(a, name) != getattr(BenchArguments, name):
+                raise RunError(f"--{mode} does not use --{name.replace('_', '-')}; leave it out")

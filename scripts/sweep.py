@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from rpp_rl.errors import RunError
+from rpp_rl.experiments.config import shell_command
 from rpp_rl.experiments.options import key_values
 from rpp_rl.experiments.sweeps import plan_from, read_plan
 from rpp_rl.experiments.sweeps import sweep as sweep_runs
@@ -61,18 +61,17 @@ def sweep(arguments: Annotated[SweepArguments, arg(name="")]) -> None:
     given |= {k: v for k in ("algos", "envs", "seeds", "n_timesteps") if (v := getattr(a, k)) not in (None, ())}
     flags = {k: v for k in ("eval_freq", "eval_episodes", "save_freq") if (v := getattr(a, k)) is not None}
     configs = plan_from(given).configs(a.log_folder, {**flags, "hyperparams": key_values(a.hyperparams, "-params")})
-    for name in ("cpus_per_run", "gpus_per_run"):
-        if a.ray is None and getattr(a, name) != getattr(SweepArguments, name):
-            raise RunError(f"--{name.replace('_', '-')} needs --ray")
+    shares = {"cpus_per_run": a.cpus_per_run, "gpus_per_run": a.gpus_per_run}
+    if a.ray is None and (a.cpus_per_run, a.gpus_per_run) != (1.0, 0.0):
+        raise RunError("--cpus-per-run and --gpus-per-run need --ray")
     with Display() as display:
-        shares = {"cpus_per_run": a.cpus_per_run, "gpus_per_run": a.gpus_per_run}
         done = sweep_runs(configs, jobs=a.jobs, ray=a.ray, trust=a.trust, show=display.show, **shares)
     for config in configs:
         if config.folder in done.failures:
-            log = config.folder.with_name(f"{config.folder.name}.log")
-            print(f"failed: {config.env} {config.algo} {config.seed}: {done.failures[config.folder]}; see {log}")
-    where = shlex.quote(str(a.log_folder))
-    print(f"{len(configs) - len(done.failures)} of {len(configs)} runs are done; curves: tensorboard --logdir {where}")
+            name, reason = f"{config.env} {config.algo} {config.seed}", done.failures[config.folder]
+            print(f"failed: {name}: {reason}; see {config.folder}.log")
+    curves = shell_command(["tensorboard", "--logdir", a.log_folder])
+    print(f"{len(configs) - len(done.failures)} of {len(configs)} runs are done; curves: {curves}")
     if done.failures:
         raise SystemExit(1)
 

@@ -47,9 +47,9 @@ def test_an_agent_that_learnt_from_normalised_observations_acts_on_such(main, mo
     code, _, err = main("audit", "InvertedPendulum-v5", "--states", 250, "--policy", run, "--json")
     assert code == 0, err
     loaded, observation, action = seen[0]
-    wanted = loaded.model.predict(loaded.env.normalize_obs(observation), deterministic=True)[0]
+    wanted = loaded.agent.predict(loaded.env.normalize_obs(observation), deterministic=True)[0]
     np.testing.assert_array_equal(action, wanted)
-    assert not np.array_equal(action, loaded.model.predict(observation, deterministic=True)[0])
+    assert not np.array_equal(action, loaded.agent.predict(observation, deterministic=True)[0])
 
 
 @pytest.mark.parametrize(

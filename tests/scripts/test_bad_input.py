@@ -57,7 +57,7 @@ class TestBadInput:
         (tmp_path / "runs").write_text("mine")
         code, _, err = main(*PENDULUM, "-n", 10, *FAST)
         assert code == 2
-        assert "choose another with -f" in err
+        assert "choose another folder with -f" in err
         code, _, err = main("sweep", "--algos", "rpp_sac", "--envs", "InvertedPendulum-v5", "-n", 10)
         assert code == 2 and "choose another folder with -f" in err
         assert (tmp_path / "runs").read_text() == "mine"

@@ -4,9 +4,11 @@ import functools
 import json
 
 import pytest
+import tyro
 
 from rpp_rl.experiments.reproduction import problems
 from rpp_rl.experiments.reproduction.results import read_csv
+from rpp_rl.scripts.reproduce import ReproduceArguments
 
 TINY = ("--trials", "1", "--epochs", "2", "--width", "12", "--no-progress", "--out", "out")
 
@@ -31,7 +33,8 @@ def test_inertia_gives_a_table_a_figure_and_a_record(main, tmp_path):
     assert (tmp_path / "out" / "inertia.md").read_text().strip() == out.strip()
     record = json.loads((tmp_path / "out" / "inertia.json").read_text())
     assert len(record["trials"]) == len(list((tmp_path / "out" / "trials").iterdir())) == 9
-    assert {"command", "versions", "git", "cpu"} <= record.keys()
+    assert record["command"][:3] == ["rpp-rl", "reproduce", "inertia"]
+    assert {"versions", "git", "cpu"} <= record.keys()
 
 
 def test_a_second_run_skips_finished_trials(main, tmp_path):
@@ -140,3 +143,15 @@ def test_a_damaged_trial_is_reported(main, tmp_path):
     code, _, err = main("reproduce", "inertia", *TINY, *chosen)
     assert code == 2
     assert "delete it to run the trial again" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["inertia", "--networks", "rpp", "mlp", "--basic-wd", "0.5", "--no-plot", "--out", "a folder"],
+        ["pendulum", "--trials", "3", "--conditions", "misspecified", "--residual-step", "0.1"],
+    ],
+)
+def test_the_recorded_command_repeats_the_experiment(words):
+    experiment = tyro.cli(ReproduceArguments, args=words)
+    assert tyro.cli(ReproduceArguments, args=experiment.command()[2:]) == experiment

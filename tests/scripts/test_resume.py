@@ -249,7 +249,7 @@ def test_a_run_killed_after_its_last_step_finishes_unchanged(main, tmp_path):
 
 def test_wrong_arguments_are_refused(main, interrupted, tmp_path):
     for arguments, message in (
-        (("--resume", "nowhere"), "nowhere is no run folder"),
+        (("--resume", "nowhere"), "nowhere is not a run folder"),
         (("--resume", interrupted, "--algo", "sac"), "leave out --algo"),
         (("--resume", interrupted, "-params", "gamma:0.9"), "leave out --hyperparams"),
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -77,6 +77,19 @@ class Experiment:
     progress: bool = True
     """Show a progress bar."""
 
+    def command(self) -> list[str]:
+        """The command line that repeats the experiment."""
+        words = ["rpp-rl", "reproduce", self.experiment]
+        for option in fields(self):
+            value, flag = getattr(self, option.name), option.name.replace("_", "-")
+            if option.name == "experiment" or value == option.default:
+                continue
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                words += [f"--{flag}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+        return words
+
 
 def run_experiment(experiment: Experiment) -> str:
     """Run the missing trials of an experiment, and write results, figure and table.
@@ -102,7 +115,7 @@ def run_experiment(experiment: Experiment) -> str:
             results.write_csv(out / f"{name}{suffix}.csv", rows)
     text = summary(name, found)
     replace_file(out / f"{name}.md", (text + "\n").encode())
-    record = {**provenance(), "trials": [asdict(t) for t in trials]}
+    record = {"command": experiment.command(), **provenance(), "trials": [asdict(t) for t in trials]}
     replace_file(out / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
     if experiment.plot:
         draw(name, found, out / f"{name}.png")

@@ -192,7 +192,7 @@ def test_a_sweep_without_ray_says_what_to_install(refused, monkeypatch):
     some = ("sweep", "--algos", "sac", "--envs", "InvertedPendulum-v5", "-n", 10)
     monkeypatch.setitem(sys.modules, "ray", None)
     assert "pip install 'rpp-rl[ray]'" in refused(*some, "--ray", "auto")
-    assert "--gpus-per-run needs --ray" in refused(*some, "--gpus-per-run", 1)
+    assert "--gpus-per-run need --ray" in refused(*some, "--gpus-per-run", 1)
 
 
 def test_a_run_ends_with_its_killed_worker(tmp_path):
