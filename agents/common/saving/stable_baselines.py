@@ -46,9 +46,7 @@ def read_stable_baselines(archive: Archive) -> SavedAgent:
     data = read_json(archive.read("data"), archive.name)
     parts = {"policy.pth", "actor.optimizer.pth", "critic.optimizer.pth"}
     if not isinstance(data, dict) or not parts <= archive.names:
-        raise RunError(
-            f"{archive.name} is not an agent with an actor and a critic that stable-baselines3 or rpp-rl saved"
-        )
+        raise RunError(f"{archive.name} is not an off-policy agent that stable-baselines3 or rpp-rl saved")
     attributes: dict[str, Any] = {}
     unread: list[str] = []
     for key, value in data.items():

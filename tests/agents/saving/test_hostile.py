@@ -283,7 +283,8 @@ class TestArchives:
         self._refused_cheaply(rewritten(theirs[0], tmp_path / "bomb.zip", **{"policy.pth": inner.getvalue()}), "expand")
 
     def test_deeply_nested_json_is_refused(self, native, tmp_path):
-        self._refused_cheaply(rewritten(native[0], tmp_path / "deep.zip", **{"document.json": b"[" * 10**6}), "not a saved file")
+        path = rewritten(native[0], tmp_path / "deep.zip", **{"document.json": b"[" * 10**6})
+        self._refused_cheaply(path, "not a saved file")
 
     @staticmethod
     def _refused_cheaply(path, match):
