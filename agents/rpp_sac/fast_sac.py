@@ -15,8 +15,8 @@ from rpp_rl.agents.common.arguments import owned
 from rpp_rl.agents.common.saving.agent_files import SafeFiles
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.agents.rpp_sac.fast_update import FastUpdate, Learner, Losses, StackedActor, Temperature, mean_losses
-from rpp_rl.agents.rpp_sac.fast_update.captured import graphs_on
-from rpp_rl.agents.rpp_sac.fast_update.precision import PRECISIONS, need_precision
+from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import graphs_on
+from rpp_rl.agents.rpp_sac.fast_update.support import PRECISIONS, Fingerprint, fingerprint, need_precision
 from rpp_rl.errors import NetworkError
 
 
@@ -37,12 +37,14 @@ class FastSAC(SafeFiles, SAC):
         self.fast_update, self.precision = fast_update, precision
         self._unknown_to_fast_update = False
         self._update: FastUpdate | None = None
+        # The fingerprint of this agent when the update was built.
+        self._built_for: Fingerprint = ()
         self._learner: Learner | None = None
         self._actor_ahead: StackedActor | None = None
         # The generators that stand for numpy's and torch's global ones, as they were before the next action is drawn.
         self.own_generators: tuple[np.random.RandomState, torch.Tensor] | None = None
-        # Where several agents learn together: their update, and the number of this one in it.
-        self.stacked: tuple[FastUpdate, int] | None = None
+        # Where several agents learn together: their update, the index of this one, and its fingerprint at that time.
+        self.stacked: tuple[FastUpdate, int, Fingerprint] | None = None
         # Actions in [-1, 1] for the next step, where something else has drawn them.
         self.acted_ahead: NDArray[np.float32] | None = None
         self._unread: list[Losses] = []
@@ -69,10 +71,9 @@ class FastSAC(SafeFiles, SAC):
             super().train(gradient_steps, batch_size)
             return
         self.follow_learning_rate_schedule()
-        buffer: Any = self.replay_buffer
-        parts = update, [buffer], [self._vec_normalize_env]
-        if self._learner is None or not self._learner.serves(*parts):
-            self._learner = Learner(*parts)
+        if self._learner is None or self._learner.update is not update:
+            buffer: Any = self.replay_buffer
+            self._learner = Learner(update, [buffer], [self._vec_normalize_env])
         losses = self._learner.take_steps(gradient_steps, self.gamma, self.tau, self.target_update_interval)
         self.note_steps(gradient_steps, losses)
         if self.device.type == "cpu":
@@ -80,12 +81,26 @@ class FastSAC(SafeFiles, SAC):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy takes along: not what works on this agent's own tensors, which a copy makes anew."""
-        return {**self.__dict__, "_update": None, "_learner": None, "_actor_ahead": None, "stacked": None}
+        return {
+            **self.__dict__,
+            "_update": None,
+            "_learner": None,
+            "_actor_ahead": None,
+            "stacked": None,
+            "_built_for": (),
+        }
 
     def merged_targets(self) -> list[torch.Tensor]:
         """The merged weights of the target critics as the fast update has them; empty before there is one."""
-        update, number = self.stacked or (self._update, 0)
-        return [] if update is None or not update.is_current else update.merged_targets(number)
+        update, number, built_for = self.stacked or (self._update, 0, self._built_for)
+        return [] if update is None or built_for != self._fingerprint() else update.merged_targets(number)
+
+    def _fingerprint(self, batch_size: int | None = None) -> Fingerprint:
+        """Return a value that changes with everything that the fast update is built from; see `fingerprint`."""
+        size = self.batch_size if batch_size is None else batch_size
+        drawn_from = (self.replay_buffer, self._vec_normalize_env)
+        settings = (size, self.precision, float(self.target_entropy), *drawn_from)
+        return fingerprint(self.policy, *self.temperature_parts(), *settings)
 
     def follow_learning_rate_schedule(self) -> None:
         """Set the learning rate of all optimisers to that of the schedule, and record it."""
@@ -113,9 +128,11 @@ class FastSAC(SafeFiles, SAC):
         """
         if not self.fast_update or self._unknown_to_fast_update:
             return None
-        if self._update is None or self._update.batch_size != batch_size or not self._is_served_by(self._update):
+        if self._update is None or self._built_for != self._fingerprint(batch_size):
             try:
                 self._update = FastUpdate([self.policy], self._temperature(), batch_size, PRECISIONS[self.precision])
+                # Building the update moves the parameters.
+                self._built_for = self._fingerprint(batch_size)
             except NetworkError as error:
                 if self.precision != "float32":
                     raise NetworkError(
@@ -124,11 +141,6 @@ class FastSAC(SafeFiles, SAC):
                 logging.getLogger(__name__).warning("%s; stable-baselines3's own gradient step is used", error)
                 self._unknown_to_fast_update, self._update = True, None
         return self._update
-
-    def _is_served_by(self, update: FastUpdate) -> bool:
-        """Whether an update is for what this agent has now."""
-        temperature = update.temperature.is_of(*self._temperature_arguments())
-        return temperature and update.policies[0] is self.policy and update.is_current
 
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
@@ -164,11 +176,8 @@ class FastSAC(SafeFiles, SAC):
         return self.log_ent_coef, self.ent_coef_optimizer
 
     def _temperature(self) -> Temperature:
-        return Temperature(*self._temperature_arguments())
-
-    def _temperature_arguments(self) -> tuple[list[torch.Tensor], list[torch.optim.Optimizer], float]:
         value, optimizer = self.temperature_parts()
-        return [value], [] if optimizer is None else [optimizer], float(self.target_entropy)
+        return Temperature([value], [] if optimizer is None else [optimizer], float(self.target_entropy))
 
     def dump_logs(self) -> None:
         """Write log data, the losses of the last call of `train` among them."""

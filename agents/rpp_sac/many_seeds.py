@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback, TrainFreq, Trai
 from rpp_rl.agents.common.arguments import owned
 from rpp_rl.agents.common.environment_failures import environment_failure
 from rpp_rl.agents.rpp_sac.fast_update import FastUpdate, Learner, StackedActor, Temperature
-from rpp_rl.agents.rpp_sac.fast_update.precision import PRECISIONS
+from rpp_rl.agents.rpp_sac.fast_update.support import PRECISIONS, Fingerprint
 from rpp_rl.agents.rpp_sac.rpp_sac import RPPSAC
 from rpp_rl.errors import NetworkError, RPPError
 
@@ -47,13 +47,15 @@ class _Together:
 
     Attributes:
         update: their gradient step.
-        learner: what takes it.
+        learner: takes the step.
         actor: draws their actions.
+        built_for: the fingerprints of the agents.
     """
 
     update: FastUpdate
     learner: Learner
     actor: StackedActor
+    built_for: tuple[Fingerprint, ...]
 
     @classmethod
     def of(cls, seats: Sequence[_Seat]) -> _Together:
@@ -72,20 +74,15 @@ class _Together:
         )
         for k, merged in enumerate(targets):
             update.take_over_targets(k, merged)
-        learner = Learner(update, *_drawn_from(seats), [seat.numpy_rng for seat in seats])
-        return cls(update, learner, StackedActor(update, first.n_envs))
+        buffers: list[Any] = [agent.replay_buffer for agent in agents]
+        normalizers = [agent._vec_normalize_env for agent in agents]
+        learner = Learner(update, buffers, normalizers, [seat.numpy_rng for seat in seats])
+        built_for = tuple(agent._fingerprint() for agent in agents)
+        return cls(update, learner, StackedActor(update, first.n_envs), built_for)
 
     def is_of(self, seats: Sequence[_Seat]) -> bool:
-        """Whether it is of these agents, as they are now."""
-        agents, update = [seat.agent for seat in seats], self.update
-        parts = [agent.temperature_parts() for agent in agents]
-        optimizers = [optimizer for _, optimizer in parts if optimizer is not None]
-        return (
-            self.learner.serves(update, *_drawn_from(seats))
-            and all(agent.policy is policy for agent, policy in zip(agents, update.policies, strict=True))
-            and update.temperature.is_of([value for value, _ in parts], optimizers, float(agents[0].target_entropy))
-            and update.is_current
-        )
+        """Whether it was built for these agents, and they have not changed since."""
+        return self.built_for == tuple(seat.agent._fingerprint() for seat in seats)
 
 
 class ManySeeds:
@@ -198,7 +195,7 @@ class ManySeeds:
         if not self._together.is_of(seats):
             self._together = _Together.of(seats)
         for k, seat in enumerate(seats):
-            seat.agent.stacked = self._together.update, k
+            seat.agent.stacked = self._together.update, k, self._together.built_for[k]
 
     def _act(self, active: list[_Seat]) -> None:
         """Draw the next actions of all agents."""
@@ -206,7 +203,7 @@ class ManySeeds:
         for seat in active:
             seat.agent.own_generators = seat.numpy_rng, seat.torch_rng.get_state()
         if first.num_timesteps >= first.learning_starts:
-            if not self._together.update.is_current:
+            if not self._together.update.has_parameters:
                 self._stack(active)
             self._together.update.refresh()
             actions = self._together.actor.act([np.asarray(seat.agent._last_obs) for seat in active])
@@ -250,6 +247,7 @@ class ManySeeds:
             self._take(active, count)
 
     def _take(self, active: list[_Seat], count: int) -> None:
+        self._stack(active)
         first = active[0].agent
         for seat in active:
             seat.agent.follow_learning_rate_schedule()
@@ -262,12 +260,6 @@ def _described(agent: RPPSAC) -> dict[str, Any] | None:
     """The symmetry of an agent's networks; None for plain ones."""
     symmetry = getattr(agent.policy, "symmetry", None)
     return None if symmetry is None else symmetry.to_dict()
-
-
-def _drawn_from(seats: Sequence[_Seat]) -> tuple[list[Any], list[Any]]:
-    """Replay buffers, and what normalises what is drawn from them."""
-    agents = [seat.agent for seat in seats]
-    return [agent.replay_buffer for agent in agents], [agent._vec_normalize_env for agent in agents]
 
 
 def _seat(agent: RPPSAC) -> _Seat:

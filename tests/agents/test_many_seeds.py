@@ -206,5 +206,5 @@ def test_bad_input():
         ManySeeds(builder(fast_update=False), [0, 1])
     with pytest.raises(NetworkError, match="at least one seed"):
         ManySeeds(builder(), [])
-    with pytest.raises(NetworkError, match="does not know the activation"):
+    with pytest.raises(NetworkError, match="does not support the activation"):
         ManySeeds(builder("MlpPolicy", policy_kwargs={"activation_fn": torch.nn.GELU}), [0, 1])

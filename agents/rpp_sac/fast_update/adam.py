@@ -1,4 +1,4 @@
-"""Optimisers that step the flat vectors of several agents' parameters at once."""
+"""Optimisers that step the flat parameter vectors of several agents at once."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rpp_rl.agents.rpp_sac.fast_update.captured import graphs_on
-from rpp_rl.agents.rpp_sac.fast_update.layers import Learnt, Slot
+from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import graphs_on
+from rpp_rl.agents.rpp_sac.fast_update.stacked_layers import Learnt, Slot
 from rpp_rl.errors import NetworkError
 
 Group = dict[str, Any]
-# What must be alike for all parameters of a vector, beside the learning rate.
+# The settings that all parameters of a vector must share, beside the learning rate.
 _SHARED = ("betas", "eps", "weight_decay")
-# What this Adam does not know.
-_UNKNOWN = ("amsgrad", "maximize", "decoupled_weight_decay", "differentiable")
-# A GPU gives each of its processors up to 2^16 numbers of a tensor, which leaves most of them idle; so a vector comes
-# in pieces, as many as one call takes and no shorter than pays.
+# The settings of torch's Adam that are not supported here.
+_UNSUPPORTED = ("amsgrad", "maximize", "decoupled_weight_decay", "differentiable")
+# All settings of a group that the step depends on, other than the learning rate.
+SETTINGS = (*_SHARED, *_UNSUPPORTED, "lr_ratio")
+# A GPU gives up to 2^16 numbers of a tensor to one processor, which leaves most processors idle. So a vector is split
+# into as many pieces as one call takes, but not into shorter ones than pays.
 _PIECES, _SHORTEST_PIECE = 32, 2048
 
 
 class _Stepped:
-    """A vector, and what Adam keeps of it.
+    """A vector of parameters with its state of Adam.
 
     Args:
-        pathway: its values and gradients.
-        group: its settings.
-        count: of its parameters.
+        pathway: values and gradients.
+        group: settings.
+        count: number of parameters.
     """
 
     def __init__(self, pathway: Learnt, group: Group, count: int) -> None:
@@ -37,7 +39,7 @@ class _Stepped:
         self.mean, self.square = torch.zeros_like(self.vector), torch.zeros_like(self.vector)
         self.steps = torch.zeros(count, dtype=torch.float32, device=self.vector.device)
         self._lists = [_pieces(t) for t in (self.vector, pathway.gradient, self.mean, self.square)]
-        # All parameters have taken as many steps.
+        # All parameters have taken the same number of steps.
         self._counts = [self.steps[0]] * len(self._lists[0])
 
     def step(self, rate: float | Tensor) -> None:
@@ -55,7 +57,7 @@ class _Stepped:
 
 
 class FlatAdam:
-    """Adam on one vector for each pathway; the state of each parameter lives in the optimiser's own place, as views.
+    """Adam on one vector for each pathway; the optimisers' own state consists of views of its vectors.
 
     Args:
         optimizers: one for each agent; all have the same learning rate and settings.
@@ -63,8 +65,6 @@ class FlatAdam:
     """
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> None:
-        # Loading another state replaces the dictionary that holds it.
-        self._states = [(optimizer, optimizer.state) for optimizer in optimizers]
         self._stepped: list[_Stepped] = []
         for pathway in learnt:
             slots = [slot for slot in pathway.slots if slot.parameter.numel()]
@@ -74,18 +74,17 @@ class FlatAdam:
             for i, slot in enumerate(slots):
                 self._bind(_state(optimizers, slot), slot, stepped, stepped.steps[i])
             self._stepped.append(stepped)
-        # A graph of operations keeps the numbers that it was captured with, so there the rates are tensors.
+        # A captured graph keeps its numbers, so the rates are tensors there.
         replayed = any(graphs_on(s.vector.device) is not None for s in self._stepped)
         self._rates = [torch.zeros((), device=s.vector.device) for s in self._stepped] if replayed else None
         self._rates_written = [math.nan] * len(self._stepped)
-        self._settings = self._settings_now()
         self.follow_schedule()
 
     @staticmethod
     def fits(optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> bool:
-        """Whether the optimisers are Adam, with one set of settings and one count of steps for each vector."""
+        """Whether the optimisers are Adam, with one set of settings and one number of steps for each vector."""
         for optimizer in optimizers:
-            flags = (group.get(name) for group in optimizer.param_groups for name in _UNKNOWN)
+            flags = (group.get(name) for group in optimizer.param_groups for name in _UNSUPPORTED)
             if type(optimizer) is not torch.optim.Adam or any(flags):
                 return False
         for pathway in learnt:
@@ -98,21 +97,12 @@ class FlatAdam:
         return True
 
     @property
-    def is_current(self) -> bool:
-        """Whether the optimisers still hold the state that is stepped here, not a loaded one, and its settings."""
-        held = all(optimizer.state is state for optimizer, state in self._states)
-        return held and self._settings == self._settings_now()
-
-    def _settings_now(self) -> list[tuple[Any, ...]]:
-        return [tuple(s.group.get(name) for name in (*_SHARED, *_UNKNOWN)) for s in self._stepped]
-
-    @property
     def vectors(self) -> list[Tensor]:
-        """The state."""
+        """The tensors of the state."""
         return [tensor for s in self._stepped for tensor in (s.mean, s.square, s.steps)]
 
     def follow_schedule(self) -> None:
-        """Take over the learning rates of the first agent's optimiser, before steps that a graph replays."""
+        """Copy the learning rates of the first agent's optimiser to the tensors that a graph reads."""
         for i, rate in enumerate(self._rates or ()):
             value = _rate(self._stepped[i].group)
             if value != self._rates_written[i]:
@@ -120,7 +110,7 @@ class FlatAdam:
                 rate.fill_(value)
 
     def step(self) -> None:
-        """Take a step; the learning rates are those of the first agent's optimiser."""
+        """Take a step at the learning rates of the first agent's optimiser."""
         for i, stepped in enumerate(self._stepped):
             stepped.step(_rate(stepped.group) if self._rates is None else self._rates[i])
 
@@ -137,14 +127,13 @@ class FlatAdam:
 
 
 class OwnSteps:
-    """Any other optimisers, given the gradients and told to step.
+    """Optimisers other than `FlatAdam` supports, which take their own steps.
 
     Args:
         optimizers: one for each agent.
         learnt: the vectors of all agents.
     """
 
-    is_current = True
     vectors: ClassVar[list[Tensor]] = []
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> None:
@@ -152,10 +141,10 @@ class OwnSteps:
         self._slots = [slot for pathway in learnt for slot in pathway.slots]
 
     def follow_schedule(self) -> None:
-        """Nothing to do: the optimisers have their learning rates themselves."""
+        """Do nothing: the optimisers read their learning rates themselves."""
 
     def step(self) -> None:
-        """Take a step; a gradient that something else has put in the place of ours is put back."""
+        """Take a step, with the gradients of the fast update even where other code has replaced them."""
         for slot in self._slots:
             slot.parameter.grad = slot.gradient
         for optimizer in self._optimizers:
@@ -166,12 +155,12 @@ Stepper = FlatAdam | OwnSteps
 
 
 def stepper(optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> Stepper:
-    """The fastest way to step these optimisers."""
+    """Return the fastest stepper that supports these optimisers."""
     return (FlatAdam if FlatAdam.fits(optimizers, learnt) else OwnSteps)(optimizers, learnt)
 
 
 def _pieces(vector: Tensor) -> list[Tensor]:
-    """A vector as the list of tensors that is stepped fastest: in pieces on a GPU, whole elsewhere."""
+    """Split a vector into the tensors that are stepped fastest: pieces on a GPU, the whole elsewhere."""
     if not vector.is_cuda:
         return [vector]
     size = max(_SHORTEST_PIECE, -(-len(vector) // (16 * _PIECES)) * 16)
@@ -183,11 +172,11 @@ def _group(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> Group:
     for group in groups:
         if any(p is slot.parameter for p in group["params"]):
             return group
-    raise NetworkError("the fast update does not know parameters that no optimiser steps")
+    raise NetworkError("the fast update does not support parameters that no optimiser steps")
 
 
 def _rate(group: Group) -> float:
-    """Saved states from before there was a ratio have none."""
+    # Saved states of the first version have no ratio.
     return float(group["lr"] * group.get("lr_ratio", 1.0))
 
 
@@ -195,4 +184,4 @@ def _state(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> dict[str,
     for optimizer in optimizers:
         if any(p is slot.parameter for group in optimizer.param_groups for p in group["params"]):
             return optimizer.state[slot.parameter]  # type: ignore[no-any-return]
-    raise NetworkError("the fast update does not know parameters that no optimiser steps")
+    raise NetworkError("the fast update does not support parameters that no optimiser steps")

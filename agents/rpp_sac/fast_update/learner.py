@@ -1,28 +1,34 @@
-"""Gradient steps one after the other, each on a minibatch drawn for it, for one agent or several."""
+"""Learn and act with one agent or several: gradient steps on drawn minibatches, and exploring actions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
+from torch import Tensor
 
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer, draw_on_device
-from rpp_rl.agents.rpp_sac.fast_update.captured import Captured, graphs_on
+from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import Captured, graphs_on
+from rpp_rl.agents.rpp_sac.fast_update.perceptrons import Passes, Workspace
 from rpp_rl.agents.rpp_sac.fast_update.sac_update import FastUpdate, Losses
 
 
 class Learner:
-    """Draws minibatches and takes steps; on a GPU, drawing and step are one captured graph.
+    """Draw minibatches and take gradient steps on them; on a GPU, drawing and step are one captured graph.
 
     Args:
         update: the gradient step.
         buffers: one for each agent.
-        normalizers: of each agent's observations; None where there is none.
-        rngs: for each agent where its minibatches are drawn from on the host; None for numpy's global generator.
+        normalizers: normalizer of each agent's observations; None where there is none.
+        rngs: for each agent the generator that draws its minibatches on the host; None for numpy's global one.
     """
 
     def __init__(
@@ -39,28 +45,21 @@ class Learner:
         self._replays = graphs_on(self._device) is not None and update.replayable
         plain = [b for b, n in zip(buffers, normalizers, strict=True) if type(b) is TransitionBuffer and n is None]
         there = [buffer for buffer in plain if buffer.storage.device == self._device]
-        # What draws where it learns; the others draw one by one, and bring what they have drawn.
+        # Buffers on the GPU are drawn from within the graph; other minibatches are copied there.
         self._drawn_there = there if self._replays and len(there) == len(self._buffers) else []
         self._captured: dict[tuple[object, ...], Captured[Losses]] = {}
-
-    def serves(
-        self, update: FastUpdate, buffers: Sequence[ReplayBuffer], normalizers: Sequence[VecNormalize | None]
-    ) -> bool:
-        """Whether this was made for these very objects."""
-        mine, asked = (self.update, *self._buffers, *self._normalizers), (update, *buffers, *normalizers)
-        return len(mine) == len(asked) and all(one is other for one, other in zip(mine, asked, strict=True))
 
     def take_steps(self, count: int, gamma: float, tau: float, target_update_interval: int) -> list[Losses]:
         """Take gradient steps.
 
         Args:
-            count: how many.
-            gamma: the discount.
-            tau: how far the target critics move towards the critics, in every `target_update_interval`-th step.
-            target_update_interval: see `tau`.
+            count: number of steps.
+            gamma: discount.
+            tau: share by which the target critics move to the critics.
+            target_update_interval: number of steps from one move to the next.
 
         Returns:
-            What each step leaves to be logged; on a GPU that of the last one only, which the next call overwrites.
+            The losses of each step; on a GPU those of the last step only, which the next call overwrites.
         """
         self.update.refresh()
         losses = []
@@ -81,12 +80,12 @@ class Learner:
             if type(buffer) is TransitionBuffer and normalizer is None and buffer.storage.device == self._device:
                 buffer.sample_into(batch, k, rng)
             else:
-                with _in_place_of_numpys(rng):
+                with _as_global_generator(rng):
                     drawn = buffer.sample(self.update.batch_size, env=normalizer)
                 batch.load(k, drawn)
 
     def _replay(self, gamma: float, tau: float) -> Losses:
-        # A graph reads where buffers were when it was captured.
+        # A graph reads the memory that buffers had when it was captured.
         places = [tensor.data_ptr() for buffer in self._drawn_there for tensor in (buffer.storage, buffer.filled)]
         key = (gamma, tau, *places)
         if key not in self._captured:
@@ -97,6 +96,55 @@ class Learner:
         return self._captured[key]()
 
 
+class StackedActor:
+    """Draw exploring actions for several agents in one pass; on a GPU it is a captured graph.
+
+    Args:
+        update: its merged weights are used, which it keeps up to date.
+        rows: number of observations of each agent, one for each of its environments.
+
+    Attributes:
+        update: the update.
+    """
+
+    def __init__(self, update: FastUpdate, rows: int) -> None:
+        self.update = update
+        # Only the gradient step may have another precision.
+        stack = update.actor.stack.in_full_precision()
+        actions = stack.layers.sizes[-1][0] // 2
+        # Means and log-stds are computed one by one, as by an agent that acts alone.
+        self._passes = Passes(stack, rows, Workspace(), (actions, actions))
+        outputs = self._passes.outputs
+        self._generators = update.generators
+        self._device = outputs.device
+        pinned = self._device.type == "cuda"
+        self._noise = torch.zeros(*outputs.shape[:2], actions, device=self._device)
+        size = self._passes.inputs.shape[-1]
+        self._seen = torch.zeros(*outputs.shape[:2], size, device=self._device)
+        self._seen_host = torch.zeros(self._seen.shape, pin_memory=pinned)
+        self._acted_host = torch.zeros(self._noise.shape, pin_memory=pinned)
+        draw = partial(_draw_actions, self._passes, self._seen, self._noise, self._generators)
+        self._captured = Captured(draw, [], self._device, self._generators)
+
+    @torch.no_grad()
+    def act(self, observations: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """Return actions in [-1, 1], shape (agents, rows, entries).
+
+        Args:
+            observations: for each agent an array of shape (rows, entries).
+        """
+        for row, observation in zip(self._seen_host.numpy(), observations, strict=True):
+            row[:] = observation
+        self._seen.copy_(self._seen_host, non_blocking=True)
+        acted = self._captured()
+        if graphs_on(self._device) is None:
+            return acted.numpy()
+        self._acted_host.copy_(acted, non_blocking=True)
+        self._captured.wait()
+        # The next call overwrites the pinned copy, while these actions are still needed.
+        return self._acted_host.numpy().copy()
+
+
 def _drawn_step(update: FastUpdate, buffers: Sequence[TransitionBuffer], gamma: float, tau: float) -> Losses:
     if buffers:
         draw_on_device(buffers, update.batch, update.generators)
@@ -104,8 +152,8 @@ def _drawn_step(update: FastUpdate, buffers: Sequence[TransitionBuffer], gamma: 
 
 
 @contextmanager
-def _in_place_of_numpys(rng: np.random.RandomState | None) -> Iterator[None]:
-    """While stable-baselines3's buffers draw from numpy's global generator, it is this one."""
+def _as_global_generator(rng: np.random.RandomState | None) -> Iterator[None]:
+    """Let stable-baselines3's buffers, which draw from numpy's global generator, draw from this one."""
     if rng is None:
         yield
         return
@@ -116,3 +164,15 @@ def _in_place_of_numpys(rng: np.random.RandomState | None) -> Iterator[None]:
         rng.set_state(np.random.get_state())
     finally:
         np.random.set_state(kept)
+
+
+def _draw_actions(passes: Passes, seen: Tensor, noise: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
+    passes.write(passes.inputs, seen)
+    passes.forward()
+    if generators is None:
+        noise.normal_()
+    else:
+        for each, generator in zip(noise, generators, strict=True):
+            each.normal_(generator=generator)
+    mean, log_std = passes.outputs.chunk(2, dim=-1)
+    return log_std.clamp(LOG_STD_MIN, LOG_STD_MAX).exp_().mul_(noise).add_(mean).tanh_()

@@ -1,7 +1,7 @@
-"""From the coefficients of equivariant weights to the weights, and back from gradient to gradient, by gathers.
+"""Assemble equivariant weights from their coefficients, and compute the coefficients' gradient, by gathers.
 
-W = coefficient * beta[orbit], entry by entry; hence d/d beta_r is the sum over the entries of orbit r. Where whole rows
-of entries move together, as between hidden layers, rows are gathered instead of entries.
+W = coefficient * beta[orbit], entry by entry. So the gradient of beta_r is a sum over the entries of orbit r. Where
+whole rows of entries move together, as between hidden layers, rows are gathered instead of entries.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from rpp_rl.layers import OrbitAssembly
 
 
 class EntryPathway:
-    """Entry by entry: a vector of coefficients and the vector of entries that they span.
+    """Weights that are gathered entry by entry.
 
     Args:
-        orbit: the coefficient of each entry; any where the entry is always zero.
-        coefficient: the factor of each entry, zero where the entry is.
+        orbit: for each entry the index of its coefficient; any index where the entry is always zero.
+        coefficient: the factor of each entry; zero where the entry is always zero.
         beta: the coefficients, 1-D.
-        beta_gradient: where their gradient is written.
-        gradient: that of the entries.
+        beta_gradient: receives their gradient.
+        gradient: gradient of the entries.
     """
 
     def __init__(
@@ -42,20 +42,20 @@ class EntryPathway:
         torch.mul(self._coefficient, self._gathered, out=out)
 
     def differentiate(self) -> None:
-        """Write the gradient of the coefficients from that of the entries."""
+        """Compute the gradient of the coefficients from that of the entries."""
         torch.index_select(self._gradient, 0, self._members, out=self._picked_flat)
         torch.sum(self._picked.mul_(self._weights), dim=0, out=self._beta_gradient)
 
 
 class RowPathway:
-    """Row by row, one factor for all: each run of entries is a run of coefficients, the first ones in order.
+    """Weights that are gathered in runs of entries, all with one factor; the first runs are the coefficients in order.
 
     Args:
-        assembly: of one network's weight.
-        run: entries that move together, see `run_length`.
+        assembly: the assembly of one network's weight.
+        run: number of entries that move together, see `run_length`.
         beta: the coefficients, shape (networks, rank).
-        beta_gradient: where their gradient is written.
-        gradient: that of the weights, shape (networks, n_out, n_in).
+        beta_gradient: receives their gradient.
+        gradient: gradient of the weights, shape (networks, n_out, n_in).
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RowPathway:
         self._beta, self._beta_gradient = beta, beta_gradient
         self._scaled = torch.zeros_like(beta)
         self._scaled_rows = self._scaled.view(-1, run)
-        # Every run of coefficients is used once for each element of the group, by the identity in order.
+        # Each element of the group uses every run of coefficients once, the identity in order.
         of_elements = torch.argsort(firsts, stable=True).view(rank // run, -1).t()
         self._identity, self._gradient = gradient.view(count, -1)[:, :rank], gradient.view(-1, run)
         self._others = [(networks * len(firsts) + rows).flatten() for rows in of_elements[1:]]
@@ -80,7 +80,7 @@ class RowPathway:
         torch.index_select(self._scaled_rows, 0, self._rows, out=out.view(-1, self._run))
 
     def differentiate(self) -> None:
-        """Write the gradient of the coefficients from that of the weights."""
+        """Compute the gradient of the coefficients from that of the weights."""
         total = self._identity
         for rows in self._others:
             torch.index_select(self._gradient, 0, rows, out=self._scaled_rows)
@@ -89,7 +89,7 @@ class RowPathway:
 
 
 def run_length(assembly: OrbitAssembly) -> int:
-    """How many entries of a weight always move together, side by side and in order; 1 if they move one by one."""
+    """Count the entries of a weight that always move together, side by side and in order; 1 if they move one by one."""
     orbit, coefficient, rank = assembly.orbit, assembly.coefficient.flatten(), assembly.rank
     if not rank or bool((coefficient != coefficient[0]).any()):
         return 1
@@ -106,7 +106,7 @@ def run_length(assembly: OrbitAssembly) -> int:
 
 
 def entry_indices(assemblies: Sequence[OrbitAssembly], starts: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
-    """The orbits and coefficients of some weights one after the other, whose coefficients begin at `starts`."""
+    """Concatenate the orbits and coefficients of weights whose coefficients begin at `starts`."""
     orbits, coefficients = [], []
     for assembly, start in zip(assemblies, starts, strict=True):
         coefficient = assembly.coefficient.flatten().to(like)
@@ -116,7 +116,7 @@ def entry_indices(assemblies: Sequence[OrbitAssembly], starts: Sequence[int], li
 
 
 def _members(orbit: Tensor, coefficient: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """The entries of each orbit and their coefficients, shape (size of the largest, rank); the rest weighs zero."""
+    """Return the entries of each orbit and their coefficients, shape (largest orbit, rank), padded with zeros."""
     used = torch.nonzero(coefficient).flatten()
     order = used[torch.argsort(orbit[used], stable=True)]
     counts = torch.bincount(orbit[used], minlength=rank)
@@ -129,5 +129,5 @@ def _members(orbit: Tensor, coefficient: Tensor, rank: int) -> tuple[Tensor, Ten
 
 
 def _divisors(n: int) -> list[int]:
-    """The divisors of n that are worth a row of their own, the greatest first."""
+    """Return the divisors of n that are long enough for rows, the greatest first."""
     return [d for d in range(n, 7, -1) if n % d == 0]

@@ -1,4 +1,4 @@
-"""Forward and backward passes of perceptrons by hand, several at once, into tensors that are allocated once."""
+"""Forward and backward passes of several perceptrons at once, written by hand, into preallocated tensors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from rpp_rl.agents.rpp_sac.fast_update.layers import Side, StackedLayers
-from rpp_rl.agents.rpp_sac.fast_update.products import product
+from rpp_rl.agents.rpp_sac.fast_update.stacked_layers import Side, StackedLayers
 from rpp_rl.errors import NetworkError
 from rpp_rl.networks import Shift
 
 _aten = torch.ops.aten
 Calls = list[Callable[[], object]]
+# Below this size a batched product on a CPU uses loops that are slower than one call for each matrix.
+_THIN = 16
 
 
 def _relu_backward(gradient: Tensor, y: Tensor) -> None:
@@ -35,7 +36,7 @@ def _elu_backward(gradient: Tensor, y: Tensor) -> None:
     _aten.elu_backward.grad_input(gradient, 1.0, 1.0, 1.0, True, y, grad_input=gradient)
 
 
-# In place, and backward from the output alone.
+# Forward passes are in place; backward passes need the output alone.
 ACTIVATIONS: MappingProxyType[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], None]]]
 ACTIVATIONS = MappingProxyType(
     {
@@ -47,34 +48,55 @@ ACTIVATIONS = MappingProxyType(
 )
 
 
+def product(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None = None) -> Calls:
+    """Return calls that write a b + bias into `out`, for stacks of k matrices, in the way that is fastest there.
+
+    Args:
+        a: shape (k, m, l).
+        b: shape (k, l, n).
+        out: shape (k, m, n).
+        bias: shape (k, n).
+    """
+    if a.shape[2] == 1 and bias is None:
+        return [partial(torch.mul, a, b, out=out)]
+    thin = min(*a.shape[1:], b.shape[2]) < _THIN
+    if len(out) == 1 or (out.device.type == "cpu" and thin):
+        if bias is None:
+            return [partial(torch.mm, x, y, out=z) for x, y, z in zip(a, b, out, strict=True)]
+        return [partial(torch.addmm, c, x, y, out=z) for c, x, y, z in zip(bias, a, b, out, strict=True)]
+    if bias is None:
+        return [partial(torch.bmm, a, b, out=out)]
+    return [partial(torch.baddbmm, bias.unsqueeze(1), a, b, out=out)]
+
+
 class Workspace:
-    """Tensors that several passes use, one after the other: kept small, they stay in the processor's cache."""
+    """Tensors that several passes use in turn; the fewer there are, the longer they stay in the processor's cache."""
 
     def __init__(self) -> None:
         self._tensors: dict[tuple[str, tuple[int, ...], torch.dtype], Tensor] = {}
 
     def zeros(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """The tensor of that name and shape."""
+        """Return the tensor of a name and shape, made at the first call."""
         return self._tensors.setdefault((name, shape, like.dtype), like.new_zeros(shape))
 
 
 class NetworkStack:
-    """Networks of one form side by side: their weights, and what the products take of them.
+    """Networks of one form with their weights in the dtype of the matrix products.
 
     Args:
-        bodies: of each network the modules in order; a `Shift` may come first.
-        heads: of each network the layers that share its last hidden layer; empty where the body ends with one.
-        dtype: in which to multiply; None for that of the parameters.
+        bodies: for each network its modules in order; a `Shift` may come first.
+        heads: for each network the layers on its last hidden layer; empty where the body ends with a linear layer.
+        dtype: dtype of the products; None for that of the parameters.
 
     Attributes:
         layers: the linear layers.
-        center: the point of input space that the group fixes; None for the origin.
-        activation: forward and backward, in place.
+        center: the point of the input space that the group fixes; None for the origin.
+        activation: its forward and backward pass, in place.
         weights: merged weights and biases in the dtype of the products.
         gradient: their gradients, in the same dtype.
 
     Raises:
-        NetworkError: if there is a module that it does not know, or networks differ.
+        NetworkError: if a module is not supported, or the networks differ.
     """
 
     def __init__(
@@ -83,7 +105,7 @@ class NetworkStack:
         parsed = [_parse(body, head) for body, head in zip(bodies, heads, strict=True)]
         self.center, self.activation = parsed[0][1:]
         if any(activation != self.activation for *_, activation in parsed):
-            raise NetworkError("the fast update knows networks of one activation only")
+            raise NetworkError("the fast update supports only networks of one activation")
         self.layers = StackedLayers([sides for sides, *_ in parsed])
         merged = self.layers.merged
         self.is_cast = dtype is not None and dtype != merged.vector.dtype
@@ -93,25 +115,25 @@ class NetworkStack:
 
     @property
     def vectors(self) -> list[Tensor]:
-        """All that learning changes."""
+        """The tensors that learning changes."""
         return [*self.layers.vectors, self.weights.vector] if self.is_cast else self.layers.vectors
 
     def in_full_precision(self) -> NetworkStack:
-        """The same networks, multiplied in the dtype of their parameters."""
+        """Return the same networks, with products in the dtype of the parameters."""
         full = copy.copy(self)
         full.weights, full.gradient, full.is_cast = self.layers.merged, self.layers.gradient, False
         return full
 
     def weight(self, layer: int) -> Tensor:
-        """Shape (networks, n_out, n_in)."""
+        """Return the weights of a layer, shape (networks, n_out, n_in)."""
         return self.layers.stacked(self.weights, layer, "weight")
 
     def bias(self, layer: int) -> Tensor:
-        """Shape (networks, n_out)."""
+        """Return the biases of a layer, shape (networks, n_out)."""
         return self.layers.stacked(self.weights, layer, "bias")
 
     def merged(self, network: int) -> list[tuple[Tensor, Tensor]]:
-        """The merged weight and bias of each layer of a network, which stay up to date."""
+        """Return views of the merged weight and bias of each layer of a network."""
         merged, stacked = self.layers.merged, self.layers.stacked
         layers = range(len(self.layers.sizes))
         return [(stacked(merged, i, "weight")[network], stacked(merged, i, "bias")[network]) for i in layers]
@@ -122,7 +144,7 @@ class NetworkStack:
         self.recast()
 
     def recast(self) -> None:
-        """Take over merged weights that have changed where the products are of another dtype."""
+        """Copy the merged weights to the dtype of the products."""
         if self.is_cast:
             self.weights.vector.copy_(self.layers.merged.vector)
 
@@ -132,15 +154,15 @@ class Passes:
 
     Args:
         stack: the networks.
-        rows: of each one's input.
-        workspace: where to keep the values between the layers.
-        parts: the sizes of parts of the output that are computed apart; all of it at once unless given. How rounding
-            falls depends on it.
+        rows: rows of each network's input.
+        workspace: holds the values between the layers.
+        parts: sizes of parts of the output that are computed one by one, which affects rounding; by default there is
+            one part.
 
     Attributes:
-        inputs: shape (networks, rows, n_in), to be written to before a pass; less the centre, where there is one.
+        inputs: shape (networks, rows, n_in), relative to the center; the caller writes them before a pass.
         outputs: shape (networks, rows, n_out), in the dtype of the parameters.
-        upward: the gradient of the outputs, to be written to before a backward pass; like them.
+        upward: gradient of the outputs, in the same form; the caller writes it before a backward pass.
     """
 
     def __init__(self, stack: NetworkStack, rows: int, workspace: Workspace, parts: Sequence[int] = ()) -> None:
@@ -159,19 +181,19 @@ class Passes:
         self._downward: dict[int, tuple[Tensor, Calls]] = {}
 
     def write(self, inputs: Tensor, values: Tensor) -> None:
-        """Write to (a part of) the inputs, from the first column on, relative to the networks' centre."""
+        """Write values to (a part of) the inputs that starts with the first column, relative to the center."""
         inputs.copy_(values)
         if self.stack.center is not None:
             inputs.sub_(self.stack.center[: inputs.shape[-1]])
 
     def forward(self) -> Tensor:
-        """The outputs; the next pass overwrites them, and the next of any network the values between the layers."""
+        """Compute the outputs, which the next pass overwrites."""
         for call in self._forward:
             call()
         return self.outputs
 
     def backward(self, rows: int) -> None:
-        """Write the gradients of all parameters, given `upward` in the first rows."""
+        """Compute the gradients of all parameters, given `upward` in the first rows."""
         if rows not in self._backward:
             self._backward[rows] = self._backward_calls(rows)
         for call in self._backward[rows]:
@@ -179,7 +201,7 @@ class Passes:
         self.stack.layers.differentiate()
 
     def backward_to_input(self, first: int) -> Tensor:
-        """The gradient of the input from column `first` on, given `upward`, without those of the parameters."""
+        """Compute the gradient of the inputs from column `first`, given `upward`."""
         if first not in self._downward:
             towards = torch.zeros_like(self.inputs[..., first:], memory_format=torch.contiguous_format)
             self._downward[first] = towards, self._downward_calls(first, towards)
@@ -206,7 +228,7 @@ class Passes:
         return calls
 
     def _step_down(self, i: int, above: Tensor, rows: int) -> Calls:
-        """From the gradient of what layer i gives to that of the values of the layer below, before its activation."""
+        """Return calls from the gradient of layer i's output to that of layer i - 1's output before its activation."""
         down, value = self._down[i - 1][:, :rows], self._values[i - 1][:, :rows]
         return [*product(above, self.stack.weight(i), down), partial(self.stack.activation[1], down, value)]
 
@@ -237,7 +259,7 @@ class Passes:
 def _parse(
     body: Sequence[nn.Module], heads: Side
 ) -> tuple[list[Side], Tensor | None, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], None]]]:
-    """Layers, centre and activation of a network."""
+    """Return layers, center and activation of a network."""
     modules = list(body)
     center = None
     if modules and isinstance(modules[0], Shift):
@@ -246,8 +268,8 @@ def _parse(
     layers = [(m,) for m in modules[::2]]
     kinds = {(type(m), str(m)) for m in modules[1::2]}
     if len(kinds) > 1 or len(modules) != 2 * len(layers) - (0 if heads else 1):
-        raise NetworkError("the fast update knows chains of linear layers with one kind of activation only")
+        raise NetworkError("the fast update supports only chains of linear layers with one kind of activation")
     (kind, text), *_ = kinds or {(nn.ReLU, "ReLU()")}
     if kind not in ACTIVATIONS or text.replace("inplace=True", "") != str(kind()):
-        raise NetworkError(f"the fast update does not know the activation {text}")
+        raise NetworkError(f"the fast update does not support the activation {text}")
     return [*layers, heads] if heads else layers, center, ACTIVATIONS[kind]  # type: ignore[return-value]

@@ -15,8 +15,8 @@ from stable_baselines3.common.logger import configure
 import rpp_rl
 from rpp_rl.agents import RPPSAC, ManySeeds
 from rpp_rl.agents.rpp_sac.fast_update import FastUpdate
-from rpp_rl.agents.rpp_sac.fast_update.captured import Captured
-from rpp_rl.agents.rpp_sac.fast_update.precision import has_bfloat16
+from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import Captured
+from rpp_rl.agents.rpp_sac.fast_update.support import has_bfloat16
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.benchmarks.sbx_process import Sbx
 from rpp_rl.experiments.benchmarks.timing import Spread, profile_step, ratio, spread_text, timed

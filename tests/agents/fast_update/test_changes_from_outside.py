@@ -92,7 +92,26 @@ def ascent(model):
         group["maximize"] = True
 
 
+def settings_of_the_optimizer_changed(model):
+    for group in model.critic.optimizer.param_groups:
+        group["eps"] = 0.1
+
+
+def state_of_the_optimizer_loaded(model):
+    state = copy.deepcopy(model.critic.optimizer.state_dict())
+    for moments in state["state"].values():
+        moments["exp_avg"].mul_(-3.0)
+    model.critic.optimizer.load_state_dict(state)
+
+
+def parameter_replaced(model):
+    name, old = next(iter(model.actor.mu.named_parameters()))
+    model.actor.mu.register_parameter(name, nn.Parameter(old.detach() + 0.3))
+    model.actor.optimizer = torch.optim.Adam(model.actor.parameters(), lr=3e-4)
+
+
 SEEN = [
+    *(settings_of_the_optimizer_changed, state_of_the_optimizer_loaded, parameter_replaced),
     *(target_scaled_through_data, all_scaled_through_data, target_put_on_the_critics, cloned_from_a_teacher),
     *(target_entropy_replaced, policy_replaced, head_replaced, activation_replaced, optimizer_replaced),
     *(temperature_replaced, temperature_fixed, ascent),
@@ -195,7 +214,7 @@ class HalvedPolicy(MlpPolicy):
 def test_a_critic_of_ones_own_is_left_to_it(caplog):
     one, other = twins(HalvedPolicy)
     assert_equal_after(one, other, 2, rtol=1e-4, loss_rtol=1e-4, batch_size=40)
-    assert "does not know the network Halved" in caplog.text
+    assert "does not support the network Halved" in caplog.text
 
 
 class Scaled(FlattenExtractor):
@@ -208,7 +227,7 @@ def test_an_extractor_of_ones_own_is_refused_where_it_would_be_left_out(caplog):
     with pytest.raises(NetworkError, match="features of Scaled move under the group is not known"):
         agent(RPPPolicy, policy_kwargs=options)
     plain = agent("MlpPolicy", policy_kwargs=options).learn(30)
-    assert "does not know the features extractor Scaled" in caplog.text
+    assert "does not support the features extractor Scaled" in caplog.text
     with pytest.raises(NetworkError):
         PlainActor(plain)
 

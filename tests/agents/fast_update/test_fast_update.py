@@ -124,7 +124,7 @@ class Wide(nn.Module):
 def test_what_it_does_not_know_goes_stable_baselines3s_way(caplog):
     one, other = twins("MlpPolicy", policy_kwargs={"net_arch": [8], "activation_fn": Wide})
     assert_equal_after(one, other, 2, batch_size=40)
-    assert caplog.text.count("does not know the activation Wide()") == 1
+    assert caplog.text.count("does not support the activation Wide()") == 1
     assert "own gradient step is used" in caplog.text
     assert one.fast_update  # as it was given, also for an agent that is saved
 

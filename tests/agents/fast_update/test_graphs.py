@@ -12,8 +12,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from rpp_rl.agents import RPPSAC, ManySeeds, SymmetricVecNormalize
 from rpp_rl.agents.common.transition_buffer import draw_on_device
-from rpp_rl.agents.rpp_sac.fast_update import FastUpdate, Temperature, captured
-from rpp_rl.agents.rpp_sac.fast_update.captured import Captured
+from rpp_rl.agents.rpp_sac.fast_update import FastUpdate, Temperature, cuda_graphs
+from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import Captured
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -22,7 +22,7 @@ NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA devic
 def device(request, monkeypatch):
     """Where functions are captured."""
     if request.param == "cpu":
-        monkeypatch.setattr(captured, "_GRAPHS", {"cpu": RecordedGraphs})
+        monkeypatch.setattr(cuda_graphs, "_GRAPHS", {"cpu": RecordedGraphs})
     return torch.device(request.param)
 
 
@@ -87,9 +87,8 @@ def test_a_graph_follows_the_learning_rate(device):
         take(3)
         for rate in (1e-2, 0.0):
             for stepper in (*update.steppers, update.temperature.stepper):
-                for optimizer, _ in stepper._states:
-                    for group in optimizer.param_groups:
-                        group["lr"] = rate
+                for stepped in stepper._stepped:
+                    stepped.group["lr"] = rate
             update.refresh()
             take(3)
             found.append(torch.cat([p.detach().flatten() for p in update.policies[0].actor.parameters()]))
@@ -251,14 +250,14 @@ def test_one_of_several_stops(device):
     ],
 )
 def test_recording_on_the_cpu_refuses_what_a_graph_cannot_do(monkeypatch, run, message):
-    monkeypatch.setattr(captured, "_GRAPHS", {"cpu": RecordedGraphs})
+    monkeypatch.setattr(cuda_graphs, "_GRAPHS", {"cpu": RecordedGraphs})
     x = torch.tensor([1.0, -1.0, 2.0])
     with pytest.raises(RuntimeError, match=message):
         Captured(lambda: run(x), [x], x.device)()
 
 
 def test_replaying_on_the_cpu_runs_no_python(monkeypatch):
-    monkeypatch.setattr(captured, "_GRAPHS", {"cpu": RecordedGraphs})
+    monkeypatch.setattr(cuda_graphs, "_GRAPHS", {"cpu": RecordedGraphs})
     x, calls = torch.zeros(2), []
 
     def run():

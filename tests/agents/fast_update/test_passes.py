@@ -144,5 +144,5 @@ def test_what_is_not_known_is_refused():
     with pytest.raises(NetworkError, match="one activation"):
         NetworkStack([list(nets[0]), list(networks("mlp", "Z2", 1, activation=nn.Tanh)[0][0])], [(), ()])
     for odd in (nn.Linear(3, 2, bias=False), nn.Bilinear(2, 2, 2)):
-        with pytest.raises(NetworkError, match="does not know the layer"):
+        with pytest.raises(NetworkError, match="does not support the layer"):
             NetworkStack([[odd]], [()])

@@ -1,11 +1,12 @@
-"""The linear layers of like networks: one flat vector per pathway, their merged weights, and the gradients of all.
+"""Linear layers of several networks of one form: one flat vector per pathway, merged weights, and their gradients.
 
-A layer y = x (A + B)^T + (a + b) meets its inputs as one dense matrix. The gradient of that matrix is that of B, and,
-summed over each orbit of entries, that of the coefficients of A.
+A layer y = x (A + B)^T + (a + b) is computed as one dense matrix product. The gradient of the merged matrix is that of
+B; its sum over each orbit of entries is that of a coefficient of A.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -13,25 +14,65 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from rpp_rl.agents.rpp_sac.fast_update.flat import Flat
 from rpp_rl.agents.rpp_sac.fast_update.pathways import EntryPathway, RowPathway, entry_indices, run_length
 from rpp_rl.errors import NetworkError
 from rpp_rl.layers import EquivariantLinear, OrbitAssembly, RPPLinear
 
-# One layer of a network: modules that share their input, whose outputs stand side by side.
+# One layer of a network: modules that share their input and whose outputs are concatenated.
 Side = tuple[nn.Module, ...]
 Kind = Literal["weight", "bias"]
+# Pieces start at multiples of 16 numbers, where vector instructions are fastest.
+_ALIGNMENT = 16
+
+
+class Flat:
+    """Tensors of several networks in one vector, so that one operation serves them all.
+
+    The vector holds piece after piece, for example a weight, and in each piece network after network.
+
+    Attributes:
+        vector: the vector; the padding between pieces is zero and stays zero.
+        count: number of networks.
+
+    Args:
+        shapes: shapes of the pieces.
+        count: number of networks.
+        like: a tensor that gives dtype and device.
+    """
+
+    def __init__(self, shapes: Sequence[Sequence[int]], count: int, like: Tensor) -> None:
+        self.count = count
+        self._shapes = [tuple(shape) for shape in shapes]
+        self._starts = [0]
+        for shape in self._shapes:
+            size = count * math.prod(shape)
+            self._starts.append(self._starts[-1] + -(-size // _ALIGNMENT) * _ALIGNMENT)
+        self.vector = like.new_zeros(self._starts[-1])
+
+    def start(self, piece: int) -> int:
+        """Return where a piece begins; after the last piece, the length of the vector."""
+        return self._starts[piece]
+
+    def stacked(self, piece: int) -> Tensor:
+        """Return a piece of all networks, shape (count, *shape)."""
+        shape = self._shapes[piece]
+        begin = self._starts[piece]
+        return self.vector[begin : begin + self.count * math.prod(shape)].view(self.count, *shape)
+
+    def like(self, dtype: torch.dtype | None = None) -> Flat:
+        """Return zeros of the same form."""
+        return Flat(self._shapes, self.count, self.vector.new_zeros((), dtype=dtype or self.vector.dtype))
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a parameter lives.
+    """A parameter and its place in the vector of its pathway.
 
     Attributes:
-        parameter: the module's own.
-        value: its place in the flat vector of its pathway.
-        gradient: the place of its gradient.
-        start: of its place in that vector.
+        parameter: the parameter of the module.
+        value: its view of the vector.
+        gradient: its view of the gradient's vector.
+        start: where the view begins.
     """
 
     parameter: nn.Parameter
@@ -45,9 +86,9 @@ class Learnt:
     """The parameters of one pathway of all networks.
 
     Attributes:
-        vector: their values.
-        gradient: their gradients.
-        slots: the parameters.
+        vector: values.
+        gradient: gradients.
+        slots: parameters.
     """
 
     vector: Tensor
@@ -56,20 +97,20 @@ class Learnt:
 
 
 class StackedLayers:
-    """The linear layers of some networks of one form; their parameters are moved into flat vectors.
+    """The linear layers of networks of one form, whose parameters are moved into flat vectors.
 
     Args:
         networks: each a sequence of layers, from the input to the output.
 
     Attributes:
         count: number of networks.
-        merged: merged weights and biases, of which `stacked` gives those of a layer.
-        gradient: those of the merged weights and biases.
-        learnt: the parameters by pathway.
+        merged: merged weights and biases; `stacked` returns those of a layer.
+        gradient: gradients of the merged weights and biases.
+        learnt: parameters by pathway.
 
     Raises:
-        NetworkError: for layers that are no `nn.Linear`, `EquivariantLinear` or `RPPLinear` with a bias, whose bases
-            are not those of signed permutations, or that differ between networks.
+        NetworkError: if a layer is not an `nn.Linear`, `EquivariantLinear` or `RPPLinear` with a bias, a basis is not
+            that of signed permutations, or the networks differ.
     """
 
     def __init__(self, networks: Sequence[Sequence[Side]]) -> None:
@@ -77,13 +118,13 @@ class StackedLayers:
         self._networks = networks
         kinds = {_kind(module) for network in networks for side in network for module in side}
         if len(kinds) != 1:
-            raise NetworkError("the fast update knows networks of one kind of layer only")
+            raise NetworkError("the fast update supports only networks of one kind of layer")
         (self.kind,) = kinds
         sizes = [[(sum(_sizes(m)[1] for m in side), _sizes(side[0])[0]) for side in network] for network in networks]
         if any(other != sizes[0] for other in sizes):
-            raise NetworkError("the fast update knows networks of one form only")
+            raise NetworkError("the fast update supports only networks of one form")
         self.sizes = sizes[0]
-        # Pieces that are assembled entry by entry come first, so that they are one stretch of the vectors.
+        # Pieces that are assembled entry by entry come first, so that they are contiguous.
         self._pieces: list[tuple[int, Kind]] = [(i, k) for i in range(len(self.sizes)) for k in ("weight", "bias")]
         runs = {piece: self._run(piece) for piece in self._pieces}
         self._pieces.sort(key=lambda piece: runs[piece] > 1)
@@ -102,18 +143,18 @@ class StackedLayers:
         self.assemble()
 
     def stacked(self, flat: Flat, layer: int, kind: Kind) -> Tensor:
-        """The weights (networks, n_out, n_in) or biases (networks, n_out) of a layer, from a vector like `merged`."""
+        """Return the weights (networks, n_out, n_in) or biases (networks, n_out) of a layer in a vector."""
         return flat.stacked(self._pieces.index((layer, kind)))
 
     @property
     def vectors(self) -> list[Tensor]:
-        """All that a target network is an average of: the pathways and what they merge to."""
+        """The vectors that a target network averages: the pathways and the merged weights."""
         vectors = [learnt.vector for learnt in self.learnt]
         return vectors if self.kind is nn.Linear else [*vectors, self.merged.vector]
 
     @property
     def slots(self) -> Iterator[Slot]:
-        """All parameters."""
+        """The parameters."""
         return (slot for learnt in self.learnt for slot in learnt.slots)
 
     def assemble(self) -> None:
@@ -124,11 +165,11 @@ class StackedLayers:
         for row, weight in self._rows:
             row.assemble(weight)
         if self.kind is RPPLinear:
-            # Product and sum apart, as the layers themselves do it: fused, the last bit would differ.
+            # Product and sum are separate, as in the layers; a fused operation would differ in the last bit.
             self.merged.vector.add_(self.residual.vector)
 
     def differentiate(self) -> None:
-        """Write the gradients of the coefficients, given those of the merged weights and biases."""
+        """Compute the gradients of the coefficients from those of the merged weights and biases."""
         if self.kind is nn.Linear:
             return
         self._entries.differentiate()
@@ -145,7 +186,7 @@ class StackedLayers:
         return run_length(_assembly(side[0], "weight"))
 
     def _lay_coefficients(self, runs: dict[tuple[int, Kind], int], like: Tensor) -> None:
-        """Move the coefficients into a vector, and make what assembles them."""
+        """Move the coefficients of A into a vector, and build the pathways that assemble A."""
         ranks = [(sum(_assembly(m, k).rank for m in self._networks[0][i]),) for i, k in self._pieces]
         beta = Flat(ranks, self.count, like)
         gradient = beta.like()
@@ -182,7 +223,7 @@ class StackedLayers:
         self.learnt.append(Learnt(beta.vector, gradient.vector, tuple(slots)))
 
     def _lay_dense(self) -> None:
-        """Move plain parameters, or residuals, into a vector; their gradient is that of the merged weights."""
+        """Move plain parameters or residuals into a vector; their gradient is that of the merged weights."""
         suffix = "" if self.kind is nn.Linear else "_basic"
         slots: list[Slot] = []
         for number, piece in enumerate(self._pieces):
@@ -210,9 +251,9 @@ def _kind(module: nn.Module) -> type[nn.Module]:
         return nn.Linear
     if isinstance(module, EquivariantLinear) and module.bias_equiv is not None:
         if not all(isinstance(a, OrbitAssembly) for a in (module.assemble_weight, module.assemble_bias)):
-            raise NetworkError("the fast update knows equivariant layers of signed permutations only")
+            raise NetworkError("the fast update supports only equivariant layers of signed permutations")
         return RPPLinear if isinstance(module, RPPLinear) else EquivariantLinear
-    raise NetworkError(f"the fast update does not know the layer {type(module).__name__}")
+    raise NetworkError(f"the fast update does not support the layer {type(module).__name__}")
 
 
 def _assembly(module: nn.Module, kind: Kind) -> OrbitAssembly:
