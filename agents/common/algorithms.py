@@ -14,8 +14,8 @@ import torch
 import yaml
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from rpp_rl.agents.common.saving.rebuilding import rebuild
-from rpp_rl.agents.common.saving.safe_files import load_safely, read_agent
+from rpp_rl.agents.common.saving.agent_files import load_safely, read_agent
+from rpp_rl.agents.common.saving.saved_agent import rebuild
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.errors import RPPError, RunError, UnknownNameError
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3 import SAC
 from stable_baselines3.common.noise import ActionNoise
 
 from rpp_rl.agents.common.arguments import owned
-from rpp_rl.agents.common.saving.safe_files import SafeFiles
+from rpp_rl.agents.common.saving.agent_files import SafeFiles
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.agents.rpp_sac.fast_update import FastUpdate, Learner, Losses, StackedActor, Temperature, mean_losses
 from rpp_rl.agents.rpp_sac.fast_update.captured import graphs_on
@@ -19,7 +20,7 @@ from rpp_rl.agents.rpp_sac.fast_update.precision import PRECISIONS, need_precisi
 from rpp_rl.errors import NetworkError
 
 
-class FastSAC(SafeFiles):
+class FastSAC(SafeFiles, SAC):
     """`stable_baselines3.SAC` with `FastUpdate` for its gradient steps; networks that it does not know learn by SAC's.
 
     Args:

@@ -20,14 +20,14 @@ from rpp_rl.agents.common.actor_critic import SymmetricActor, SymmetricCritic
 from rpp_rl.agents.common.environment_symmetry import as_symmetry
 from rpp_rl.agents.common.networks import need_family
 from rpp_rl.agents.common.pathway_optimizers import pathway_optimizer
-from rpp_rl.agents.common.saving.descriptions import (
+from rpp_rl.agents.common.saving.documents import read_document, write_document
+from rpp_rl.agents.common.saving.plain_objects import (
     describe_policy_kwargs,
     describe_space,
     need_believable_networks,
     policy_kwargs_from,
     space_from,
 )
-from rpp_rl.agents.common.saving.documents import read_document, write_document
 from rpp_rl.errors import NetworkError, RunError, SymmetryError
 from rpp_rl.files import Archive
 from rpp_rl.networks import network_class

@@ -12,7 +12,7 @@ from rpp_rl.errors import NetworkError
 
 class TestSaving:
     @pytest.mark.parametrize("policy", POLICIES)
-    def test_round_trip(self, policy, tmp_path):
+    def test_a_loaded_agent_equals_the_saved_one(self, policy, tmp_path):
         model = agent(
             policy,
             residual_init_scale=0.01,
@@ -44,7 +44,7 @@ class TestSaving:
             for key, state in one["state"].items():
                 torch.testing.assert_close(state["exp_avg"], other["state"][key]["exp_avg"])
 
-    def test_custom_objects_and_parameters(self, tmp_path):
+    def test_custom_objects_replace_saved_ones(self, tmp_path):
         model = agent()
         model.learn(30)
         model.save(tmp_path / "agent")
@@ -63,7 +63,7 @@ class TestSaving:
             RPPSAC.load(tmp_path / "agent", device="auto", policy_kwargs={"net_arch": [1]})
 
     @pytest.mark.parametrize("policy", [RPPPolicy, EquivariantPolicy, MlpPolicy])
-    def test_policy_alone(self, policy, tmp_path):
+    def test_a_policy_is_saved_alone(self, policy, tmp_path):
         model = agent(policy, residual_init_scale=0.02, critic="mlp")
         model.policy.save(str(tmp_path / "policy.pt"))
         again = policy.load(str(tmp_path / "policy.pt"), device="auto")
@@ -74,7 +74,7 @@ class TestSaving:
             0.02,
         )
 
-    def test_replay_buffer(self, tmp_path):
+    def test_a_replay_buffer_is_saved(self, tmp_path):
         model = agent()
         model.learn(30)
         model.save_replay_buffer(tmp_path / "buffer")
@@ -84,7 +84,7 @@ class TestSaving:
 
     @pytest.mark.gpu
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-    def test_across_devices(self, tmp_path):
+    def test_an_agent_moves_between_devices(self, tmp_path):
         model = agent(device="cuda")
         model.learn(40)
         model.save(tmp_path / "agent")

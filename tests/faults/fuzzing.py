@@ -19,7 +19,7 @@ from faults.table import Row
 from rpp_rl import Symmetry
 from rpp_rl.agents.common.algorithms import hyperparameters
 from rpp_rl.agents.common.checkpoints.archive import read_manifest
-from rpp_rl.agents.common.saving.safe_files import read_agent
+from rpp_rl.agents.common.saving.agent_files import read_agent
 from rpp_rl.envs.symmetry_files import read_symmetry
 from rpp_rl.errors import RPPError
 from rpp_rl.experiments.environments import normalize_settings

@@ -37,7 +37,7 @@ class TestBadInput:
 
     def test_models_of_other_algorithms_and_tasks_are_refused(self, refused, trained, tmp_path):
         PPO("MlpPolicy", bicycle(), n_steps=16, batch_size=16, device="cpu").save(tmp_path / "ppo")
-        assert "is no SAC agent" in refused("evaluate", "ppo.zip", "--env", "InvertedPendulum-v5")
+        assert "is not an off-policy agent" in refused("evaluate", "ppo.zip", "--env", "InvertedPendulum-v5")
         run = trained / "rpp_sac" / "seed0"
         assert "trained on observations of shape (4,)" in refused("evaluate", run, "--env", "Hopper-v5")
         assert "that of Hopper-v5 has 11" in refused("train", "--env", "Hopper-v5", "-i", run)

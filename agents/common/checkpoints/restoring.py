@@ -15,8 +15,7 @@ from rpp_rl.agents.common.checkpoints.agent_state import restore_agent, restore_
 from rpp_rl.agents.common.checkpoints.archive import FOLDER, REPLAY, checkpoints, read_checkpoint, read_manifest
 from rpp_rl.agents.common.checkpoints.callback import RunCheckpoint
 from rpp_rl.agents.common.checkpoints.replay_log import ReplayLog
-from rpp_rl.agents.common.saving.rebuilding import rebuild
-from rpp_rl.agents.common.saving.saved_agent import saved_agent
+from rpp_rl.agents.common.saving.saved_agent import rebuild, saved_agent
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.errors import RunError
 

@@ -1,14 +1,13 @@
-"""The native file format: a zip archive of one JSON document and one `safetensors` file, nothing else.
+"""The file format of this library: a zip archive of JSON, tensors and a checksum.
 
-``document.json`` has ``format``, ``kind``, the SHA-256 of the arrays, and ``value``, plain data as `rpp_rl.plain_data`
-writes it; ``arrays.safetensors`` has the arrays that the document names. Neither can hold anything that runs.
+``document.json`` holds ``format``, ``kind``, the SHA-256 of the arrays, and ``value``, plain data as
+`rpp_rl.plain_data` writes it. ``arrays.safetensors`` holds the arrays that ``value`` refers to. Neither can hold code.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -18,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from rpp_rl.errors import PlainDataError, RunError
-from rpp_rl.files import Archive
+from rpp_rl.files import Archive, replace_file
 from rpp_rl.plain_data import from_plain, to_plain
 
 FORMAT = 1
@@ -27,95 +26,104 @@ _LARGEST_DOCUMENT = 1 << 26
 
 
 def write_document(path: str | Path | IO[bytes], kind: str, value: Any, suffix: str = "") -> None:
-    """Write plain data to a file, which is there as a whole or, if that fails, as it was before.
+    """Write plain data to a file, atomically where it is given as a path.
 
     Args:
         path: a path, whose folders are made, or a file open for writing.
-        kind: what it is; `read_document` asks for it.
+        kind: the kind of content; `read_document` checks it.
         value: plain data with arrays and tensors in it.
         suffix: appended to a path that has none.
 
     Raises:
-        PlainDataError: if there is something in the value that is not saved.
-        OSError: if the file cannot be written.
+        PlainDataError: if the value holds an object that is not plain data.
+        OSError: if the file cannot be written; an old file is unchanged.
     """
     data, arrays = to_plain(value, kind)
     packed = save(arrays)
     document = {"format": FORMAT, "kind": kind, "arrays_sha256": hashlib.sha256(packed).hexdigest(), "value": data}
     text = json.dumps(document, allow_nan=False).encode()
-    if not isinstance(path, str | Path):
-        _write_archive(path, text, packed)
-        return
-    target = Path(path)
-    target = target if target.suffix or not suffix else target.with_name(target.name + suffix)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            _write_archive(file, text, packed)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(target)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
 
+    def write(file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            # Without the time of day, the same value gives the same bytes.
+            archive.writestr(zipfile.ZipInfo(DOCUMENT), text)
+            archive.writestr(zipfile.ZipInfo(ARRAYS), packed)
 
-def _write_archive(file: IO[bytes], document: bytes, arrays: bytes) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        # Without the time of day in it, the same agent gives the same bytes.
-        archive.writestr(zipfile.ZipInfo(DOCUMENT), document)
-        archive.writestr(zipfile.ZipInfo(ARRAYS), arrays)
+    if isinstance(path, str | Path):
+        target = Path(path)
+        replace_file(target if target.suffix or not suffix else target.with_name(target.name + suffix), write)
+    else:
+        write(path)
 
 
 def is_document(archive: Archive) -> bool:
-    """Whether an archive has the native format."""
+    """Whether an archive has this format."""
     return DOCUMENT in archive.names
 
 
-def read_document(archive: Archive, kind: str) -> Any:
-    """The plain data of a file, checked.
+def read_document(archive: Archive, kind: str, allow_nan: bool = False) -> Any:
+    """Read the plain data of a file and check it.
+
+    Args:
+        archive: the file.
+        kind: the kind of content that it must have.
+        allow_nan: whether its arrays may hold NaN. Infinity is allowed, since bounds of spaces may be infinite.
 
     Raises:
-        RunError: if it is damaged, of another kind or version, or holds a NaN in its arrays.
+        RunError: if the file is damaged, has another kind or format, or holds a NaN that is not allowed.
     """
-    document = read_json(archive.read(DOCUMENT), archive.name)
-    if not isinstance(document, dict) or document.get("kind") != kind:
-        found = document.get("kind") if isinstance(document, dict) else None
-        raise RunError(f"{archive.name} holds {f'a {found}' if isinstance(found, str) else 'no'} {kind!r} document")
-    if document.get("format") != FORMAT:
-        raise RunError(f"{archive.name} has format {document.get('format')!r}, not {FORMAT}; use its rpp-rl version")
+    document = _json_part(archive, kind)
     packed = archive.read(ARRAYS)
     if hashlib.sha256(packed).hexdigest() != document.get("arrays_sha256"):
-        raise RunError(f"{archive.name} is damaged: its arrays are not those that its document names; copy it again")
+        raise RunError(f"{archive.name} is damaged: its arrays do not match their checksum; copy it again")
     try:
         arrays = load(packed)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{archive.name} is damaged: {error}; train or copy it again") from error
     for array in arrays.values():
-        # Bounds of spaces may be infinite; parameters are checked where they are read.
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise RunError(f"{archive.name} holds a NaN, which no agent that can be used has; train it again")
+        if not allow_nan and array.dtype.kind == "f" and np.isnan(array).any():
+            raise RunError(f"{archive.name} holds a NaN, so it cannot be used; train it again")
     try:
         return from_plain(document.get("value"), arrays)
     except (PlainDataError, RecursionError, OverflowError) as error:
-        raise RunError(f"{archive.name} is no saved {kind}: {error}") from error
+        raise RunError(f"{archive.name} is not a saved {kind}: {error}") from error
+
+
+def read_value_without_arrays(archive: Archive, kind: str) -> Any:
+    """Read the JSON of a file's value and leave its arrays unread.
+
+    Raises:
+        RunError: if the file is damaged, or has another kind or format.
+    """
+    return _json_part(archive, kind).get("value")
 
 
 def read_json(content: bytes, name: str) -> Any:
-    """JSON without NaN and infinities, and not too much of it.
+    """Parse JSON of limited size that holds neither NaN nor infinity.
 
     Raises:
-        RunError: if it is anything else.
+        RunError: if the content is not such JSON.
     """
     if len(content) > _LARGEST_DOCUMENT:
-        raise RunError(f"{name} has a description of {len(content)} bytes, as no saved agent has")
+        raise RunError(f"{name} has a description of {len(content)} bytes, more than any saved file has")
     try:
         return json.loads(content.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         detail = " ".join(str(error).split())[:200]
-        raise RunError(f"{name} is no saved file, or only a part of one ({detail}); train or copy it again") from error
+        raise RunError(f"{name} is not a saved file, or is not complete ({detail}); train or copy it again") from error
+
+
+def _json_part(archive: Archive, kind: str) -> dict[str, Any]:
+    document = read_json(archive.read(DOCUMENT), archive.name)
+    if not isinstance(document, dict) or document.get("kind") != kind:
+        found = document.get("kind") if isinstance(document, dict) else None
+        raise RunError(
+            f"{archive.name} holds {f'a {found}' if isinstance(found, str) else 'no'} document, not a {kind}"
+        )
+    if document.get("format") != FORMAT:
+        raise RunError(f"{archive.name} has format {document.get('format')!r}, not {FORMAT}; use its rpp-rl version")
+    return document
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a finite number")

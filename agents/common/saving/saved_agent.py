@@ -1,18 +1,20 @@
-"""A saved agent: what a file says of it, checked, before any agent is built."""
+"""Agents as plain data: describe an agent, check what a file says of it, and build it again."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.utils import check_for_correct_spaces
 
-from rpp_rl.agents.common.saving.descriptions import (
+from rpp_rl.agents.common.saving.plain_objects import (
     describe_noise,
     describe_policy_kwargs,
     describe_schedule,
@@ -26,17 +28,24 @@ from rpp_rl.agents.common.saving.descriptions import (
     train_freq_from,
 )
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
-from rpp_rl.errors import RunError
+from rpp_rl.errors import RPPError, RunError
 
+RISK = (
+    "loading with trust=True unpickles it, which runs whatever code its author put there; use it only if you made the "
+    "file or trust its author"
+)
 # Classes of buffers that a file may name.
 BUFFERS: Mapping[str, type] = {c.__name__: c for c in (TransitionBuffer, ReplayBuffer, NStepReplayBuffer)}
-# Attributes of an agent that are numbers or words, and what they may be.
+# Attributes of an agent that are numbers or text, and their types.
 _WHOLE = (
     *("buffer_size", "learning_starts", "batch_size", "gradient_steps", "n_steps", "target_update_interval"),
     *("sde_sample_freq", "verbose", "_stats_window_size", "n_envs", "num_timesteps", "_total_timesteps"),
-    *("_num_timesteps_at_start", "_episode_num", "_n_updates"),
+    *("_num_timesteps_at_start", "_episode_num", "_n_updates", "policy_delay"),
 )
-_NUMBERS = ("tau", "gamma", "_current_progress_remaining", "target_entropy", "start_time")
+_NUMBERS = (
+    *("tau", "gamma", "_current_progress_remaining", "target_entropy", "start_time"),
+    *("target_policy_noise", "target_noise_clip"),
+)
 _FLAGS = ("optimize_memory_usage", "use_sde", "use_sde_at_warmup", "fast_update")
 KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(_WHOLE, (int,)),
@@ -48,24 +57,29 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "tensorboard_log": (str, type(None)),
     "replay_buffer_kwargs": (dict,),
 }
-# Arrays and lists that say where an agent was.
+# Arrays and lists that tell how far an agent was in its episodes.
 PLACES = ("_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer")
-# The largest number of transitions that is believed.
-_MOST_TRANSITIONS = 1 << 40
+# The largest buffer that is believed, in numbers.
+_LARGEST_BUFFER = 1 << 40
+# Attributes without which no agent can be built.
+_NEEDED = ("policy_class", "observation_space", "action_space", "policy_kwargs", "learning_rate")
+# Parameters without which no agent can be built.
+_PARAMETERS = ("policy", "actor.optimizer", "critic.optimizer")
+Agent = TypeVar("Agent", bound=OffPolicyAlgorithm)
 
 
 @dataclass(frozen=True)
 class SavedAgent:
-    """What a file says of an agent.
+    """The content of an agent's file, checked.
 
     Attributes:
-        name: what messages call the file.
+        name: name of the file in messages.
         attributes: of the agent, by name; ``policy_class``, ``observation_space``, ``action_space`` among them.
-        parameters: the state of each network and optimiser, as `SAC.set_parameters` takes it.
-        log_ent_coef: logarithm of the entropy coefficient; None where it is fixed.
-        unread: what cannot be read without running code from the file or importing a module that it names.
-        has_pickles: whether the file has code for the rest.
-        made_by: the name of the agent's class.
+        parameters: the state of each network and optimiser, as `set_parameters` takes it.
+        log_ent_coef: logarithm of the entropy coefficient; None where it is fixed or the algorithm has none.
+        unread: attributes that cannot be read without running code from the file or importing a module that it names.
+        has_pickles: whether the file holds the unread attributes as pickles.
+        made_by: name of the agent's class.
     """
 
     name: str
@@ -77,12 +91,12 @@ class SavedAgent:
     made_by: str = "RPPSAC"
 
     def given(self, custom_objects: Mapping[str, Any]) -> SavedAgent:
-        """The same with objects of the caller's in the place of what was saved."""
+        """Replace saved attributes by objects of the caller."""
         unread = tuple(u for u in self.unread if u.partition("=")[0] not in custom_objects)
         return replace(self, attributes={**self.attributes, **custom_objects}, unread=unread)
 
     def with_policy_of(self, cls: type) -> SavedAgent:
-        """The same with the policy's class in the place of its name."""
+        """Replace the name of the policy by its class."""
         named = self.attributes.get("policy_class")
         if not isinstance(named, str):
             return self
@@ -92,19 +106,19 @@ class SavedAgent:
 
 
 def policies_of(cls: type) -> dict[str, type]:
-    """The policies that files of a class may name, by name and by full name."""
+    """Return the policies that files of a class may name, by name and by full name."""
     aliases = [p for base in reversed(cls.__mro__) for p in vars(base).get("policy_aliases", {}).values()]
     return {name: policy for policy in aliases for name in (policy.__name__, full_name(policy))}
 
 
-def describe_agent(agent: SAC, left_out: Collection[str] = ()) -> tuple[dict[str, Any], list[str]]:
-    """An agent as plain data, and what of it is not saved, in words."""
+def describe_agent(agent: OffPolicyAlgorithm, left_out: Collection[str] = ()) -> tuple[dict[str, Any], list[str]]:
+    """Describe an agent as plain data; also returns the parts that are not saved, in words."""
     unsaved = []
     given: Any = agent
     values = {name: _number(getattr(agent, name)) for name in KINDS if hasattr(agent, name)}
     rate = describe_schedule(agent.learning_rate, agent.lr_schedule(agent._current_progress_remaining))
     if isinstance(rate, dict) and "constant" in rate:
-        unsaved.append("learning_rate, a schedule of your own (what it is now is saved)")
+        unsaved.append("learning_rate, a schedule of your own (only its present value is saved)")
     noise = describe_noise(agent.action_noise)
     if agent.action_noise is not None and noise is None:
         unsaved.append(f"action_noise, a {type(agent.action_noise).__name__}")
@@ -125,16 +139,16 @@ def describe_agent(agent: SAC, left_out: Collection[str] = ()) -> tuple[dict[str
         "values": {k: v for k, v in values.items() if k not in left_out},
         "places": {k: v for k, v in places.items() if k not in left_out},
         "parameters": agent.get_parameters(),
-        "log_ent_coef": agent.log_ent_coef,
+        "log_ent_coef": getattr(agent, "log_ent_coef", None),
     }
     return data, unsaved
 
 
 def saved_agent(data: Any, name: str) -> SavedAgent:
-    """An agent from what `describe_agent` gave.
+    """Read the description of an agent that `describe_agent` made.
 
     Raises:
-        RunError: if the data is of another form.
+        RunError: if the data has another form.
     """
     try:
         options, unknown = policy_kwargs_from(data["policy_kwargs"])
@@ -157,32 +171,95 @@ def saved_agent(data: Any, name: str) -> SavedAgent:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, RunError):
             raise
-        raise RunError(f"{name} is no saved agent: {type(error).__name__} {error}") from error
+        raise RunError(f"{name} is not a saved agent: {type(error).__name__} {error}") from error
     need_finite(saved)
     return saved
 
 
-def checked_values(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Numbers and words, each of the kind that its attribute is.
+def rebuild(
+    cls: type[Agent],
+    saved: SavedAgent,
+    env: Any = None,
+    device: torch.device | str = "auto",
+    custom_objects: Mapping[str, Any] | None = None,
+    force_reset: bool = True,
+    **overrides: Any,
+) -> Agent:
+    """Build an agent as stable-baselines3's `load` does; all parts must fit.
+
+    Args:
+        cls: class of the agent.
+        saved: content of the file.
+        env: environment to train on; None to predict only.
+        device: device of the networks.
+        custom_objects: objects that replace saved ones, by attribute.
+        force_reset: whether the environment is reset before training continues.
+        **overrides: attributes to change.
 
     Raises:
-        RunError: if one is of another.
+        RunError: if a needed attribute cannot be read, or parts of the file do not fit each other.
+        ValueError: if the environment has other spaces than the agent.
+    """
+    saved = saved.given({**(custom_objects or {}), **_spaces_of(env, saved)}).with_policy_of(cls)
+    _report_unread(saved, overrides, learns=env is not None)
+    attributes = dict(saved.attributes)
+    missing = [name for name in _NEEDED if name not in attributes]
+    lacking = [name for name in _PARAMETERS if name not in saved.parameters]
+    if missing or lacking:
+        raise RunError(f"{saved.name} is only part of a saved agent: it lacks {', '.join(missing + lacking)}")
+    given = overrides.get("policy_kwargs")
+    if given is not None and given != attributes["policy_kwargs"]:
+        raise ValueError(
+            "the specified policy kwargs do not equal the stored policy kwargs: "
+            f"{given} given, {attributes['policy_kwargs']} stored"
+        )
+    need_believable(saved)
+    if env is not None:
+        env = cls._wrap_env(env, attributes.get("verbose", 0))
+        check_for_correct_spaces(env, attributes["observation_space"], attributes["action_space"])
+        attributes["n_envs"] = env.num_envs
+        if force_reset:
+            attributes["_last_obs"] = None
+    try:
+        agent = cls(policy=attributes["policy_class"], env=env, device=device, _init_setup_model=False)
+        agent.__dict__.update(attributes)
+        agent.__dict__.update(overrides)
+        agent._setup_model()
+        agent.set_parameters(dict(saved.parameters), exact_match=True, device=device)
+        log_ent_coef = getattr(agent, "log_ent_coef", None)
+        if saved.log_ent_coef is not None and log_ent_coef is not None:
+            log_ent_coef.data.copy_(saved.log_ent_coef)
+    except RPPError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, MemoryError) as error:
+        detail = " ".join(str(error).split())[:300]
+        raise RunError(
+            f"the parts of {saved.name} do not fit each other: {detail}; was it saved with other versions?"
+        ) from error
+    return agent
+
+
+def checked_values(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Check the types of attributes that are numbers or text.
+
+    Raises:
+        RunError: if one has another type, or is not finite.
     """
     for key, value in values.items():
         kinds = KINDS.get(key)
         wrong_bool = isinstance(value, bool) and kinds is not None and bool not in kinds
         if kinds is None or not isinstance(value, kinds) or wrong_bool:
-            raise RunError(f"{name} is no saved agent: its {key} is {str(value)[:50]!r}")
+            raise RunError(f"{name} is not a saved agent: its {key} is {str(value)[:50]!r}")
         if isinstance(value, float) and not math.isfinite(value):
-            raise RunError(f"{name} is no saved agent: its {key} is {value}")
+            raise RunError(f"{name} is not a saved agent: its {key} is {value}")
     return dict(values)
 
 
 def need_finite(saved: SavedAgent) -> None:
-    """Check all numbers of networks and optimisers.
+    """Check that all numbers of networks and optimisers are finite.
 
     Raises:
-        RunError: if one is NaN or infinite; names it.
+        RunError: if one is not; the message names it.
     """
     for where, value in _tensors({**saved.parameters, "log_ent_coef": saved.log_ent_coef}, ""):
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
@@ -190,18 +267,40 @@ def need_finite(saved: SavedAgent) -> None:
 
 
 def need_believable(saved: SavedAgent) -> None:
-    """Check that the networks and the buffer that are asked for are no larger than the parameters at hand suggest.
+    """Check that the networks and the buffer that a file describes have a believable size.
 
     Raises:
-        RunError: if building them would take memory that the file gives no reason for.
+        RunError: if the networks need more parameters than the file holds, or the buffer fits no machine.
     """
     sizes = [saved.attributes[f"{what}_space"].shape[0] for what in ("observation", "action")]
     stored = sum(value.numel() for _, value in _tensors(saved.parameters.get("policy", {}), ""))
     need_believable_networks(saved.attributes["policy_kwargs"], sizes, stored, saved.name)
     rows = saved.attributes.get("buffer_size", 1) * (2 * sizes[0] + sizes[1] + 2)
     environments = saved.attributes.get("n_envs", 1)
-    if not saved.attributes.get("buffer_size", 1) > 0 or rows > _MOST_TRANSITIONS or not 0 < environments <= 1 << 16:
+    if not saved.attributes.get("buffer_size", 1) > 0 or rows > _LARGEST_BUFFER or not 0 < environments <= 1 << 16:
         raise RunError(f"{saved.name} asks for a replay buffer that fits no machine; it is damaged")
+
+
+def _spaces_of(env: Any, saved: SavedAgent) -> dict[str, Any]:
+    """Return the environment's spaces where those of the file cannot be read."""
+    names = [name for name in ("observation_space", "action_space") if name in saved.unread]
+    return {name: getattr(env, name) for name in names if env is not None}
+
+
+def _report_unread(saved: SavedAgent, overrides: Mapping[str, Any], learns: bool) -> None:
+    unread = [u for u in saved.unread if u not in overrides]
+    needed = [u for u in unread if u.partition("=")[0] in _NEEDED]
+    if needed:
+        raise RunError(
+            f"{saved.name} has {', '.join(needed)} in a form that is not read from files: pass "
+            f"custom_objects={{{needed[0].partition('=')[0]!r}: ...}}{f'; {RISK}' if saved.has_pickles else ''}"
+        )
+    # An agent that only acts does not need the attributes of learning.
+    if unread and learns:
+        logging.getLogger(__name__).warning(
+            "not read from %s, as it is not plain data: %s; the defaults are used; %s",
+            *(saved.name, ", ".join(unread), RISK),
+        )
 
 
 def _tensors(value: Any, where: str) -> list[tuple[str, torch.Tensor]]:

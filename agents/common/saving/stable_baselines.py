@@ -1,8 +1,8 @@
-"""stable-baselines3's zip files of SAC agents, read without unpickling.
+"""Read agents that stable-baselines3 saved, without unpickling.
 
-Such a file has JSON in which whatever is no plain data is a cloudpickle in base64, beside a description in words, and
-parameters that `torch.load` reads with ``weights_only``. The plain data, the parameters, and what the words tell for
-certain are read; the pickles are left alone.
+Such a zip file holds JSON, and parameters that `torch.load` reads with ``weights_only``. Where a value is not plain
+data, the JSON has a cloudpickle in base64 and a description in words. The plain data, the parameters and unambiguous
+descriptions are read; the pickles are not.
 """
 
 from __future__ import annotations
@@ -15,42 +15,38 @@ from typing import Any
 
 import torch
 
-from rpp_rl.agents.common.saving.descriptions import (
-    CLASS_OPTIONS,
-    class_option,
-    space_from,
-    train_freq_from,
-)
 from rpp_rl.agents.common.saving.documents import read_json
+from rpp_rl.agents.common.saving.plain_objects import CLASS_OPTIONS, class_option, space_from, train_freq_from
 from rpp_rl.agents.common.saving.saved_agent import BUFFERS, KINDS, SavedAgent, checked_values, need_finite
 from rpp_rl.errors import RunError
 from rpp_rl.files import Archive
 
 _PICKLED = ":serialized:"
-# Made anew, or of no use without the environment that the agent had.
+# Attributes that are built again, or are useless without the environment that the agent had.
 _DERIVED = (
     *("lr_schedule", "_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_buffer"),
     *("ep_success_buffer", "batch_norm_stats", "batch_norm_stats_target", "start_time"),
 )
 _CLASS = re.compile(r"<class '([\w.]+)'>")
+_ALGORITHM = re.compile(r"stable_baselines3\.(\w+)\.policies\.")
 _CONSTRUCTOR = re.compile(r"<function (\w+)\.__init__ ")
 
 
 def is_stable_baselines(archive: Archive) -> bool:
-    """Whether an archive is a file of stable-baselines3."""
+    """Whether stable-baselines3 wrote an archive."""
     return "data" in archive.names
 
 
 def read_stable_baselines(archive: Archive) -> SavedAgent:
-    """What a file of stable-baselines3 says in plain data.
+    """Read the plain data and the parameters of a file of stable-baselines3.
 
     Raises:
-        RunError: if it is damaged, or no SAC agent.
+        RunError: if it is damaged, or not an off-policy agent with an actor and a critic.
     """
     data = read_json(archive.read("data"), archive.name)
     parts = {"policy.pth", "actor.optimizer.pth", "critic.optimizer.pth"}
-    if not isinstance(data, dict) or "ent_coef" not in data or not parts <= archive.names:
-        raise RunError(f"{archive.name} is no SAC agent that stable-baselines3 or rpp-rl saved; give one that is")
+    if not isinstance(data, dict) or not parts <= archive.names:
+        raise RunError(f"{archive.name} is not an off-policy agent that stable-baselines3 or rpp-rl saved")
     attributes: dict[str, Any] = {}
     unread: list[str] = []
     for key, value in data.items():
@@ -71,6 +67,8 @@ def read_stable_baselines(archive: Archive) -> SavedAgent:
     }
     variables = _read_tensors(archive, "pytorch_variables.pth") if "pytorch_variables.pth" in archive.names else None
     log_ent_coef = variables.get("log_ent_coef") if isinstance(variables, Mapping) else None
+    match = _ALGORITHM.match(str(attributes.get("policy_class")))
+    made_by = match[1].upper() if match else "SAC"
     saved = SavedAgent(
         archive.name,
         {k: v for k, v in attributes.items() if k in known},
@@ -78,14 +76,14 @@ def read_stable_baselines(archive: Archive) -> SavedAgent:
         None if log_ent_coef is None else log_ent_coef.detach(),
         tuple(u for u in unread if u in known),
         has_pickles=True,
-        made_by="SAC",
+        made_by=made_by,
     )
     need_finite(saved)
     return saved
 
 
 def _read(key: str, value: Any) -> tuple[bool, Any]:
-    """Whether an entry is told for certain without its pickle, and what it is."""
+    """Return whether a value can be read without its pickle, and the value."""
     if key == "train_freq" and isinstance(value, list):
         return True, train_freq_from(value)
     if not (isinstance(value, dict) and _PICKLED in value):
@@ -123,14 +121,14 @@ def _read_policy_kwargs(value: Mapping[str, Any]) -> tuple[bool, Any]:
             if options[name] is None:
                 return False, None
         elif isinstance(described, str):
-            # A word, or the words for something that is none.
+            # Either plain text, or the description of an object.
             return False, None
     return True, options
 
 
 def _read_tensors(archive: Archive, member: str) -> Any:
     content = archive.read(member)
-    # torch's own files are archives too, so that they could hold what expands.
+    # Files of torch are archives too, which may expand.
     Archive(io.BytesIO(content), f"{member} of {archive.name}")
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -138,5 +136,5 @@ def _read_tensors(archive: Archive, member: str) -> Any:
         detail = " ".join(str(error).split())[:200]
         raise RunError(
             f"{member} of {archive.name} holds something else than tensors, and is not read ({detail}); loading with "
-            "trust=True would run it, so say that only for a file that you made"
+            "trust=True would run it, so use that only for a file that you made"
         ) from error

@@ -1,9 +1,8 @@
-"""Replay buffers as files of arrays: `safetensors` with a few numbers beside them."""
+"""Save and load the transitions of a replay buffer."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +10,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 
+from rpp_rl.agents.common.saving.documents import is_document, read_document, write_document
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.errors import RunError
+from rpp_rl.files import Archive
 
-SUFFIX = ".safetensors"
-_HEADER = "rpp_rl.transitions"
+_TRANSITIONS = "transitions"
+# The first form of such a file: one `safetensors` file with this header.
+_OLD_SUFFIX, _OLD_HEADER = ".safetensors", "rpp_rl.transitions"
 _ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
-def write_transitions(path: str | Path, buffer: ReplayBuffer | None) -> Path:
-    """Write the transitions of a buffer, in the order of their places; returns the file.
+def write_transitions(path: str | Path, buffer: ReplayBuffer | None) -> None:
+    """Write the transitions of a buffer, in the order of their positions; ``.zip`` is added where there is no suffix.
 
     Raises:
-        RunError: if there is none, or of a kind that has more than arrays.
-        OSError: if the file cannot be written; one that was there before stays.
+        RunError: if there is no buffer, or it holds more than arrays.
+        OSError: if the file cannot be written; an old file is unchanged.
     """
     if buffer is None or isinstance(buffer, DictReplayBuffer):
         raise RunError(f"a replay buffer of the kind {type(buffer).__name__} is not saved as arrays")
-    target = Path(path)
-    target = target if target.suffix else target.with_name(target.name + SUFFIX)
-    target.parent.mkdir(parents=True, exist_ok=True)
     header = {
         "kind": type(buffer).__name__,
         "buffer_size": buffer.buffer_size,
@@ -42,52 +40,34 @@ def write_transitions(path: str | Path, buffer: ReplayBuffer | None) -> Path:
         "pos": buffer.pos,
         "full": buffer.full,
     }
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        save_file(_arrays_of(buffer), aside, {_HEADER: json.dumps(header)})
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        aside.replace(target)
-    except (OSError, SafetensorError) as error:
-        aside.unlink(missing_ok=True)
-        if isinstance(error, SafetensorError):
-            raise OSError(None, f"{target} cannot be written: {error}") from error
-        raise
-    return target
+    write_document(path, _TRANSITIONS, {"header": header, "arrays": _arrays_of(buffer)}, ".zip")
 
 
-def read_transitions(path: str | Path, buffer: ReplayBuffer | None, only_look: bool = False) -> bool:
+def read_transitions(path: str | Path, buffer: ReplayBuffer | None) -> bool:
     """Fill a buffer from a file.
 
     Args:
         path: the file.
-        buffer: of the form that was saved; it takes on the size of the saved one.
-        only_look: leave the buffer alone.
+        buffer: a buffer of the saved kind; it takes the size of the saved one.
 
     Returns:
-        Whether the file is one that `write_transitions` wrote.
+        Whether `write_transitions` wrote the file.
 
     Raises:
-        FileNotFoundError: if there is none.
-        RunError: if it is damaged, or does not fit the buffer.
+        FileNotFoundError: if there is no such file.
+        RunError: if the file is damaged, or does not fit the buffer.
     """
-    source = Path(path)
-    if not source.exists():
-        source = source.with_name(source.name + SUFFIX)
-    if not source.is_file():
+    stem = Path(path)
+    source = next((p for suffix in ("", ".zip", _OLD_SUFFIX) if (p := Path(f"{stem}{suffix}")).is_file()), None)
+    if source is None:
         raise FileNotFoundError(f"there is no file {path}")
-    try:
-        with safe_open(source, framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
-            if header is None or only_look:
-                return header is not None
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except (SafetensorError, ValueError, RecursionError):
+    found = _content(source)
+    if found is None:
         return False
     if buffer is None:
         raise RunError("the agent has no replay buffer to fill; give it an environment")
     try:
-        _fill(buffer, header, arrays)
+        _fill(buffer, *found)
     except (KeyError, TypeError, ValueError, IndexError, RuntimeError, MemoryError) as error:
         if isinstance(error, RunError):
             raise
@@ -95,11 +75,34 @@ def read_transitions(path: str | Path, buffer: ReplayBuffer | None, only_look: b
     return True
 
 
+def _content(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+    """The header and the arrays of a file; None if it is a file of another kind.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+        if start == b"PK\x03\x04":
+            archive = Archive(file, str(path))
+            if not is_document(archive):
+                return None
+            value = read_document(archive, _TRANSITIONS)
+            return value["header"], value["arrays"]
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            header = json.loads((tensors.metadata() or {}).get(_OLD_HEADER, "null"))
+            names = tensors.keys()
+            return None if header is None else (header, {name: tensors.get_tensor(name) for name in names})
+    except (SafetensorError, ValueError, RecursionError):
+        return None
+
+
 def _arrays_of(buffer: ReplayBuffer) -> dict[str, NDArray[Any]]:
     size = buffer.size()
     if isinstance(buffer, TransitionBuffer):
-        return {"storage": np.ascontiguousarray(buffer.storage[:size].cpu().numpy())}
-    return {name: np.ascontiguousarray(getattr(buffer, name)[:size]) for name in _ARRAYS if hasattr(buffer, name)}
+        return {"storage": buffer.storage[:size].cpu().numpy()}
+    return {name: getattr(buffer, name)[:size] for name in _ARRAYS if hasattr(buffer, name)}
 
 
 def _fill(buffer: ReplayBuffer, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
@@ -114,33 +117,29 @@ def _fill(buffer: ReplayBuffer, header: dict[str, Any], arrays: dict[str, NDArra
     size, pos = int(header["buffer_size"]), int(header["pos"])
     stored = len(next(iter(arrays.values())))
     if not 0 <= pos < size or stored != (size if header["full"] else pos):
-        raise RunError(f"the file has {stored} transitions, not as many as it says")
+        raise RunError(f"the file is damaged: it has {stored} transitions, and its header another number")
     if size != buffer.buffer_size:
         _resize(buffer, size)
     if isinstance(buffer, TransitionBuffer):
-        _copy(buffer.storage.numpy() if buffer.storage.device.type == "cpu" else None, buffer, arrays["storage"])
+        _need_shape(buffer.storage, arrays["storage"], "transitions")
+        buffer.storage[:stored] = torch.from_numpy(arrays["storage"]).to(buffer.storage.device)
         buffer.count(int(header["added"]))
         return
     for name in _ARRAYS:
         if hasattr(buffer, name):
             target = getattr(buffer, name)
-            if arrays[name].shape[1:] != target.shape[1:]:
-                raise RunError(f"the saved {name} have shape {arrays[name].shape[1:]}, not {target.shape[1:]}")
+            _need_shape(target, arrays[name], name)
             target[:stored] = arrays[name]
     buffer.pos, buffer.full = pos, bool(header["full"])
 
 
-def _copy(storage: NDArray[Any] | None, buffer: TransitionBuffer, rows: NDArray[Any]) -> None:
-    if rows.shape[1:] != tuple(buffer.storage.shape[1:]):
-        raise RunError(f"the saved transitions have shape {rows.shape[1:]}, not {tuple(buffer.storage.shape[1:])}")
-    if storage is not None:
-        storage[: len(rows)] = rows
-    else:
-        buffer.storage[: len(rows)] = torch.from_numpy(rows).to(buffer.storage.device)
+def _need_shape(target: Any, rows: NDArray[Any], name: str) -> None:
+    if rows.shape[1:] != tuple(target.shape[1:]):
+        raise RunError(f"the saved {name} have shape {rows.shape[1:]}, not {tuple(target.shape[1:])}")
 
 
 def _resize(buffer: ReplayBuffer, size: int) -> None:
-    """Make a buffer anew with another size, as stable-baselines3 takes over the saved one's."""
+    """Allocate a buffer again with another size, as stable-baselines3 takes over the size of the saved one."""
     kept = {"handle_timeout_termination": buffer.handle_timeout_termination}
     buffer.__init__(  # type: ignore[misc]
         size * buffer.n_envs,

@@ -1,4 +1,4 @@
-"""Files from strangers: a clear error, no code run, no partial agent, bounded memory and time."""
+"""Malicious and damaged files: a clear error, no code run, no partial agent, bounded memory and time."""
 
 import base64
 import io
@@ -52,7 +52,7 @@ def theirs(tmp_path_factory):
 
 
 def rewritten(source, target, compression=zipfile.ZIP_STORED, **members):
-    """A copy of an archive with other members; None leaves one out."""
+    """Copy an archive and replace members; None leaves one out."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", compression) as new:
         contents = {name: old.read(name) for name in old.namelist()} | members
         for name, content in contents.items():
@@ -62,7 +62,7 @@ def rewritten(source, target, compression=zipfile.ZIP_STORED, **members):
 
 
 def with_arrays(path, target, change):
-    """A native file with other arrays, whose checksum is right: what an attacker would write."""
+    """Change the arrays of a native file and give it the right checksum, as an attacker would."""
     import hashlib
 
     with zipfile.ZipFile(path) as archive:
@@ -74,12 +74,12 @@ def with_arrays(path, target, change):
 
 
 class TestPickles:
-    def test_canary_writes_its_file(self, tmp_path):
+    def test_unpickling_a_canary_writes_its_file(self, tmp_path):
         pickle.loads(pickle.dumps(Canary(tmp_path / "canary")))
         assert (tmp_path / "canary").exists()
 
     @pytest.mark.parametrize("entry", ["policy_class", "observation_space", "learning_rate", "ep_info_buffer", "new"])
-    def test_in_the_data_of_stable_baselines(self, theirs, tmp_path, entry):
+    def test_a_pickle_in_the_data_of_stable_baselines_is_not_run(self, theirs, tmp_path, entry):
         canary = tmp_path / "canary"
         with zipfile.ZipFile(theirs[0]) as archive:
             data = json.loads(archive.read("data"))
@@ -97,11 +97,11 @@ class TestPickles:
         assert not canary.exists()
         if entry in ("ep_info_buffer", "new"):
             RPPSAC.load(path, device="cpu", trust=True)
-            assert canary.exists(), "trust=True is stable-baselines3's own way"
+            assert canary.exists(), "trust=True unpickles"
 
     @pytest.mark.parametrize("member", ["policy.pth", "actor.optimizer.pth", "pytorch_variables.pth"])
     @pytest.mark.parametrize("form", ["torch", "pickle"])
-    def test_in_the_parameters_of_stable_baselines(self, theirs, tmp_path, member, form):
+    def test_a_pickle_in_the_parameters_of_stable_baselines_is_not_run(self, theirs, tmp_path, member, form):
         content = io.BytesIO()
         if form == "torch":
             torch.save({"weight": Canary(tmp_path / "canary")}, content)
@@ -114,7 +114,7 @@ class TestPickles:
             agent().set_parameters(str(path))
         assert not (tmp_path / "canary").exists()
 
-    def test_in_the_place_of_other_files(self, tmp_path):
+    def test_a_pickle_in_the_place_of_another_file_is_not_run(self, tmp_path):
         path = tmp_path / "file.pkl"
         path.write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
         opened = [
@@ -132,8 +132,8 @@ class TestPickles:
         assert (tmp_path / "canary").exists(), "a trusted pickle is unpickled"
 
 
-class TestWhatIsRead:
-    def test_agents_of_stable_baselines(self, theirs, tmp_path, caplog):
+class TestReading:
+    def test_agents_of_stable_baselines_are_read(self, theirs, tmp_path, caplog):
         loaded = RPPSAC.load(theirs[0], env=bicycle(), device="cpu")
         assert_same_parameters(parameters(loaded), theirs[1])
         assert (loaded.learning_starts, loaded.buffer_size, loaded.num_timesteps) == (10, 100, 20)
@@ -142,7 +142,7 @@ class TestWhatIsRead:
         loaded.save(tmp_path / "ours")
         assert_same_parameters(parameters(RPPSAC.load(tmp_path / "ours", device="cpu")), parameters(loaded))
 
-    def test_activation_functions_of_torch_only(self, tmp_path):
+    def test_only_activation_functions_of_torch_are_read(self, tmp_path):
         for cls, fits in ((torch.nn.Tanh, True), (Mine, False)):
             model = SAC("MlpPolicy", bicycle(), policy_kwargs={"activation_fn": cls}, buffer_size=10)
             model.save(tmp_path / "theirs")
@@ -169,7 +169,7 @@ class Mine(torch.nn.Tanh):
 
 
 class TestDamage:
-    def test_truncated_at_every_kilobyte(self, native, theirs, tmp_path):
+    def test_truncated_files_are_refused(self, native, theirs, tmp_path):
         for path, _ in (native, theirs):
             content = path.read_bytes()
             for size in range(0, len(content) - 1, 1024):
@@ -177,7 +177,7 @@ class TestDamage:
                 with pytest.raises(RunError):
                     RPPSAC.load(tmp_path / "cut.zip", device="cpu")
 
-    def test_flipped_bits_are_seen_or_change_nothing(self, native, tmp_path):
+    def test_flipped_bits_are_found_or_change_nothing(self, native, tmp_path):
         path, expected = native
         content, rng, seen = path.read_bytes(), np.random.default_rng(0), 0
         for place in rng.integers(0, len(content), 120):
@@ -192,18 +192,18 @@ class TestDamage:
                 assert_same_parameters(parameters(loaded), expected)
         assert seen > 100
 
-    def test_arrays_that_are_not_those_of_the_document(self, native, tmp_path):
+    def test_arrays_of_another_file_do_not_match_the_checksum(self, native, tmp_path):
         other = agent(seed=1)
         other.learn(40)
         other.save(tmp_path / "other.zip")
         with zipfile.ZipFile(tmp_path / "other.zip") as archive:
             arrays = archive.read("arrays.safetensors")
         path = rewritten(native[0], tmp_path / "mixed.zip", **{"arrays.safetensors": arrays})
-        with pytest.raises(RunError, match="not those that its document names"):
+        with pytest.raises(RunError, match="do not match their checksum"):
             RPPSAC.load(path, device="cpu")
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-    def test_numbers_that_are_none(self, native, theirs, tmp_path, value):
+    def test_nan_and_infinity_are_refused(self, native, theirs, tmp_path, value):
         def spoil(document, arrays):
             name = document["parameters"]["policy"][MEAN]["$tensor"]
             arrays[name] = arrays[name].copy()
@@ -218,7 +218,7 @@ class TestDamage:
         with pytest.raises(RunError, match=r"infinity in policy\.actor\.mu\.bias"):
             RPPSAC.load(path, device="cpu")
 
-    def test_other_shapes_and_missing_parts(self, native, theirs, tmp_path):
+    def test_other_shapes_and_missing_parts_are_refused(self, native, theirs, tmp_path):
         def reshape(document, arrays):
             name = document["parameters"]["policy"][MEAN]["$tensor"]
             arrays[name] = arrays[name][:-1].copy()
@@ -230,7 +230,7 @@ class TestDamage:
         before = parameters(model)
         for change in (reshape, forget):
             path = with_arrays(native[0], tmp_path / "bad.zip", change)
-            with pytest.raises(RunError, match="does not fit"):
+            with pytest.raises(RunError, match="do not fit each other"):
                 RPPSAC.load(path, device="cpu")
         for member in ("policy.pth", "critic.optimizer.pth"):
             with pytest.raises(RunError):
@@ -255,7 +255,7 @@ class TestDamage:
             (("observation_space",), {"low": [0], "high": [1], "dtype": "O"}),
         ],
     )
-    def test_values_that_no_agent_has(self, native, tmp_path, where, value):
+    def test_values_that_no_agent_has_are_refused(self, native, tmp_path, where, value):
         def change(document, arrays):
             for key in where[:-1]:
                 document = document[key]
@@ -270,20 +270,21 @@ class TestDamage:
 
 class TestArchives:
     @pytest.mark.parametrize("member", ["document.json", "arrays.safetensors", "data", "policy.pth", "extra"])
-    def test_bombs(self, native, theirs, tmp_path, member):
+    def test_zip_bombs_are_refused(self, native, theirs, tmp_path, member):
         source = native[0] if member in ("document.json", "arrays.safetensors") else theirs[0]
         path = rewritten(source, tmp_path / "bomb.zip", zipfile.ZIP_DEFLATED, **{member: bytes(300_000_000)})
         assert path.stat().st_size < 1e6
         self._refused_cheaply(path, "expand")
 
-    def test_bomb_within(self, theirs, tmp_path):
+    def test_a_zip_bomb_within_a_member_is_refused(self, theirs, tmp_path):
         inner = io.BytesIO()
         with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("archive/data.pkl", bytes(300_000_000))
         self._refused_cheaply(rewritten(theirs[0], tmp_path / "bomb.zip", **{"policy.pth": inner.getvalue()}), "expand")
 
-    def test_deep_json(self, native, tmp_path):
-        self._refused_cheaply(rewritten(native[0], tmp_path / "deep.zip", **{"document.json": b"[" * 10**6}), "")
+    def test_deeply_nested_json_is_refused(self, native, tmp_path):
+        path = rewritten(native[0], tmp_path / "deep.zip", **{"document.json": b"[" * 10**6})
+        self._refused_cheaply(path, "not a saved file")
 
     @staticmethod
     def _refused_cheaply(path, match):
@@ -293,7 +294,7 @@ class TestArchives:
         assert tracemalloc.get_traced_memory()[1] < 50e6
         tracemalloc.stop()
 
-    def test_members_that_leave_the_archive(self, native, tmp_path):
+    def test_members_outside_the_archive_are_not_written(self, native, tmp_path):
         inside = tmp_path / "inside"
         inside.mkdir()
         path = rewritten(native[0], inside / "agent.zip", **{"../evil.py": b"x", "/tmp/rpp_rl_evil.py": b"x"})  # noqa: S108

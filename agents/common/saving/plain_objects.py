@@ -1,4 +1,4 @@
-"""Spaces, classes, schedules and noise as plain data, and back without importing what a file names."""
+"""Spaces, classes, schedules and noise as plain data, and back without importing a module that a file names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from rpp_rl.errors import RunError
 from rpp_rl.symmetry import Symmetry
 
-# Options of a policy that are classes, with the module that has them and what they must be.
+# Options of a policy that are classes: the module that defines them, and their base class.
 CLASS_OPTIONS: Mapping[str, tuple[Any, type]] = {
     "activation_fn": (torch.nn, torch.nn.Module),
     "optimizer_class": (torch.optim, torch.optim.Optimizer),
@@ -25,28 +25,28 @@ _NOISES = {"NormalActionNoise": ("_mu", "_sigma"), "OrnsteinUhlenbeckActionNoise
 
 
 def describe_space(space: spaces.Box) -> dict[str, Any]:
-    """A box as plain data."""
+    """Describe a box as plain data."""
     return {"low": space.low, "high": space.high, "dtype": str(space.dtype)}
 
 
 def space_from(data: Mapping[str, Any]) -> spaces.Box:
-    """The box that was described.
+    """Build a box from its description.
 
     Raises:
-        RunError: if it is none of one axis.
+        RunError: if it does not describe a box of one axis.
     """
     try:
         dtype = np.dtype(str(data["dtype"]))
         low, high = (np.asarray(data[side], dtype=dtype) for side in ("low", "high"))
         if low.ndim != 1 or dtype.kind not in "fiu":
-            raise ValueError("it is no box of numbers along one axis")
+            raise ValueError("it is not a box of numbers along one axis")
         return spaces.Box(low, high, dtype=dtype.type)
     except (KeyError, TypeError, ValueError, AssertionError, OverflowError) as error:
         raise RunError(f"a space of the saved agent cannot be read: {error}") from error
 
 
 def class_option(option: str, name: str) -> type | None:
-    """The class that an option of a policy names; None if files may not name it, since that would import a module."""
+    """Look up the class that an option names; None if files may not name it, as that would import a module."""
     module, kind = CLASS_OPTIONS[option]
     found = getattr(module, name.rpartition(".")[2].rpartition(":")[2], None)
     known = isinstance(found, type) and issubclass(found, kind) and full_name(found) == name.replace(":", ".")
@@ -54,17 +54,19 @@ def class_option(option: str, name: str) -> type | None:
 
 
 def full_name(cls: type) -> str:
-    """Module and name of a class."""
+    """Return module and name of a class."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def describe_policy_kwargs(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a policy with classes as their names."""
-    return {k: {"class": full_name(v)} if k in CLASS_OPTIONS and isinstance(v, type) else v for k, v in options.items()}
+    """Describe the options of a policy as plain data: classes by name, a symmetry as its dictionary."""
+    described = {k: v.to_dict() if isinstance(v, Symmetry) else v for k, v in options.items()}
+    classes = {k: {"class": full_name(v)} for k, v in options.items() if k in CLASS_OPTIONS and isinstance(v, type)}
+    return {**described, **classes}
 
 
 def policy_kwargs_from(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The options of a policy, and the names of classes among them that files may not name."""
+    """Read the options of a policy; also returns the classes among them that files may not name."""
     options, unknown = dict(data), []
     for option in CLASS_OPTIONS.keys() & data.keys():
         named = data[option]
@@ -76,20 +78,22 @@ def policy_kwargs_from(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
 
 
 def need_believable_networks(options: Mapping[str, Any], sizes: Sequence[int], stored: int, name: str) -> None:
-    """Check that the networks that a file asks for are no larger than its parameters suggest.
+    """Check that a file has enough parameters for the networks that it describes.
 
     Args:
-        options: of the policy.
-        sizes: of observation and action.
+        options: options of the policy.
+        sizes: sizes of observation and action.
         stored: number of parameters in the file.
-        name: of the file, for messages.
+        name: name of the file, for messages.
 
     Raises:
-        RunError: if building them would take memory that the file gives no reason for.
+        RunError: if the networks are larger than the parameters in the file.
     """
     symmetry = options.get("symmetry")
-    # A weight that keeps a symmetry has so many entries for each parameter.
-    entries = stored * (1 if symmetry is None else Symmetry.from_dict(symmetry).group.order)
+    # An equivariant weight has at most one entry per parameter and group element.
+    if isinstance(symmetry, Mapping):
+        symmetry = Symmetry.from_dict(symmetry)
+    entries = stored * (1 if symmetry is None else symmetry.group.order)
     widths = _whole_numbers(options.get("net_arch") or [])
     layers = [a * b for a, b in itertools.pairwise(widths)]
     critics = options.get("n_critics", 1)
@@ -106,7 +110,7 @@ def _whole_numbers(value: Any) -> list[int]:
 
 
 def describe_schedule(rate: Any, now: float) -> dict[str, Any] | float:
-    """A learning rate: a number, one of stable-baselines3's schedules by its numbers, or what another one is now."""
+    """Describe a learning rate: a number, a schedule of stable-baselines3, or the present value of another schedule."""
     if isinstance(rate, int | float):
         return float(rate)
     inner = getattr(rate, "value_schedule", rate)
@@ -118,10 +122,10 @@ def describe_schedule(rate: Any, now: float) -> dict[str, Any] | float:
 
 
 def schedule_from(data: Any) -> Any:
-    """The learning rate that was described.
+    """Build a learning rate from its description.
 
     Raises:
-        RunError: if it is none.
+        RunError: if the description cannot be read.
     """
     try:
         if isinstance(data, Mapping):
@@ -134,7 +138,7 @@ def schedule_from(data: Any) -> Any:
 
 
 def describe_noise(action_noise: Any) -> dict[str, Any] | None:
-    """Action noise of stable-baselines3's two kinds by its numbers; None for none and for any other."""
+    """Describe action noise of stable-baselines3's two kinds; None where there is none or another kind."""
     names = _NOISES.get(type(action_noise).__name__)
     if names is None:
         return None
@@ -142,10 +146,10 @@ def describe_noise(action_noise: Any) -> dict[str, Any] | None:
 
 
 def noise_from(data: Mapping[str, Any] | None) -> noise.ActionNoise | None:
-    """The action noise that was described.
+    """Build action noise from its description.
 
     Raises:
-        RunError: if it is none.
+        RunError: if the description cannot be read.
     """
     if data is None:
         return None
@@ -158,10 +162,10 @@ def noise_from(data: Mapping[str, Any] | None) -> noise.ActionNoise | None:
 
 
 def train_freq_from(data: Any) -> TrainFreq:
-    """How often an agent learns, from a number and a unit.
+    """Build the training frequency from a number and a unit.
 
     Raises:
-        RunError: if it is neither.
+        RunError: if the description cannot be read.
     """
     try:
         number, unit = data

@@ -1,4 +1,4 @@
-"""Saving and loading for SAC agents: what stable-baselines3 pickles is plain data here."""
+"""Save and load agents as plain data where stable-baselines3 pickles."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
 import torch
-from stable_baselines3 import SAC
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.save_util import open_path
 from stable_baselines3.common.utils import get_system_info
 
 from rpp_rl.agents.common.saving.documents import is_document, read_document, write_document
-from rpp_rl.agents.common.saving.rebuilding import RISK, rebuild
-from rpp_rl.agents.common.saving.saved_agent import KINDS, PLACES, SavedAgent, describe_agent, saved_agent
+from rpp_rl.agents.common.saving.saved_agent import (
+    KINDS,
+    PLACES,
+    RISK,
+    SavedAgent,
+    describe_agent,
+    rebuild,
+    saved_agent,
+)
 from rpp_rl.agents.common.saving.stable_baselines import is_stable_baselines, read_stable_baselines
 from rpp_rl.agents.common.saving.transitions import read_transitions, write_transitions
 from rpp_rl.errors import RunError
@@ -22,15 +29,15 @@ from rpp_rl.files import Archive, name_of
 
 AGENT = "agent"
 Source = str | Path | IO[bytes]
-Agent = TypeVar("Agent", bound=SAC)
+Agent = TypeVar("Agent", bound=OffPolicyAlgorithm)
 
 
 def read_agent(path: Source) -> SavedAgent:
-    """What a file says of an agent, whether this library or stable-baselines3 saved it; nothing in it is run.
+    """Read the file of an agent that this library or stable-baselines3 saved; no code in it is run.
 
     Raises:
-        FileNotFoundError: if there is none.
-        RunError: if it is damaged, or no SAC agent.
+        FileNotFoundError: if there is no such file.
+        RunError: if it is damaged, or not the file of an agent.
     """
     opened: Any = open_path(path, "r", suffix="zip")  # type: ignore[arg-type]
     with opened if isinstance(path, str | Path) else _left_open(opened) as file:
@@ -39,7 +46,7 @@ def read_agent(path: Source) -> SavedAgent:
             return saved_agent(read_document(archive, AGENT), archive.name)
         if is_stable_baselines(archive):
             return read_stable_baselines(archive)
-    raise RunError(f"{name_of(path)} is no SAC agent that stable-baselines3 or rpp-rl saved; give one that is")
+    raise RunError(f"{name_of(path)} is not an agent that stable-baselines3 or rpp-rl saved")
 
 
 def load_safely(
@@ -52,36 +59,36 @@ def load_safely(
     trust: bool = False,
     **overrides: Any,
 ) -> Agent:
-    """Load an agent of a class, without running anything from the file unless it is trusted; see `RPPSAC.load`."""
+    """Load an agent of a class; code in the file is run only if it is trusted. See `SafeFiles.load`."""
     if trust and _has_pickles(path):
-        # The class's own `load` may be the one that asks.
-        unpickled: Any = SAC.load.__func__(  # type: ignore[attr-defined]
+        # `cls.load` may be the caller.
+        unpickled: Any = OffPolicyAlgorithm.load.__func__(  # type: ignore[attr-defined]
             cls, path, env, device, custom_objects, False, force_reset, **overrides
         )
         return unpickled  # type: ignore[no-any-return]
     return rebuild(cls, read_agent(path), env, device, custom_objects, force_reset, **overrides)
 
 
-class SafeFiles(SAC):
-    """A SAC agent whose files hold numbers and words only: JSON and `safetensors` where stable-baselines3 pickles."""
+class SafeFiles(OffPolicyAlgorithm):
+    """Mixin for agents whose files hold only numbers and text, where stable-baselines3 also writes pickles."""
 
     def save(self, path: Any, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
-        """Save the agent; a file that was there before is replaced as a whole or not at all.
+        """Save the agent, atomically: an old file stays until the new one is complete.
 
         Args:
             path: a path, to which ``.zip`` is added where it has no suffix, or a file open for writing.
-            exclude: names of attributes to leave out.
-            include: names of attributes to take in though `exclude` names them.
+            exclude: attributes to leave out.
+            include: attributes to save although `exclude` names them.
 
         Raises:
-            RunError: if `include` names something else than what is saved anyway.
+            RunError: if `include` names an attribute that is not saved here.
             OSError: if the file cannot be written.
         """
-        strange = set(include or ()) - {*KINDS, *PLACES}
-        if strange:
+        unknown = set(include or ()) - {*KINDS, *PLACES}
+        if unknown:
             raise RunError(
-                f"{', '.join(sorted(strange))} cannot be included in a saved agent; a replay buffer has a file of its "
-                "own, by save_replay_buffer"
+                f"{', '.join(sorted(unknown))} cannot be included in a saved agent; save_replay_buffer saves the "
+                "replay buffer"
             )
         data, unsaved = describe_agent(self, set(exclude or ()) - set(include or ()))
         write_document(path, AGENT, data, ".zip")
@@ -100,26 +107,26 @@ class SafeFiles(SAC):
         trust: bool = False,
         **kwargs: Any,
     ) -> Self:
-        """Load an agent that this library or stable-baselines3's SAC has saved.
+        """Load an agent that this library or stable-baselines3 has saved.
 
-        Nothing in the file is run: parameters and plain data are read. A file of stable-baselines3 holds more, as
-        pickles, which run what their author put there. They are skipped: a warning lists them, and it is an error if
-        there is no agent without one of them.
+        Parameters and plain data are read, and no code in the file is run. A file of stable-baselines3 also holds
+        pickles, which can run any code. They are skipped: a warning lists them, and it is an error if the agent cannot
+        be built without one of them.
 
         Args:
             path: the file, or an open one.
-            env: an environment to train on; None to predict only.
-            device: where its networks are.
-            custom_objects: objects in the place of saved ones, by attribute: a learning rate schedule, for example.
+            env: environment to train on; None to predict only.
+            device: device of the networks.
+            custom_objects: objects that replace saved ones, by attribute, for example a learning rate schedule.
             print_system_info: whether to print versions.
-            force_reset: whether the environment is reset before training goes on.
-            trust: True unpickles what stable-baselines3 has pickled. Say that only for a file that you made, or whose
+            force_reset: whether the environment is reset before training continues.
+            trust: True unpickles what stable-baselines3 has pickled. Use it only for a file that you made, or whose
                 author you trust as much as the author of a program that you run.
             **kwargs: attributes to change.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            RunError: if it is damaged or no such agent, or needs something that is not read from files.
+            RunError: if the file is damaged, not that of an agent, or lacks a needed attribute.
             ValueError: if the environment has other spaces than the agent.
         """
         if print_system_info:
@@ -132,12 +139,12 @@ class SafeFiles(SAC):
         exact_match: bool = True,
         device: torch.device | str = "auto",
     ) -> None:
-        """As `SAC.set_parameters`; a file is read as by `load`.
+        """Set the parameters as stable-baselines3 does; a file is read as by `load`.
 
         Args:
-            load_path_or_dict: a file of an agent, or what `get_parameters` gives.
+            load_path_or_dict: the file of an agent, or the result of `get_parameters`.
             exact_match: whether all networks and optimisers must be given.
-            device: where the parameters are wanted.
+            device: device of the parameters.
         """
         given = load_path_or_dict
         if not isinstance(given, Mapping):
@@ -145,10 +152,10 @@ class SafeFiles(SAC):
         super().set_parameters(given, exact_match, device)
 
     def save_replay_buffer(self, path: Any) -> None:
-        """Save the transitions as arrays; ``.safetensors`` is added to a path that has no suffix.
+        """Save the transitions as arrays; ``.zip`` is added to a path that has no suffix.
 
         Raises:
-            RunError: if there is no buffer, or one of a kind that is not saved.
+            RunError: if there is no buffer, or its kind cannot be saved.
             OSError: if the file cannot be written.
         """
         write_transitions(path, self.replay_buffer)
@@ -158,17 +165,18 @@ class SafeFiles(SAC):
 
         Args:
             path: the file.
-            truncate_last_traj: as for `SAC.load_replay_buffer`, for hindsight experience replay.
-            trust: True unpickles a file of stable-baselines3, which runs whatever is in it.
+            truncate_last_traj: as for `OffPolicyAlgorithm.load_replay_buffer`, for hindsight experience replay.
+            trust: True unpickles a file of stable-baselines3, which runs any code in it.
 
         Raises:
-            RunError: if the file is damaged, a pickle that is not trusted, or made for other spaces.
+            RunError: if the file is damaged, made for other spaces, or a pickle that is not trusted.
         """
-        if trust and not read_transitions(path, self.replay_buffer, only_look=True):
-            super().load_replay_buffer(path, truncate_last_traj)
-            return
         if not read_transitions(path, self.replay_buffer):
-            raise RunError(f"{name_of(path)} is no file of transitions that rpp-rl saved; if it is a pickle, {RISK}")
+            if not trust:
+                raise RunError(
+                    f"{name_of(path)} does not hold transitions that rpp-rl saved; if it is a pickle, {RISK}"
+                )
+            super().load_replay_buffer(path, truncate_last_traj)
 
 
 def _has_pickles(path: Source) -> bool:
@@ -178,7 +186,7 @@ def _has_pickles(path: Source) -> bool:
 
 
 class _left_open:  # noqa: N801 - used like contextlib.nullcontext
-    """A caller's file, put back to where it was."""
+    """An open file of the caller, whose position is restored at the end."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.place = file, file.tell()
