@@ -1,6 +1,7 @@
 """Learning: RPP-SAC and its policies for stable-baselines3, callbacks, and hyperparameters."""
 
 from rpp_rl.agents.common.callbacks import FiniteCheck, FiniteVecEnv, SymmetryCallback
+from rpp_rl.agents.common.checkpoints import RunCheckpoint
 from rpp_rl.agents.common.normalize import SymmetricVecNormalize
 from rpp_rl.agents.rpp_sac.many_seeds import ManySeeds
 from rpp_rl.agents.rpp_sac.policies import EquivariantPolicy, MlpPolicy, RPPPolicy
@@ -14,6 +15,7 @@ __all__ = [
     "ManySeeds",
     "MlpPolicy",
     "RPPPolicy",
+    "RunCheckpoint",
     "SymmetricVecNormalize",
     "SymmetryCallback",
 ]

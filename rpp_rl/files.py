@@ -42,6 +42,7 @@ def replace_file(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> 
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+    _sync_folder(path.parent)
 
 
 def write_json(path: Path, data: Any, indent: int = 2, default: Callable[[Any], Any] | None = None) -> None:
@@ -73,6 +74,17 @@ def check_folder(folder: Path, remedy: str) -> None:
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         which = "it" if existing == folder else str(existing)
         raise RunError(f"cannot write to {folder}: {which} is not a directory, or not writable; {remedy}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renamed files survive a loss of power."""
+    if os.name == "nt":  # which cannot open folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Archive:

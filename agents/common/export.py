@@ -1,12 +1,12 @@
-"""A trained actor as one plain network that needs neither this library nor stable-baselines3."""
+"""Export a trained actor as one plain network that needs neither this library nor stable-baselines3."""
 
 from __future__ import annotations
 
 import importlib
+import io
 import itertools
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 
 from rpp_rl.errors import NetworkError, RunError
+from rpp_rl.files import replace_file
 from rpp_rl.networks import merged
 
 Runner = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -43,11 +44,11 @@ class PlainActor(nn.Module):
     f is the perceptron to the mean action, with the two pathways of each layer merged into one weight.
 
     Args:
-        agent: a SAC agent with a box of one axis for actions.
-        normalizer: what normalised its observations; None for nothing.
+        agent: a SAC agent whose actions are a box of one axis.
+        normalizer: the normalizer of its observations; None if there is none.
 
     Raises:
-        NetworkError: for gSDE, or another features extractor than flattening.
+        NetworkError: if the actor uses gSDE, or another features extractor than flattening.
     """
 
     mean: Tensor
@@ -77,33 +78,34 @@ class PlainActor(nn.Module):
         return self.low + (scaled + 1) / 2 * (self.high - self.low)
 
 
-def write_torchscript(actor: PlainActor, path: Path) -> None:
-    """As TorchScript, for `torch.jit.load` in Python and C++."""
+def as_torchscript(actor: PlainActor) -> bytes:
+    """Convert to TorchScript, for `torch.jit.load` in Python and C++."""
     with warnings.catch_warnings():
         # torch advises torch.export, which C++ without Python cannot read yet.
         warnings.simplefilter("ignore", DeprecationWarning)
         trace: Any = torch.jit.trace
-        torch.jit.save(trace(actor.eval(), torch.zeros(2, len(actor.mean))), str(path))
+        file = io.BytesIO()
+        torch.jit.save(trace(actor.eval(), torch.zeros(2, len(actor.mean))), file)
+    return file.getvalue()
 
 
-def write_onnx(actor: PlainActor, path: Path) -> None:
-    """As ONNX with one input, ``observation``, and one output, ``action``, of any number of rows.
+def as_onnx(actor: PlainActor) -> bytes:
+    """Convert to ONNX with one input, ``observation``, and one output, ``action``, of any number of rows.
 
     Raises:
-        RunError: if the extra is not installed.
+        RunError: if the extra ``onnx`` is not installed.
     """
     _need_onnx("onnxscript")
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
     with warnings.catch_warnings():
-        # Of torch's own insides, and of torchvision, which is not needed.
+        # Warnings about torch's internals, and about torchvision, which is not needed.
         warnings.simplefilter("ignore", FutureWarning)
         registration.setLevel(logging.ERROR)
         try:
-            torch.onnx.export(
+            program: Any = torch.onnx.export(
                 actor.eval(),
                 (torch.zeros(2, len(actor.mean)),),
-                str(path),
                 input_names=["observation"],
                 output_names=["action"],
                 dynamic_shapes={"observation": {0: torch.export.Dim("batch")}},
@@ -113,25 +115,27 @@ def write_onnx(actor: PlainActor, path: Path) -> None:
             )
         finally:
             registration.setLevel(level)
+    serialized: bytes = program.model_proto.SerializeToString()
+    return serialized
 
 
-def write_safetensors(actor: PlainActor, path: Path) -> None:
-    """As weights: ``layers.<i>.weight`` and ``.bias``, mean, std, low, high; metadata names the activations and clip.
+def as_safetensors(actor: PlainActor) -> bytes:
+    """Convert to weights: ``layers.<i>.weight`` and ``.bias``, mean, std, low, high; activations and clip as metadata.
 
     Raises:
-        NetworkError: for an activation that has no name there.
+        NetworkError: if an activation has no name there.
     """
     names = [type(layer).__name__ for layer in actor.layers]
     for name in set(names) - {"Linear", "Shift", *_ACTIVATIONS}:
         raise NetworkError(f"{name} has no name in a file of weights; export to torchscript or onnx")
     tensors = {name: value.detach().contiguous() for name, value in actor.state_dict().items()}
-    # A shift is not saved with a network's state, since its layers know it.
+    # The center of a shift is not part of a network's state.
     tensors |= {f"layers.{i}.center": layer.center for i, layer in enumerate(actor.layers) if hasattr(layer, "center")}
-    path.write_bytes(save(tensors, {"layers": json.dumps(names), "clip": repr(actor.clip)}))
+    return save(tensors, {"layers": json.dumps(names), "clip": repr(actor.clip)})
 
 
 def run_torchscript(path: Path) -> Runner:
-    """The function in a file, read back."""
+    """Read an actor back from TorchScript."""
     load: Any = torch.jit.load
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -140,19 +144,19 @@ def run_torchscript(path: Path) -> Runner:
 
 
 def run_onnx(path: Path) -> Runner:
-    """The function in a file, read back by ONNX Runtime.
+    """Read an actor back from ONNX, with ONNX Runtime.
 
     Raises:
-        RunError: if the extra is not installed.
+        RunError: if the extra ``onnx`` is not installed.
     """
     session = _need_onnx("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda observation: session.run(["action"], {"observation": observation})[0]
 
 
 def run_safetensors(path: Path) -> Runner:
-    """The function in a file, read back with numpy alone."""
+    """Read an actor back from weights, with numpy alone."""
     with safe_open(path, framework="numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         metadata = file.metadata()
     names, clip = json.loads(metadata["layers"]), float(metadata["clip"])
 
@@ -169,38 +173,34 @@ def run_safetensors(path: Path) -> Runner:
     return run
 
 
-FORMATS: Mapping[str, tuple[str, Callable[[PlainActor, Path], None], Callable[[Path], Runner]]] = {
-    "torchscript": (".pt", write_torchscript, run_torchscript),
-    "onnx": (".onnx", write_onnx, run_onnx),
-    "safetensors": (".safetensors", write_safetensors, run_safetensors),
+# For each format the suffix of its files, the function that converts an actor, and the one that reads it back.
+FORMATS: Mapping[str, tuple[str, Callable[[PlainActor], bytes], Callable[[Path], Runner]]] = {
+    "torchscript": (".pt", as_torchscript, run_torchscript),
+    "onnx": (".onnx", as_onnx, run_onnx),
+    "safetensors": (".safetensors", as_safetensors, run_safetensors),
 }
 
 
 def export_actor(actor: PlainActor, kind: str, stem: Path) -> tuple[Path, Runner]:
-    """Write an actor; returns the file, and the function that is read back from it.
+    """Write an actor, atomically; return the file, and the actor that is read back from it.
 
     Args:
         actor: the network.
         kind: ``"torchscript"``, ``"onnx"`` or ``"safetensors"``.
-        stem: the file's name without its suffix; a file that is there is replaced as a whole.
+        stem: the file's name without its suffix.
 
     Raises:
         RunError: if a library is missing.
         OSError: if the file cannot be written.
     """
-    suffix, write, run = FORMATS[kind]
+    suffix, convert, run = FORMATS[kind]
     path = stem.with_name(stem.name + suffix)
-    aside = path.with_name(f".{stem.name}.{os.getpid()}{suffix}")
-    try:
-        write(actor, aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    replace_file(path, convert(actor))
     return path, run(path)
 
 
 def greatest_difference(agent: SAC, normalizer: VecNormalize | None, run: Runner, observations: NDArray[Any]) -> float:
-    """The greatest difference of an action, in units of the action's range, between an agent and an exported actor."""
+    """Return the greatest difference between actions of an agent and an exported actor, as a share of their range."""
     space: Any = agent.action_space
     seen = observations if normalizer is None else normalizer.normalize_obs(observations)
     expected, _ = agent.predict(seen, deterministic=True)
@@ -209,7 +209,7 @@ def greatest_difference(agent: SAC, normalizer: VecNormalize | None, run: Runner
 
 
 def _batches(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Parts of several sizes, one row alone among them: how an actor is used on a robot."""
+    """Split rows into batches of several sizes; one has a single row, as on a robot."""
     edges = [0, 1, 3, *range(100, len(rows), 300), len(rows)]
     return [rows[a:b] for a, b in itertools.pairwise(edges) if b > a]
 

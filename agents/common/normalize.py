@@ -1,4 +1,4 @@
-"""Normalising observations without breaking a symmetry."""
+"""Normalize observations without breaking a symmetry."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ _SETTINGS = {
 
 
 class OrbitMeanStd(RunningMeanStd):
-    """Running moments of a stream of observations and of all its images under a group.
+    """Running mean and variance of a stream of observations and of all its images under a group.
 
     The mean is a fixed point of the group, and entries that a generator mixes or exchanges have one variance. So
-    x -> (x - mean) / std commutes with the group, whatever the stream was.
+    x -> (x - mean) / std commutes with the group for any stream.
 
     Args:
-        symmetry: whose group acts on observations.
-        epsilon: weight of the moments at the start, as for `RunningMeanStd`.
+        symmetry: its group acts on the observations.
+        epsilon: weight of the initial moments, as for `RunningMeanStd`.
     """
 
     def __init__(self, symmetry: Symmetry, epsilon: float = 1e-4) -> None:
         super().__init__(epsilon, (symmetry.observation.size,))
         self.symmetry = symmetry
         self._blocks = _blocks(symmetry)
-        # Zero is no fixed point where the group turns about another one.
+        # The group may act about another point than zero.
         self.mean = self._images(np.zeros((1, symmetry.observation.size))).mean(axis=0)
 
     def update(self, arr: NDArray[Any]) -> None:
-        """Take in observations of shape (n, entries); they count once, however large the group is."""
+        """Update with observations of shape (n, entries), which count as n, however large the group is."""
         images = self._images(np.asarray(arr, dtype=np.float64))
         variance = images.var(axis=0)
         pooled = np.bincount(self._blocks, variance) / np.bincount(self._blocks)
         self.update_from_moments(images.mean(axis=0), pooled[self._blocks], arr.shape[0])
 
     def copy(self) -> OrbitMeanStd:
-        """A copy that is updated on its own."""
+        """Return an independent copy."""
         new = OrbitMeanStd(self.symmetry)
         new.mean, new.var, new.count = self.mean.copy(), self.var.copy(), float(self.count)
         return new
@@ -65,7 +65,7 @@ class OrbitMeanStd(RunningMeanStd):
     def update_from_moments(
         self, batch_mean: NDArray[np.float64], batch_var: NDArray[np.float64], batch_count: float
     ) -> None:
-        """As `RunningMeanStd`; the change of the mean, too, is pooled within the entries that a generator mixes."""
+        """Update as `RunningMeanStd` does, with the change of the mean pooled over entries that a generator mixes."""
         delta = np.square(batch_mean - self.mean)
         pooled = (np.bincount(self._blocks, delta) / np.bincount(self._blocks))[self._blocks]
         total = self.count + batch_count
@@ -75,18 +75,18 @@ class OrbitMeanStd(RunningMeanStd):
 
 
 class SymmetricVecNormalize(VecNormalize):
-    """stable-baselines3's `VecNormalize` with statistics that keep a symmetry: normalise(g x) = rho(g) normalise(x).
+    """stable-baselines3's `VecNormalize` with statistics that keep a symmetry: normalize(g x) = rho(g) normalize(x).
 
-    The symmetry of the normalised observations is `symmetry`; it differs from the environment's in that it fixes the
-    origin. Clipping keeps a symmetry of signed permutations exactly, and any other as long as nothing is clipped.
+    `symmetry` is that of the normalized observations: unlike the environment's, it fixes the origin. Clipping keeps a
+    symmetry of signed permutations exactly, and any other as long as nothing is clipped.
 
     Args:
         venv: the environments.
-        symmetry: None takes the one that the environments carry.
+        symmetry: the symmetry; None takes that of the environments.
         **kwargs: as for `VecNormalize`.
 
     Raises:
-        SymmetryError: if there is no symmetry, the environments disagree about it, or it does not fit observations.
+        SymmetryError: if there is no symmetry, the environments have different ones, or it does not fit observations.
     """
 
     def __init__(self, venv: VecEnv, symmetry: Symmetry | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
@@ -104,13 +104,13 @@ class SymmetricVecNormalize(VecNormalize):
             self.symmetry = replace(declared, center=())
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """As `VecEnv.get_attr`; the symmetry is that of the normalised observations."""
+        """Return attributes as `VecEnv.get_attr` does; the symmetry is that of the normalized observations."""
         if attr_name == "symmetry":
             return [self.symmetry for _ in self._get_indices(indices)]
         return self.venv.get_attr(attr_name, indices)
 
     def save(self, save_path: Any) -> None:
-        """Save statistics and settings as JSON and arrays.
+        """Save statistics and settings, atomically.
 
         Raises:
             OSError: if the file cannot be written.
@@ -126,21 +126,21 @@ class SymmetricVecNormalize(VecNormalize):
 
     @staticmethod
     def saved_settings(path: Any) -> dict[str, Any]:
-        """The settings in a file that `save` wrote.
+        """Read the settings in a file that `save` wrote.
 
         Raises:
-            RunError: if it is damaged.
+            RunError: if the file is damaged.
         """
         return dict(_read(path)["settings"])
 
     @classmethod
     def load(cls, load_path: Any, venv: VecEnv) -> SymmetricVecNormalize:
-        """Statistics that `save` has saved, around other environments; nothing in the file is run.
+        """Load statistics that `save` wrote and wrap environments with them; no code in the file is run.
 
         Raises:
-            FileNotFoundError: if there is none.
+            FileNotFoundError: if there is no such file.
             RunError: if it is damaged.
-            SymmetryError: if it does not fit the environments.
+            SymmetryError: if its symmetry does not fit the environments.
         """
         value = _read(load_path)
         settings = dict(value["settings"])
@@ -154,16 +154,16 @@ class SymmetricVecNormalize(VecNormalize):
 
 
 def _read(path: Any) -> dict[str, Any]:
-    """What `save` has saved, with settings of the kinds that they have."""
+    """Read a file that `save` wrote, and check the types of its settings."""
     with Path(path).open("rb") as file:
         value = read_document(Archive(file, str(path)), _NORMALIZER)
     try:
         settings = {name: value["settings"][name] for name in _SETTINGS}
         parts = {name: value[name] for name in ("symmetry", "observations", "returns")}
     except (KeyError, TypeError) as error:
-        raise RunError(f"{path} holds no statistics of observations: it lacks {error}") from error
+        raise RunError(f"{path} does not hold statistics of observations: it lacks {error}") from error
     if not all(type(settings[name]) in kinds for name, kinds in _SETTINGS.items()):
-        raise RunError(f"{path} holds no statistics of observations: its settings are {settings}")
+        raise RunError(f"{path} does not hold statistics of observations: its settings are {settings}")
     return {"settings": settings, **parts}
 
 
@@ -186,13 +186,13 @@ def _carried(venv: VecEnv) -> Symmetry:
     found = symmetry_of(venv)
     if found is None:
         raise SymmetryError(
-            "SymmetricVecNormalize needs a symmetry: make the environments with rpp_rl.make(...), or give symmetry=..."
+            "SymmetricVecNormalize needs a symmetry: make the environments with rpp_rl.make(...), or pass symmetry=..."
         )
     return found
 
 
 def _blocks(symmetry: Symmetry) -> NDArray[np.int64]:
-    """For each entry, the number of the block of entries that the generators mix it with."""
+    """For each entry, number the block of entries that the generators mix it with."""
     size = symmetry.observation.size
     block = np.arange(size)
     edges = [np.argwhere(as_matrix(image)) for image in symmetry.observation.images]

@@ -1,4 +1,4 @@
-"""A replay buffer in single precision, on the host or on a GPU, that samples into tensors which are already there."""
+"""A replay buffer in single precision, on the host or on a GPU, that samples into preallocated tensors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rpp_rl.errors import RunError
 
-# Steps on a GPU are mostly awaited once per environment step, so two slots would do; a few more cost nothing.
+# The host waits for the GPU about once per environment step, so two slots would do; a few more cost nothing.
 _SLOTS = 8
 
 
@@ -24,18 +24,18 @@ class Minibatch:
     """One minibatch for each agent, allocated once.
 
     Attributes:
-        rows: of all agents, shape (agents, rows, width): observation, next observation, action, reward, done.
-        observations: shape (agents, rows, entries), as are the following; views of `rows`.
-        next_observations: what came after.
+        rows: all transitions, shape (agents, rows, width): observation, next observation, action, reward, done.
+        observations: a view of `rows`, shape (agents, rows, entries), as are the next two.
+        next_observations: the observations one step later.
         actions: in [-1, 1].
         rewards: shape (agents, rows).
-        dones: 1 where an episode ended other than by running out of time, shape (agents, rows).
-        discounts: one discount per row, shape (agents, rows); None where there is one for all.
+        dones: 1 where an episode ended by other causes than its time limit, shape (agents, rows).
+        discounts: one discount per row, shape (agents, rows); None if all rows have the same.
 
     Args:
-        like: whose dtype and device the tensors get.
+        like: a tensor that gives dtype and device.
         agents: number of minibatches.
-        rows: of each.
+        rows: rows of each minibatch.
         observation_size: entries of an observation.
         action_size: entries of an action.
     """
@@ -48,7 +48,7 @@ class Minibatch:
         self.discounts: Tensor | None = None
 
     def load(self, agent: int, data: ReplayBufferSamples) -> None:
-        """Take over what a buffer of stable-baselines3 has sampled."""
+        """Copy a minibatch that a buffer of stable-baselines3 sampled."""
         self.observations[agent], self.next_observations[agent] = data.observations, data.next_observations
         self.actions[agent] = data.actions
         self.rewards[agent], self.dones[agent] = data.rewards.flatten(), data.dones.flatten()
@@ -61,28 +61,28 @@ class Minibatch:
             self.discounts[agent] = discounts.flatten()
 
     def discounted(self, gamma: float) -> Tensor:
-        """The weight of each row's next value: its discount, and zero where the episode ended."""
-        going_on: Tensor = 1 - self.dones
-        return going_on.mul_(gamma if self.discounts is None else self.discounts)
+        """Return the weight of each row's next value: its discount, and zero where the episode ended."""
+        continues: Tensor = 1 - self.dones
+        return continues.mul_(gamma if self.discounts is None else self.discounts)
 
 
 def transition_sizes(observation_size: int, action_size: int) -> list[int]:
-    """The widths of observation, next observation, action, reward and done within a stored transition."""
+    """Return the widths of observation, next observation, action, reward and done within a stored transition."""
     return [observation_size, observation_size, action_size, 1, 1]
 
 
 class TransitionBuffer(ReplayBuffer):
-    """stable-baselines3's `ReplayBuffer` with each transition one row of float32, which is how networks see it.
+    """stable-baselines3's `ReplayBuffer` with each transition as one row of float32, the dtype of the networks.
 
-    MuJoCo's observations are float64, so a transition takes about half of the memory, and one gather fetches it. It
-    draws the same transitions as `ReplayBuffer` does, from numpy's generator. On a GPU the rows live there, and the
+    MuJoCo's observations are float64, so a transition takes about half of the memory, and one gather fetches it. The
+    buffer draws the same transitions as `ReplayBuffer`, from numpy's generator. On a GPU the rows live there, and the
     fast gradient step draws them there, from torch's generator: see `draw_on_device`.
 
     Args:
         buffer_size: number of transitions.
         observation_space: a box of one axis.
         action_space: a box of one axis.
-        device: where rows live.
+        device: device of the rows.
         n_envs: number of environments.
         optimize_memory_usage: must be False.
         handle_timeout_termination: whether an episode cut off by a time limit is stored as not done, so that the next
@@ -90,11 +90,11 @@ class TransitionBuffer(ReplayBuffer):
 
     Attributes:
         storage: the rows, shape (positions, environments, width).
-        added: positions filled since the beginning, however often the buffer went round.
-        filled: the number of transitions stored, as a tensor; on a GPU where the rows are.
+        added: number of positions ever filled, also those overwritten since.
+        filled: the number of stored transitions, as a tensor; on a GPU where the rows are.
 
     Raises:
-        RunError: for `optimize_memory_usage`.
+        RunError: if `optimize_memory_usage` is True.
     """
 
     _device: torch.device
@@ -116,7 +116,6 @@ class TransitionBuffer(ReplayBuffer):
         self.buffer_size = max(buffer_size // n_envs, 1)
         self.optimize_memory_usage = False
         self.handle_timeout_termination = handle_timeout_termination
-        # Positions filled since the beginning, however often the buffer went round.
         self.added = 0
         self._sizes = transition_sizes(observation_space.shape[0], action_space.shape[0])
         self._allocate()
@@ -130,19 +129,19 @@ class TransitionBuffer(ReplayBuffer):
             torch.from_numpy(np.zeros(shape, np.float32)) if self._on_host else torch.zeros(shape, device=self.device)
         )
         self.storage = empty
-        # Only a GPU draws where the rows are, and only there is double precision sure to be had.
+        # Only a GPU draws where the rows are; other accelerators may lack double precision.
         place = self.device if self.device.type == "cuda" else "cpu"
         self.filled = torch.zeros((), dtype=torch.float64, device=place)
         # On the host a row is written to its place directly, elsewhere to a slot of pinned memory first.
         on_gpu = self.device.type == "cuda"
         self._slots = torch.zeros(_SLOTS, self.n_envs, width, pin_memory=on_gpu)
-        # When what is in a slot has arrived; the GPU may be many steps behind.
+        # Events that tell when the rows of a slot have arrived; the GPU may be many steps behind.
         self._arrived = [torch.cuda.Event() for _ in range(_SLOTS)] if on_gpu else []  # type: ignore[no-untyped-call]
         self._writable = (self.storage if self._on_host else self._slots).numpy()
 
     @property
     def device(self) -> torch.device:
-        """Where the rows live; setting it moves them, as loading a saved buffer does."""
+        """The device of the rows; setting it moves them, as loading a saved buffer does."""
         return self._device
 
     @device.setter
@@ -167,7 +166,7 @@ class TransitionBuffer(ReplayBuffer):
 
     @property
     def next_observations(self) -> NDArray[np.float32]:  # type: ignore[override]
-        """What came after, in the same form."""
+        """The observations one step later, in the same form."""
         return self._columns(1)
 
     @property
@@ -182,7 +181,7 @@ class TransitionBuffer(ReplayBuffer):
 
     @property
     def dones(self) -> NDArray[np.float32]:  # type: ignore[override]
-        """1 where an episode ended other than by running out of time, shape (positions, environments)."""
+        """1 where an episode ended by other causes than its time limit, shape (positions, environments)."""
         return self._columns(4)[..., 0]
 
     def _columns(self, part: int) -> NDArray[np.float32]:
@@ -220,7 +219,7 @@ class TransitionBuffer(ReplayBuffer):
         self.count(self.added + 1)
 
     def count(self, added: int) -> None:
-        """Set how many positions have been filled since the beginning."""
+        """Set the number of positions ever filled."""
         self.added = added
         self.full, self.pos = added >= self.buffer_size, added % self.buffer_size
         self.filled.fill_(self.size() * self.n_envs)
@@ -230,7 +229,7 @@ class TransitionBuffer(ReplayBuffer):
         self.count(0)
 
     def rows_between(self, start: int, stop: int) -> NDArray[np.float32]:
-        """The rows that were added from the `start`-th to before the `stop`-th, shape (rows, environments, width)."""
+        """Return the `start`-th to the `stop`-th row added, without that, shape (rows, environments, width)."""
         places = slice(start % self.buffer_size, start % self.buffer_size + stop - start)
         wrapped = places.stop - self.buffer_size
         parts = [self.storage[places]] if wrapped <= 0 else [self.storage[places], self.storage[:wrapped]]
@@ -238,16 +237,16 @@ class TransitionBuffer(ReplayBuffer):
         return rows
 
     def put_rows(self, start: int, rows: Tensor) -> None:
-        """Put rows where the `start`-th and those after it belong."""
+        """Write rows to the positions of the `start`-th and following rows."""
         places = torch.arange(start, start + len(rows), device=self.storage.device) % self.buffer_size
         self.storage[places] = rows.to(self.storage.device)
 
     def rows(self) -> Tensor:
-        """All rows there is room for, shape (transitions, width)."""
+        """Return all rows, filled or not, shape (transitions, width)."""
         return self.storage.view(-1, self.storage.shape[-1])
 
     def draw(self, rows: int, rng: np.random.RandomState | None = None) -> Tensor:
-        """The places of transitions drawn as `ReplayBuffer` draws them, from `rng` or numpy's global generator."""
+        """Draw positions of transitions as `ReplayBuffer` does, from `rng` or numpy's global generator."""
         randint = np.random.randint if rng is None else rng.randint
         transitions = randint(0, self.buffer_size if self.full else self.pos, size=rows)
         return torch.from_numpy(transitions * self.n_envs + randint(0, high=self.n_envs, size=(rows,)))
@@ -256,15 +255,15 @@ class TransitionBuffer(ReplayBuffer):
         """Draw a minibatch on the host, as `sample` does without normalisation.
 
         Args:
-            batch: where to write it.
-            agent: whose minibatch it is.
-            rng: where to draw from; None for numpy's global generator.
+            batch: the minibatches.
+            agent: index of the minibatch.
+            rng: the generator; None for numpy's global one.
         """
         places = self.draw(batch.rows.shape[1], rng).to(self.storage.device)
         torch.index_select(self.rows(), 0, places, out=batch.rows[agent])
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
-        """As `ReplayBuffer.sample`."""
+        """Sample a minibatch, as `ReplayBuffer.sample` does."""
         rows = self.rows()[self.draw(batch_size).to(self.device)]
         observations, next_observations, actions, rewards, dones = torch.split(rows, self._sizes, dim=-1)
         if env is not None:
@@ -295,12 +294,12 @@ class TransitionBuffer(ReplayBuffer):
 def draw_on_device(
     buffers: Sequence[TransitionBuffer], batch: Minibatch, generators: Sequence[torch.Generator] | None = None
 ) -> None:
-    """Draw a minibatch for each agent where the buffers live; a function of tensors that a graph can capture.
+    """Draw a minibatch for each agent on the device of the buffers; a CUDA graph can capture this.
 
     Args:
         buffers: one for each agent.
-        batch: where to write them.
-        generators: one for each agent; None draws from the device's own.
+        batch: the minibatches.
+        generators: one for each agent; None for the device's generator.
     """
     for k, (buffer, rows) in enumerate(zip(buffers, batch.rows, strict=True)):
         generator = None if generators is None else generators[k]

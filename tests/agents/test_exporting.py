@@ -1,4 +1,4 @@
-"""What is exported acts as the agent does, without this library."""
+"""Exported actors act as the agent does, without this library."""
 
 import numpy as np
 import pytest
@@ -15,15 +15,15 @@ from rpp_rl.errors import NetworkError
 OBSERVATIONS = np.random.default_rng(0).normal(1.0, 3.0, (1000, 4))
 
 
-def normalised(cls, policy):
+def normalized(cls, policy):
     env = cls(DummyVecEnv([bicycle]))
     return agent(policy, env=env), env
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("policy", ["RPPPolicy", "EquivariantPolicy", "MlpPolicy"])
-def test_it_acts_as_the_agent(tmp_path, kind, policy):
-    model, normalizer = normalised(VecNormalize if policy == "MlpPolicy" else SymmetricVecNormalize, policy)
+def test_an_exported_actor_acts_as_the_agent(tmp_path, kind, policy):
+    model, normalizer = normalized(VecNormalize if policy == "MlpPolicy" else SymmetricVecNormalize, policy)
     model.learn(60)
     path, run = export_actor(PlainActor(model, normalizer), kind, tmp_path / "actor")
     assert greatest_difference(model, normalizer, run, OBSERVATIONS) < 1e-5
@@ -35,7 +35,7 @@ def test_it_acts_as_the_agent(tmp_path, kind, policy):
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("activation", [torch.nn.Tanh, torch.nn.ELU, torch.nn.LeakyReLU, torch.nn.SiLU, torch.nn.GELU])
-def test_activations(tmp_path, kind, activation):
+def test_activations_are_exported(tmp_path, kind, activation):
     model = agent("MlpPolicy", policy_kwargs={"net_arch": [16, 8], "activation_fn": activation})
     if kind == "safetensors" and activation is torch.nn.GELU:
         with pytest.raises(NetworkError, match="GELU"):
@@ -56,7 +56,7 @@ def test_actions_keep_the_symmetry_and_the_bounds(tmp_path):
     assert (np.abs(run(100 * x)) <= np.max(model.action_space.high)).all()
 
 
-def test_agents_of_stable_baselines_and_what_cannot_be_exported(tmp_path):
+def test_agents_of_stable_baselines_are_exported_without_gsde(tmp_path):
     model = SAC("MlpPolicy", bicycle(), buffer_size=10)
     _, run = export_actor(PlainActor(model), "torchscript", tmp_path / "actor")
     assert greatest_difference(model, None, run, OBSERVATIONS) < 1e-5

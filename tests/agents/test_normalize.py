@@ -1,4 +1,4 @@
-"""Law: normalise(g x) = rho(g) normalise(x), after any stream of data."""
+"""Law: normalize(g x) = rho(g) normalize(x), after any stream of data."""
 
 import warnings
 
@@ -22,19 +22,19 @@ from rpp_rl.errors import SymmetryError
 def error(rms, symmetry, x):
     """The largest violation of the law over the group."""
 
-    def normalise(x):
+    def normalize(x):
         return (x - rms.mean) / np.sqrt(rms.var + 1e-8)
 
-    y = normalise(x)
+    y = normalize(x)
     return max(
-        np.abs(normalise(symmetry.transform_observation(g, x)) - symmetry.observation.act(g, y)).max()
+        np.abs(normalize(symmetry.transform_observation(g, x)) - symmetry.observation.act(g, y)).max()
         for g in range(symmetry.group.order)
     )
 
 
 @settings(max_examples=40)
 @given(st.data(), groups, st.integers(0, 2**32 - 1), st.integers(1, 5))
-def test_law_for_any_group_and_stream(data, group, seed, batches):
+def test_the_law_holds_for_any_group_and_stream(data, group, seed, batches):
     rep = data.draw(representations(group))
     rng = np.random.default_rng(seed)
     symmetry = Symmetry("any", rep, rep)
@@ -47,7 +47,7 @@ def test_law_for_any_group_and_stream(data, group, seed, batches):
 @pytest.mark.parametrize(
     ("env_id", "name"), [("Ant-v5", "dihedral"), ("Pusher-v5", "sagittal"), ("Humanoid-v5", "sagittal")]
 )
-def test_law_on_real_streams(env_id, name):
+def test_the_law_holds_for_observations_of_environments(env_id, name):
     venv = SymmetricVecNormalize(DummyVecEnv([lambda: rpp_rl.make(env_id, name)] * 2), clip_obs=np.inf)
     venv.seed(0)
     x = venv.reset()
@@ -63,7 +63,7 @@ def test_law_on_real_streams(env_id, name):
     assert venv.get_attr("symmetry") == [venv.symmetry] * 2
 
 
-def test_statistics_are_those_of_the_stream_where_the_group_does_nothing():
+def test_the_trivial_group_gives_the_statistics_of_the_stream():
     rng = np.random.default_rng(0)
     ours, theirs = (
         OrbitMeanStd(Symmetry.trivial(5, 1)),
@@ -78,7 +78,7 @@ def test_statistics_are_those_of_the_stream_where_the_group_does_nothing():
     assert ours.count == theirs.count
 
 
-def test_moments_are_those_of_the_stream_with_all_its_images():
+def test_moments_include_all_images_of_the_stream():
     rng = np.random.default_rng(0)
     stream = rng.normal([3.0, 1.0, 5.0, 2.0], size=(500, 4))
     rms = OrbitMeanStd(WHEELS, epsilon=1e-12)
@@ -89,7 +89,7 @@ def test_moments_are_those_of_the_stream_with_all_its_images():
     np.testing.assert_allclose(rms.var, everything.var(axis=0), rtol=1e-6)
 
 
-def test_plain_statistics_do_break_the_symmetry():
+def test_plain_statistics_break_the_symmetry():
     rms = VecNormalize(DummyVecEnv([bicycle])).obs_rms
     rms.update(np.random.default_rng(0).normal([3.0, 0.0, 0.0, 1.0], size=(50, 4)))
     assert error(rms, WHEELS, np.ones((1, 4))) > 0.1
@@ -107,7 +107,7 @@ def test_an_agent_trains_on_it_without_a_warning_and_stays_symmetric(tmp_path):
     np.testing.assert_allclose(moved_acted, acted[:, ::-1], atol=1e-5)
 
 
-def test_it_saves_and_loads_as_stable_baselines3s(tmp_path):
+def test_a_normalizer_saves_and_loads(tmp_path):
     env = SymmetricVecNormalize(DummyVecEnv([bicycle]), clip_obs=3.0)
     env.reset()
     for _ in range(20):
@@ -127,13 +127,13 @@ def test_it_saves_and_loads_as_stable_baselines3s(tmp_path):
     np.testing.assert_array_equal(again.normalize_obs(x), env.normalize_obs(x))
 
 
-def test_without_observations_it_only_scales_rewards():
+def test_without_observations_only_rewards_are_scaled():
     env = SymmetricVecNormalize(DummyVecEnv([lambda: rpp_rl.make("Pusher-v5")]), norm_obs=False)
     assert env.symmetry.center
     assert env.get_attr("symmetry")[0] == env.symmetry
 
 
-def test_bad_input():
+def test_bad_input_is_refused():
     import gymnasium as gym
 
     with pytest.raises(SymmetryError, match="needs a symmetry"):

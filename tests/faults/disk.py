@@ -16,7 +16,7 @@ from unittest import mock
 
 from faults.runs import RUN, TINY, called, finish_run, in_one_sentence, same_parameters, whole_checkpoints
 from faults.table import Row
-from rpp_rl.agents.common.checkpoints.archive import checkpoints
+from rpp_rl.agents.common.checkpoints.files import checkpoints
 
 BEGIN = (
     *("train", "--env", "InvertedPendulum-v5", "-n", 120, "--save-freq", 40, "--eval-freq", 60),

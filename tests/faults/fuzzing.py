@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from faults.table import Row
 from rpp_rl import Symmetry
 from rpp_rl.agents.common.algorithms import hyperparameters
-from rpp_rl.agents.common.checkpoints.archive import read_manifest
+from rpp_rl.agents.common.checkpoints.files import files_beside
 from rpp_rl.agents.common.saving.agent_files import read_agent
 from rpp_rl.envs.symmetry_files import read_symmetry
 from rpp_rl.errors import RPPError
@@ -132,7 +132,7 @@ def parsers(scratch: Path):
         "evaluation_seed": 1,
         "config": {"env": "x", "seed": 0, "env_kwargs": {}, "hyperparams": {"gamma": 0.9}, "device": "auto"},
     }
-    manifest = {"format": 1, "files": {"state.json": {"size": 1, "sha256": "0"}}, "beside": {}}
+    manifest = {"format": 1, "beside": {"replay/0-1.f32": {"size": 1, "sha256": "0"}}}
     state = {"a": {"$array": "0"}, "b": {"$tuple": [1, 2]}, "c": {"$deque": [1], "maxlen": 3}, "d": {"$float": "inf"}}
 
     def run(folder: str, name: str, content) -> Path:
@@ -168,7 +168,7 @@ def parsers(scratch: Path):
         ),
         "manifest of a checkpoint": (
             st.one_of(changed(manifest), data, st.binary(max_size=40)),
-            lambda value: read_manifest(run("checkpoint", "manifest.json", value)),
+            lambda value: files_beside(run("checkpoint", "manifest.json", value)),
         ),
         "state of a checkpoint": (st.one_of(changed(state), data), lambda value: from_plain(value, {})),
         "model file": (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from faults.runs import RUN, TINY, same_parameters, started
 from faults.table import Row
-from rpp_rl.agents.common.checkpoints.archive import checkpoints
+from rpp_rl.agents.common.checkpoints.files import checkpoints
 from rpp_rl.experiments.run import Run
 
 

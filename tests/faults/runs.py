@@ -12,7 +12,7 @@ import torch
 from helpers.processes import start
 
 from rpp_rl.agents import RPPSAC
-from rpp_rl.agents.common.checkpoints.archive import checkpoints, read_checkpoint
+from rpp_rl.agents.common.checkpoints.files import checkpoints, read_checkpoint
 from rpp_rl.errors import RunError
 
 TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:200", "policy_kwargs:{net_arch: [16]}")

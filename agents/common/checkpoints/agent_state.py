@@ -1,4 +1,4 @@
-"""The whole state of an agent in training as plain data: networks, optimisers, counters, generators, environments."""
+"""The state of an agent in training as plain data: networks, optimisers, counters, generators, environments."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 
 from rpp_rl.agents.common.saving.saved_agent import describe_agent
-from rpp_rl.agents.rpp_sac.rpp_sac import RPPSAC
 from rpp_rl.errors import RunError
 from rpp_rl.plain_data import object_state, restore_object
 
@@ -21,7 +20,7 @@ _COUNTERS = (
     *("_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer"),
 )
 _LOGGED = ("name_to_value", "name_to_count", "name_to_excluded")
-# What callbacks and wrappers of environments hold that is not theirs to save.
+# Attributes of callbacks and of wrappers that belong to other objects.
 _NOT_OF_CALLBACKS = (
     *("model", "training_env", "eval_env", "callback", "callbacks", "callback_on_new_best", "parent", "logger"),
     *("locals", "globals", "_logger"),
@@ -29,13 +28,13 @@ _NOT_OF_CALLBACKS = (
 _NOT_OF_WRAPPERS = ("venv", "results_writer", "observation_space", "action_space", "class_attributes")
 
 
-def agent_state(agent: SAC) -> tuple[dict[str, Any], list[str]]:
-    """The state of an agent between two rollouts, and what of it is not saved, in words.
+def agent_state(agent: OffPolicyAlgorithm) -> tuple[dict[str, Any], list[str]]:
+    """Return the state of an agent between two rollouts, and the parts that are not saved, in words.
 
-    The replay buffer is not part of it: see `ReplayLog`.
+    The replay buffer is saved apart, see `ReplayLog`.
     """
+    given: Any = agent
     environments, unsaved = env_state(agent.env)
-    space: Any = agent.action_space
     described, missing = describe_agent(agent)
     unsaved += missing
     state = {
@@ -44,17 +43,19 @@ def agent_state(agent: SAC) -> tuple[dict[str, Any], list[str]]:
         "counters": {name: getattr(agent, name) for name in _COUNTERS},
         "logged": {name: dict(getattr(agent.logger, name)) for name in _LOGGED},
         "generators": _generators_of(agent),
-        "action_space": space._np_random,
-        "merged_targets": agent.merged_targets() if isinstance(agent, RPPSAC) else [],
+        "action_space": given.action_space._np_random,
+        "merged_targets": given.merged_targets() if hasattr(agent, "merged_targets") else [],
         "environments": environments,
     }
     return state, unsaved
 
 
-def _generators_of(agent: SAC) -> dict[str, Any]:
+def _generators_of(agent: OffPolicyAlgorithm) -> dict[str, Any]:
+    """The global generators, or those that an agent of a stack draws from instead."""
     state = generators_state()
-    if isinstance(agent, RPPSAC) and agent.own_generators is not None:
-        numpy_rng, torch_state = agent.own_generators
+    own = getattr(agent, "own_generators", None)
+    if own is not None:
+        numpy_rng, torch_state = own
         state["numpy"] = numpy_rng.get_state()
         if agent.device.type == "cuda":
             index = agent.device.index
@@ -64,29 +65,31 @@ def _generators_of(agent: SAC) -> dict[str, Any]:
     return state
 
 
-def restore_agent(agent: SAC, state: dict[str, Any]) -> None:
-    """Put a state back into an agent that was built in the same way; all but the global generators.
+def restore_agent(agent: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
+    """Put a state back into an agent that was built in the same way, without the global generators.
 
-    Those come last, with `restore_generators`: putting environments back resets them first, which may draw.
+    `restore_generators` puts those back at the end, since restoring environments resets them, which may draw.
 
     Raises:
-        RunError: if it was built otherwise.
+        RunError: if the agent was built in another way.
     """
+    given: Any = agent
     try:
         agent.set_parameters(state["parameters"], exact_match=True, device=agent.device)
-        if state["log_ent_coef"] is not None and agent.log_ent_coef is not None:
-            agent.log_ent_coef.data.copy_(state["log_ent_coef"])
+        log_ent_coef = getattr(agent, "log_ent_coef", None)
+        if state["log_ent_coef"] is not None and log_ent_coef is not None:
+            log_ent_coef.data.copy_(state["log_ent_coef"])
         for name, value in state["counters"].items():
             setattr(agent, name, value)
-        # An agent without a logger of its caller's gets a new one when it learns.
+        # An agent without a logger gets one when it learns.
         for name, values in state["logged"].items() if hasattr(agent, "_logger") else ():
             getattr(agent.logger, name).update(values)
-        if isinstance(agent, RPPSAC) and state["merged_targets"]:
-            update = agent.fast_step_for(agent.batch_size)
+        if state["merged_targets"]:
+            update = given.fast_step_for(agent.batch_size)
             if update is not None:
                 update.take_over_targets(0, state["merged_targets"])
         restore_env(agent.env, state["environments"])
-        agent.action_space._np_random = state["action_space"]
+        given.action_space._np_random = state["action_space"]
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         if isinstance(error, RunError):
             raise
@@ -94,8 +97,8 @@ def restore_agent(agent: SAC, state: dict[str, Any]) -> None:
 
 
 def generators_state() -> dict[str, Any]:
-    """The state of all global random generators."""
-    # Asking would start CUDA in a run that has no use for it.
+    """Return the state of all global random generators."""
+    # In a run without CUDA, reading the state would start it.
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     return {
         "python": random.getstate(),
@@ -115,7 +118,7 @@ def restore_generators(state: dict[str, Any]) -> None:
 
 
 def env_state(env: VecEnv | None) -> tuple[dict[str, Any], list[str]]:
-    """The state of vectorised environments and of the wrappers around them, and what of it is not saved."""
+    """Return the state of vectorised environments and their wrappers, and the parts that are not saved."""
     layers, unsaved = [], []
     while isinstance(env, VecEnvWrapper):
         layer, missing = object_state(env, _NOT_OF_WRAPPERS, (VecEnv,))
@@ -129,7 +132,7 @@ def env_state(env: VecEnv | None) -> tuple[dict[str, Any], list[str]]:
     elif env is not None:
         unsaved.append("the environments, which are reset: wrap them with rpp_rl.envs.ResumableWrapper")
     outer = [object_state(e, ("env",))[0] for one in getattr(env, "envs", []) for e in _outside(one)]
-    # Seeds that wait for the next reset.
+    # Seeds for the next reset.
     seeds = None if env is None else list(env._seeds)
     return {"layers": layers, "environments": single, "outer": outer, "seeds": seeds}, unsaved
 
@@ -138,17 +141,17 @@ def restore_env(env: VecEnv | None, state: dict[str, Any]) -> None:
     """Put the state of environments back.
 
     Raises:
-        RunError: if their number or their wrappers are others.
+        RunError: if their number or their wrappers differ.
     """
     for layer in state["layers"]:
         if not isinstance(env, VecEnvWrapper):
-            raise RunError("the checkpoint has more wrappers around its environments than there are here")
+            raise RunError("the checkpoint has more wrappers around its environments than this run")
         restore_object(env, layer)
         env = env.venv
     if env is None or state["environments"] is None:
         return
     if env.num_envs != len(state["environments"]):
-        raise RunError(f"the checkpoint has {len(state['environments'])} environments, here are {env.num_envs}")
+        raise RunError(f"the checkpoint has {len(state['environments'])} environments, this run has {env.num_envs}")
     env._seeds = list(state["seeds"])
     for i, single in enumerate(state["environments"]):
         env.env_method("restore_state", single, indices=i)
@@ -159,7 +162,7 @@ def restore_env(env: VecEnv | None, state: dict[str, Any]) -> None:
 
 
 def _outside(env: Any) -> list[Any]:
-    """The wrappers around the one that saves the state of an environment."""
+    """Return the wrappers outside the one that saves the state of an environment."""
     found = []
     while not hasattr(type(env), "is_resumable") and hasattr(env, "env"):
         found.append(env)
@@ -168,7 +171,7 @@ def _outside(env: Any) -> list[Any]:
 
 
 def callback_state(callback: BaseCallback) -> tuple[dict[str, Any], list[str]]:
-    """The state of a callback; that of an evaluation has its environments with it."""
+    """Return the state of a callback, with its evaluation environments, and the parts that are not saved."""
     state, unsaved = object_state(callback, _NOT_OF_CALLBACKS, (BaseCallback, VecEnv))
     evaluated = getattr(callback, "eval_env", None)
     environments, missing = env_state(evaluated) if isinstance(evaluated, VecEnv) else (None, [])

@@ -22,7 +22,7 @@ from rpp_rl.plain_data import from_plain, to_plain
 
 FORMAT = 1
 DOCUMENT, ARRAYS = "document.json", "arrays.safetensors"
-_LARGEST_DOCUMENT = 1 << 26
+_LARGEST_DOCUMENT = 1 << 28
 
 
 def write_document(path: str | Path | IO[bytes], kind: str, value: Any, suffix: str = "") -> None:

@@ -221,7 +221,8 @@ def rebuild(
         if force_reset:
             attributes["_last_obs"] = None
     try:
-        agent = cls(policy=attributes["policy_class"], env=env, device=device, _init_setup_model=False)
+        build: Any = cls
+        agent: Agent = build(policy=attributes["policy_class"], env=env, device=device, _init_setup_model=False)
         agent.__dict__.update(attributes)
         agent.__dict__.update(overrides)
         agent._setup_model()

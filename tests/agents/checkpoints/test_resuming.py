@@ -1,4 +1,4 @@
-"""Checkpoints of agents that were made in Python, with normalised observations and callbacks of a user's own."""
+"""Resume agents in Python, with normalised observations and a user's callbacks."""
 
 import random
 
@@ -12,14 +12,14 @@ from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from rpp_rl.agents import RPPSAC, ManySeeds, SymmetricVecNormalize
-from rpp_rl.agents.common.checkpoints import RunCheckpoint, newest_checkpoint, restore_run
+from rpp_rl.agents import RPPSAC, ManySeeds, RunCheckpoint, SymmetricVecNormalize
+from rpp_rl.agents.common.checkpoints import newest_checkpoint, restore_run
 from rpp_rl.envs import SymmetryWrapper
 from rpp_rl.errors import RunError
 
 
 class Highest(BaseCallback):
-    """A user's own, with state of its own."""
+    """A user's callback with state."""
 
     def __init__(self):
         super().__init__()
@@ -31,7 +31,7 @@ class Highest(BaseCallback):
 
 
 class Broken(BaseCallback):
-    """Breaks training off in the middle of a rollout."""
+    """Stop training in the middle of a rollout."""
 
     def __init__(self, at):
         super().__init__()
@@ -48,7 +48,7 @@ def normalised(cls, **kwargs):
 
 
 @pytest.mark.parametrize("cls", [SymmetricVecNormalize, VecNormalize])
-def test_it_goes_on_bit_for_bit(tmp_path, cls):
+def test_a_run_resumes_bit_for_bit(tmp_path, cls):
     undisturbed, highest = normalised(cls), Highest()
     undisturbed.learn(200, highest)
     first = normalised(cls)
@@ -68,7 +68,7 @@ def test_it_goes_on_bit_for_bit(tmp_path, cls):
     assert [e["r"] for e in again.ep_info_buffer] == [e["r"] for e in undisturbed.ep_info_buffer]
 
 
-def test_the_end_is_a_checkpoint_too(tmp_path):
+def test_a_checkpoint_is_written_at_the_end(tmp_path):
     undisturbed = agent()
     undisturbed.learn(200)
     agent().learn(130, RunCheckpoint(tmp_path, 60))
@@ -79,7 +79,7 @@ def test_the_end_is_a_checkpoint_too(tmp_path):
     assert_same_parameters(parameters(again), parameters(undisturbed))
 
 
-def test_the_end_of_several_seeds_too(tmp_path):
+def test_a_checkpoint_is_written_at_the_end_of_each_seed(tmp_path):
     each = [RunCheckpoint(tmp_path / str(seed), 60) for seed in range(2)]
     together = ManySeeds(lambda seed: agent(seed=seed), range(2))
     together.learn(130, each)
@@ -91,7 +91,7 @@ def test_the_end_of_several_seeds_too(tmp_path):
         assert_same_parameters(parameters(one), old)
 
 
-def test_a_step_that_is_half_done_is_no_end(tmp_path):
+def test_no_checkpoint_is_written_within_a_rollout(tmp_path):
     agent().learn(130, [RunCheckpoint(tmp_path, 60), Broken(130)])
     assert newest_checkpoint(tmp_path)[0].name == "step_000000000120"
     agent().learn(130, RunCheckpoint(tmp_path / "none", 0))
@@ -99,14 +99,14 @@ def test_a_step_that_is_half_done_is_no_end(tmp_path):
 
 
 class Drawing(gym.Wrapper):
-    """Draws from the global generators at each reset, as environments should not."""
+    """Draw from the global generators at each reset, as environments should not."""
 
     def reset(self, **kwargs):
         observation, info = super().reset(**kwargs)
         return observation + np.float32(np.random.standard_normal() + random.random()), info  # noqa: S311
 
 
-def test_environments_that_draw_from_the_global_generators(tmp_path):
+def test_environments_may_draw_from_the_global_generators(tmp_path):
     def drawing():
         return SymmetryWrapper(Drawing(gym.make("Bicycle-v0")), WHEELS)
 
@@ -139,18 +139,18 @@ def test_another_agent_is_refused(tmp_path):
         restore_run(folder, state, agent(), RunCheckpoint(tmp_path, 20, [Highest()]))
 
 
-def test_a_disk_that_is_full_is_said_and_training_goes_on(tmp_path, monkeypatch, capsys):
+def test_training_continues_with_a_warning_on_a_full_disk(tmp_path, monkeypatch, capsys):
     model = agent()
 
-    def full(*args):
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rpp_rl.agents.common.checkpoints.archive._write", full)
+    monkeypatch.setattr("rpp_rl.files.os.fsync", full)
     model.learn(50, RunCheckpoint(tmp_path, 20, []))
     assert model.num_timesteps == 50
-    said = capsys.readouterr().out
-    assert "the checkpoint of step 20 is not written: No space left on device; training goes on" in said
-    with pytest.raises(RunError, match="no checkpoint to go on from"):
+    printed = capsys.readouterr().out
+    assert "cannot write the checkpoint of step 20: No space left on device; training continues" in printed
+    with pytest.raises(RunError, match="no checkpoint to resume from"):
         newest_checkpoint(tmp_path)
 
 
@@ -165,8 +165,8 @@ def test_environments_that_cannot_be_resumed_are_named(tmp_path):
     assert any("wrap them with rpp_rl.envs.ResumableWrapper" in line for line in state["unsaved"])
 
 
-def test_resume_in_one_call(tmp_path):
-    """`RPPSAC.resume` builds the agent from the checkpoint alone, whatever it was made with."""
+def test_one_call_resumes_a_run(tmp_path):
+    """`RPPSAC.resume` builds the agent from the checkpoint alone."""
     options = {"gamma": 0.9, "policy_kwargs": {"net_arch": [16], "activation_fn": torch.nn.Tanh}, "tau": 0.02}
     undisturbed, highest = normalised(SymmetricVecNormalize, **options), Highest()
     undisturbed.learn(200, highest)
@@ -183,7 +183,7 @@ def test_resume_in_one_call(tmp_path):
     np.testing.assert_array_equal(again.env.obs_rms.var, undisturbed.env.obs_rms.var)
 
 
-def test_a_schedule_of_ones_own_is_given_again(tmp_path, caplog):
+def test_a_users_schedule_is_given_again(tmp_path, caplog):
     def schedule(left):
         return 1e-3 * left
 
@@ -196,5 +196,5 @@ def test_a_schedule_of_ones_own_is_given_again(tmp_path, caplog):
     assert "learning_rate" not in caplog.text
     RPPSAC.resume(tmp_path, bicycle())
     assert "learning_rate" in caplog.text
-    with pytest.raises(RunError, match="no checkpoint to go on from"):
+    with pytest.raises(RunError, match="no checkpoint to resume from"):
         RPPSAC.resume(tmp_path / "nowhere", bicycle())
