@@ -22,6 +22,9 @@ _Form = tuple[str, str]
 _ITSELF: _Form = ("", "")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
+# More entries than any task has; a file may ask for any number.
+_MOST_ENTRIES = 1_000_000
+
 
 def reflection(
     observation: int | Sequence[str],
@@ -106,6 +109,8 @@ class _Names:
     def __init__(self, what: str, entries: int | Sequence[str], aliases: Mapping[str, str] = _NOTHING) -> None:
         self.what = what
         self.size = entries if isinstance(entries, int) else len(entries)
+        if not 1 <= self.size <= _MOST_ENTRIES:
+            raise SymmetryError(f"{what} must have 1 to {_MOST_ENTRIES} entries, got {self.size}")
         self.names = () if isinstance(entries, int) else tuple(entries)
         self.aliases = aliases
 

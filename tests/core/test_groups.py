@@ -55,7 +55,9 @@ def test_generators_cannot_be_written_to():
     ("make", "message"),
     [
         (lambda: matrix_group("shear", [[[1, 1], [0, 1]]]), "more than 10000 elements"),
-        (lambda: matrix_group("turn", [rotation(1.0)]), "more than 10000 elements"),
+        pytest.param(
+            *(lambda: matrix_group("turn", [rotation(1.0)]), "more than 10000 elements"), marks=pytest.mark.slow
+        ),
         (lambda: matrix_group("flat", [[[1, 0], [0, 0]]]), "not an invertible matrix"),
         (lambda: matrix_group("none", []), "at least one generator"),
         (lambda: matrix_group("scale", [[[2.0]]]), "grow without bound"),

@@ -71,7 +71,7 @@ OUTPUTS = {
 }
 
 
-@pytest.mark.parametrize("group", ["C2", "C2xC2", "D3", "D4", "quaternions"])
+@pytest.mark.parametrize("group", ["C2", "D3", "quaternions"])
 @pytest.mark.parametrize("output", OUTPUTS.values(), ids=OUTPUTS)
 def test_activation_variance_is_that_of_a_plain_network(group, output):
     group = SMALL_GROUPS[group]
@@ -82,7 +82,7 @@ def test_activation_variance_is_that_of_a_plain_network(group, output):
     x = torch.randn(256, rep_in.size)
 
     @torch.no_grad()
-    def second_moments(cls, seeds=100):
+    def second_moments(cls, seeds=50):
         moments = []
         for _ in range(seeds):
             y, layers = x, cls(rep_in, rep_out, (width, width))

@@ -36,15 +36,15 @@ def network(rpp=True):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_covariance_of_a_merged_weight(name):
-    """(s_eq^2 + s_res^2) Q Q^T + s_res^2 P P^T, by 20 000 draws; an entry's error is then below 5 / sqrt(20 000)."""
+    """(s_eq^2 + s_res^2) Q Q^T + s_res^2 P P^T, by 6000 draws; an entry's error is then below 4 / sqrt(6000)."""
     layer = RPPLinear(*LAYERS[name])
     prior = GaussianPrior.uniform(layer, equiv=0.8, basic=0.3)
     generator = torch.Generator().manual_seed(0)
-    draws = torch.stack([sample(prior, layer, generator).merged()[0].flatten() for _ in range(20_000)]).double()
+    draws = torch.stack([sample(prior, layer, generator).merged()[0].flatten() for _ in range(6_000)]).double()
     Q = torch.from_numpy(layer._weight_basis.dense())
     equivariant = Q @ Q.T
     expected = (0.8**2 + 0.3**2) * equivariant + 0.3**2 * (torch.eye(len(Q)) - equivariant)
-    torch.testing.assert_close(draws.T @ draws / len(draws), expected, rtol=0, atol=0.035)
+    torch.testing.assert_close(draws.T @ draws / len(draws), expected, rtol=0, atol=0.05)
     assert float(draws.mean(0).abs().max().detach()) < 0.05
 
 

@@ -86,7 +86,7 @@ def changed_symmetry() -> Row:
         before[run / "config.json"] = changed.encode()
         code, printed = called(("train", "--resume", run, "-n", 200, "--trust"), scratch)
         same = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
-    good = code == 2 and "otherwise than when" in printed and same
+    good = code == 2 and "has changed since" in printed and same
     return Row(
         "environment", "its symmetry no longer matches", "refused in one sentence, nothing changed", 1, int(good)
     )

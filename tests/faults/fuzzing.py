@@ -130,7 +130,7 @@ def parsers(scratch: Path):
         "env": "InvertedPendulum-v5",
         "env_kwargs": {},
         "evaluation_seed": 1,
-        "arguments": {"env": "x", "seed": 0, "env_kwargs": [], "hyperparams": ["gamma:0.9"], "device": "auto"},
+        "config": {"env": "x", "seed": 0, "env_kwargs": {}, "hyperparams": {"gamma": 0.9}, "device": "auto"},
     }
     manifest = {"format": 1, "beside": {"replay/0-1.f32": {"size": 1, "sha256": "0"}}}
     state = {"a": {"$array": "0"}, "b": {"$tuple": [1, 2]}, "c": {"$deque": [1], "maxlen": 3}, "d": {"$float": "inf"}}

@@ -51,7 +51,7 @@ class Plan:
         algos: algorithms.
         envs: environments.
         seeds: seeds; the same for every algorithm, so that runs are paired.
-        steps: environment steps of each run.
+        n_timesteps: environment steps of each run.
         options: further fields of `RunConfig`, for all runs.
         variants: further runs.
     """
@@ -59,7 +59,7 @@ class Plan:
     algos: tuple[str, ...]
     envs: tuple[str, ...]
     seeds: tuple[int, ...]
-    steps: int
+    n_timesteps: int
     options: Options = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
 
@@ -71,8 +71,8 @@ class Plan:
                 raise RunError(f"variant {variant.name!r} must have a name of letters, digits, - and _")
             for what in ("algos", "envs"):
                 _check_names(f"{what} of the variant {variant.name}", getattr(variant, what), may_be_empty=True)
-        if self.steps < 1:
-            raise RunError(f"a sweep needs at least one step for each run, got {self.steps}")
+        if self.n_timesteps < 1:
+            raise RunError(f"n_timesteps of a plan must be at least 1, got {self.n_timesteps}")
 
     def configs(self, root: Path = Path("runs"), flags: Options | None = None) -> list[RunConfig]:
         """The configurations of all runs, seed by seed, so that a comparison can be made before all are done.
@@ -84,7 +84,7 @@ class Plan:
         Raises:
             RPPError: if an option does not exist or has a bad value, or two runs would share a folder.
         """
-        base = RunConfig(n_timesteps=self.steps, save_freq=max(1, self.steps // _CHECKPOINTS))
+        base = RunConfig(n_timesteps=self.n_timesteps, save_freq=max(1, self.n_timesteps // _CHECKPOINTS))
         common = base.with_options(self.options).with_options(flags or {})
         parts = [(replace(common, log_folder=root), self.algos, self.envs)]
         for v in self.variants:

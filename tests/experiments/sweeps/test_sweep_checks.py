@@ -99,7 +99,7 @@ def test_two_runs_never_share_a_folder(tmp_path):
 
 def test_a_zero_is_refused_or_kept_and_not_replaced_by_a_default(refused):
     words = ("sweep", "--algos", "sac", "--envs", "InvertedPendulum-v5")
-    assert "at least one step for each run, got 0" in refused(*words, "-n", 0)
+    assert "n_timesteps of a plan must be at least 1, got 0" in refused(*words, "-n", 0)
     plan = plan_from(SOME)
     assert {config.save_freq for config in plan.configs(flags={"save_freq": 0})} == {0}
     assert {config.save_freq for config in plan.configs()} == {2}

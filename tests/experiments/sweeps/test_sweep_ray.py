@@ -23,7 +23,7 @@ from rpp_rl.experiments.sweeps.ray_cluster import Child
 TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:200", "policy_kwargs:{net_arch: [16]}")
 SWEEP = (
     *("sweep", "--algos", "rpp_sac", "--envs", "helpers.tasks:Patient-v0", "--seeds", "0-1", "-n", 200),
-    *("--save-freq", 40, "--eval-freq", 100, "--eval-episodes", 1, "--no-audit", *TINY),
+    *("--save-freq", 40, "--eval-freq", 100, "--eval-episodes", 1, *TINY),
 )
 
 
@@ -108,6 +108,8 @@ def test_runs_of_a_killed_machine_resume_on_another(undisturbed, hold, machines,
     process = start((*SWEEP, "--ray", machines.address), tmp_path)
     hold.wait_for(2)
     machines.kill_second()
+    # Released earlier, the lost run could end before its process notices that its worker is gone.
+    wait_until(lambda: not all(Run(run_of(tmp_path, seed)).is_locked() for seed in (0, 1)))
     hold.release()
     code, printed = finish(process)
     assert code == 0, printed
