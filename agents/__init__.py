@@ -4,7 +4,7 @@ from rpp_rl.agents.common.callbacks import FiniteCheck, FiniteVecEnv, SymmetryCa
 from rpp_rl.agents.common.checkpoints import RunCheckpoint
 from rpp_rl.agents.common.normalize import SymmetricVecNormalize
 from rpp_rl.agents.rpp_sac.many_seeds import ManySeeds
-from rpp_rl.agents.rpp_sac.policies import EquivariantPolicy, MlpPolicy, RPPPolicy
+from rpp_rl.agents.rpp_sac.policies import EquivariantPolicy, PlainPolicy, RPPPolicy
 from rpp_rl.agents.rpp_sac.rpp_sac import RPPSAC
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "FiniteCheck",
     "FiniteVecEnv",
     "ManySeeds",
-    "MlpPolicy",
+    "PlainPolicy",
     "RPPPolicy",
     "RunCheckpoint",
     "SymmetricVecNormalize",

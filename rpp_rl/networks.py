@@ -18,7 +18,7 @@ from rpp_rl.errors import NetworkError, RepresentationError, UnknownNameError
 from rpp_rl.layers import EquivariantLinear, RPPLinear
 from rpp_rl.representations import Representation, hidden_representation, trivial_representation
 
-NetworkKind = Literal["rpp", "equivariant", "mlp"]
+NetworkKind = Literal["rpp", "equivariant", "plain"]
 
 
 class Shift(nn.Module):
@@ -55,7 +55,7 @@ class MLP(nn.Sequential):
         NetworkError: if the group's order does not divide a width (says the next one that it divides).
     """
 
-    kind: ClassVar[NetworkKind] = "mlp"
+    kind: ClassVar[NetworkKind] = "plain"
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ NETWORKS: dict[str, type[MLP]] = {cls.kind: cls for cls in (RPPMLP, EquivariantM
 
 
 def network_class(kind: str) -> type[MLP]:
-    """The class for ``"rpp"``, ``"equivariant"`` or ``"mlp"``.
+    """The class for ``"rpp"``, ``"equivariant"`` or ``"plain"``.
 
     Raises:
         UnknownNameError: for any other word.

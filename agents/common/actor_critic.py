@@ -50,7 +50,7 @@ class SymmetricActor(Actor):
     ) -> None:
         super().__init__(**kwargs)
         if self.use_sde:
-            raise NetworkError("gSDE noise has no symmetry; leave use_sde=False, or use MlpPolicy")
+            raise NetworkError("gSDE noise has no symmetry; leave use_sde=False, or use PlainPolicy")
         _need_flat_features(self.features_extractor)
         linear = network_class(kind).linear
         trunk = build_network(
@@ -172,5 +172,5 @@ def _need_flat_features(features_extractor: nn.Module) -> None:
     if type(features_extractor) is not FlattenExtractor:
         raise NetworkError(
             f"how the features of {type(features_extractor).__name__} move under the group is not known; leave "
-            "features_extractor_class at FlattenExtractor, or use MlpPolicy"
+            "features_extractor_class at FlattenExtractor, or use PlainPolicy"
         )

@@ -23,7 +23,7 @@ from rpp_rl.errors import RPPError, RunError, UnknownNameError
 USES: Mapping[str, tuple[str, str]] = {
     "rpp": ("rpp_", "RPPPolicy"),
     "equivariant": ("equivariant_", "EquivariantPolicy"),
-    "plain": ("mlp_", "MlpPolicy"),
+    "plain": ("mlp_", "PlainPolicy"),
     "none": ("", "MlpPolicy"),
 }
 # Entries of a hyperparameter file that describe the run, not the algorithm.
@@ -101,7 +101,7 @@ def register_algorithm(
 
     Args:
         name: of the algorithm.
-        cls: a class of agents that takes the policies ``"RPPPolicy"``, ``"EquivariantPolicy"`` and ``"MlpPolicy"``.
+        cls: a class of agents that takes the policies ``"RPPPolicy"``, ``"EquivariantPolicy"`` and ``"PlainPolicy"``.
         baseline: the class of stable-baselines3 that it extends; registered as ``<name>``.
         hyperparams: a YAML file in the form of RL Zoo: arguments under ``default`` and under ids of environments.
         together: a class that trains agents of several seeds in one process, as `ManySeeds` does.

@@ -38,7 +38,7 @@ from rpp_rl.symmetry import Symmetry
 PAPER_WD = {"actor": 1e-6, "critic": 0.0}
 # The kind of a policy's file.
 _POLICY = "policy"
-PATHWAYS_OF = {"rpp": ("equiv", "basic"), "equivariant": ("equiv",), "mlp": ()}
+PATHWAYS_OF = {"rpp": ("equiv", "basic"), "equivariant": ("equiv",), "plain": ()}
 
 
 class RPPPolicy(SACPolicy):
@@ -51,7 +51,7 @@ class RPPPolicy(SACPolicy):
         *args: further positional arguments of `SACPolicy`.
         symmetry: the task's `Symmetry`, or the dictionary of `Symmetry.to_dict`; needed unless both networks are
             ``"mlp"``.
-        actor: ``"rpp"``, ``"equivariant"`` or ``"mlp"``; None for the kind of the policy's name.
+        actor: ``"rpp"``, ``"equivariant"`` or ``"plain"``; None for the kind of the policy's name.
         critic: the same for the critics.
         actor_equiv_wd: strength of the prior on the actor's equivariant pathway: wd * (sum of squares) joins the
             loss. None for the paper's 1e-6 where the actor has that pathway.
@@ -107,10 +107,10 @@ class RPPPolicy(SACPolicy):
         self.residual_step_ratio = _need_ratio(residual_step_ratio, self.kinds)
         self.symmetry = as_symmetry(symmetry)
         if self.symmetry is None:
-            if set(self.kinds.values()) != {"mlp"}:
+            if set(self.kinds.values()) != {"plain"}:
                 raise SymmetryError(
                     f"{type(self).__name__} needs a symmetry: make the environment with rpp_rl.make(...), or give "
-                    "symmetry=...; MlpPolicy needs none"
+                    "symmetry=...; PlainPolicy needs none"
                 )
         else:
             _check_spaces(self.symmetry, observation_space, action_space)
@@ -118,14 +118,14 @@ class RPPPolicy(SACPolicy):
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
         """A new actor of the kind asked for."""
-        if self.symmetry is None or self.kinds["actor"] == "mlp":
+        if self.symmetry is None or self.kinds["actor"] == "plain":
             return super().make_actor(features_extractor)
         kwargs = self._update_features_extractor(self.actor_kwargs, features_extractor)
         return SymmetricActor(**self._symmetric("actor"), **kwargs).to(self.device)
 
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
         """New critics of the kind asked for."""
-        if self.symmetry is None or self.kinds["critic"] == "mlp":
+        if self.symmetry is None or self.kinds["critic"] == "plain":
             return super().make_critic(features_extractor)
         kwargs = self._update_features_extractor(self.critic_kwargs, features_extractor)
         return SymmetricCritic(**self._symmetric("critic"), **kwargs).to(self.device)
@@ -228,10 +228,10 @@ class EquivariantPolicy(RPPPolicy):
     default_kind = "equivariant"
 
 
-class MlpPolicy(RPPPolicy):
+class PlainPolicy(RPPPolicy):
     """`RPPPolicy` with plain networks, those of SB3's own SAC, unless told otherwise; needs no symmetry then."""
 
-    default_kind = "mlp"
+    default_kind = "plain"
 
 
 def _need_ratio(ratio: float | None, kinds: Mapping[str, str]) -> float | None:

@@ -20,7 +20,7 @@ from rpp_rl.agents.common.callbacks import FiniteCheck
 from rpp_rl.agents.common.environment_symmetry import symmetry_of
 from rpp_rl.agents.common.normalize import SymmetricVecNormalize
 from rpp_rl.agents.rpp_sac.fast_sac import FastSAC
-from rpp_rl.agents.rpp_sac.policies import EquivariantPolicy, MlpPolicy, RPPPolicy
+from rpp_rl.agents.rpp_sac.policies import EquivariantPolicy, PlainPolicy, RPPPolicy
 from rpp_rl.errors import NetworkError
 from rpp_rl.symmetry import Symmetry
 
@@ -45,11 +45,11 @@ class RPPSAC(FastSAC):
     Source: Finzi, Benton and Wilson 2021, section 5.4 and appendix.
 
     Args:
-        policy: ``"RPPPolicy"``, ``"EquivariantPolicy"``, ``"MlpPolicy"``, or a class.
+        policy: ``"RPPPolicy"``, ``"EquivariantPolicy"``, ``"PlainPolicy"``, or a class.
         env: the environment; its attribute `symmetry` is used unless one is given here.
         *args: further positional arguments of SAC.
         symmetry: the task's symmetry; None takes the environment's.
-        actor: ``"rpp"``, ``"equivariant"`` or ``"mlp"``, see `RPPPolicy`; as are the following.
+        actor: ``"rpp"``, ``"equivariant"`` or ``"plain"``, see `RPPPolicy`; as are the following.
         critic: the same for the critics.
         actor_equiv_wd: prior on the actor's equivariant pathway.
         actor_basic_wd: prior on the actor's residual pathway.
@@ -72,9 +72,10 @@ class RPPSAC(FastSAC):
     # `FiniteCheck` is among its own callbacks.
     checks_finite: ClassVar[bool] = True
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": RPPPolicy,
         "RPPPolicy": RPPPolicy,
         "EquivariantPolicy": EquivariantPolicy,
-        "MlpPolicy": MlpPolicy,
+        "PlainPolicy": PlainPolicy,
     }
 
     def __init__(
@@ -121,7 +122,7 @@ class RPPSAC(FastSAC):
         if issubclass(self.policy_class, RPPPolicy) and self.policy_kwargs.get("symmetry") is None:
             self._take_symmetry_of_environment()
         super()._setup_model()
-        symmetric = set(getattr(self.policy, "kinds", {}).values()) - {"mlp"}
+        symmetric = set(getattr(self.policy, "kinds", {}).values()) - {"plain"}
         breaking = self._breaking_normalizer() if symmetric else None
         if breaking:
             warnings.warn(

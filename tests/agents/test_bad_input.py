@@ -20,7 +20,7 @@ class TestBadInput:
             (lambda: agent(use_sde=True), NetworkError, "use_sde=False"),
             (lambda: agent(policy_kwargs={"net_arch": [32, 33]}), NetworkError, "next width that works is 34"),
             (lambda: agent(actor="residual"), RPPError, "unknown kind of network 'residual'"),
-            (lambda: agent(actor="mlp", policy_kwargs={"actor": "rpp"}), NetworkError, "given twice"),
+            (lambda: agent(actor="plain", policy_kwargs={"actor": "rpp"}), NetworkError, "given twice"),
             (lambda: agent(env=gym.make("CartPole-v1"), symmetry=WHEELS), SymmetryError, "Discrete"),
             (lambda: agent(residual_init_scale=-1.0), NetworkError, "residual_init_scale"),
             (

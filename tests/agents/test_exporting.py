@@ -21,9 +21,9 @@ def normalized(cls, policy):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("policy", ["RPPPolicy", "EquivariantPolicy", "MlpPolicy"])
+@pytest.mark.parametrize("policy", ["RPPPolicy", "EquivariantPolicy", "PlainPolicy"])
 def test_an_exported_actor_acts_as_the_agent(tmp_path, kind, policy):
-    model, normalizer = normalized(VecNormalize if policy == "MlpPolicy" else SymmetricVecNormalize, policy)
+    model, normalizer = normalized(VecNormalize if policy == "PlainPolicy" else SymmetricVecNormalize, policy)
     model.learn(60)
     path, run = export_actor(PlainActor(model, normalizer), kind, tmp_path / "actor")
     assert greatest_difference(model, normalizer, run, OBSERVATIONS) < 1e-5
@@ -36,7 +36,7 @@ def test_an_exported_actor_acts_as_the_agent(tmp_path, kind, policy):
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("activation", [torch.nn.Tanh, torch.nn.ELU, torch.nn.LeakyReLU, torch.nn.SiLU, torch.nn.GELU])
 def test_activations_are_exported(tmp_path, kind, activation):
-    model = agent("MlpPolicy", policy_kwargs={"net_arch": [16, 8], "activation_fn": activation})
+    model = agent("PlainPolicy", policy_kwargs={"net_arch": [16, 8], "activation_fn": activation})
     if kind == "safetensors" and activation is torch.nn.GELU:
         with pytest.raises(NetworkError, match="GELU"):
             export_actor(PlainActor(model), kind, tmp_path / "actor")

@@ -20,8 +20,8 @@ def builder(policy="RPPPolicy", **kwargs):
 
 CASES = [
     ("RPPPolicy", {}),
-    ("EquivariantPolicy", {"critic": "mlp", "policy_kwargs": {"net_arch": [16, 16], "n_critics": 3}}),
-    ("MlpPolicy", {"train_freq": 4, "gradient_steps": -1, "target_update_interval": 3}),
+    ("EquivariantPolicy", {"critic": "plain", "policy_kwargs": {"net_arch": [16, 16], "n_critics": 3}}),
+    ("PlainPolicy", {"train_freq": 4, "gradient_steps": -1, "target_update_interval": 3}),
     ("RPPPolicy", {"ent_coef": 0.1, "learning_rate": lambda left: 1e-3 * left, "actor_basic_wd": 1e-2}),
 ]
 
@@ -207,4 +207,4 @@ def test_bad_input():
     with pytest.raises(NetworkError, match="at least one seed"):
         ManySeeds(builder(), [])
     with pytest.raises(NetworkError, match="does not support the activation"):
-        ManySeeds(builder("MlpPolicy", policy_kwargs={"activation_fn": torch.nn.GELU}), [0, 1])
+        ManySeeds(builder("PlainPolicy", policy_kwargs={"activation_fn": torch.nn.GELU}), [0, 1])

@@ -10,7 +10,7 @@ from stable_baselines3 import SAC
 
 import rpp_rl
 from rpp_rl import RPPLinear, trivial_representation
-from rpp_rl.agents import RPPSAC, EquivariantPolicy, MlpPolicy, RPPPolicy
+from rpp_rl.agents import RPPSAC, EquivariantPolicy, PlainPolicy, RPPPolicy
 from rpp_rl.agents.common.callbacks import actor_error, critic_error
 
 
@@ -58,19 +58,19 @@ def test_a_larger_group():
     assert critic_error(model, env.symmetry, x, a) < 1e-5
 
 
-@pytest.mark.parametrize("actor", ["rpp", "equivariant", "mlp"])
-@pytest.mark.parametrize("critic", ["rpp", "equivariant", "mlp"])
+@pytest.mark.parametrize("actor", ["rpp", "equivariant", "plain"])
+@pytest.mark.parametrize("critic", ["rpp", "equivariant", "plain"])
 def test_actor_and_critic_choose_their_networks(actor, critic):
     model = agent(actor=actor, critic=critic)
     for network, kind in ((model.actor, actor), (model.critic, critic)):
         assert any(isinstance(m, RPPLinear) for m in network.modules()) == (kind == "rpp")
-        assert (type(network).__name__.startswith("Symmetric")) == (kind != "mlp")
+        assert (type(network).__name__.startswith("Symmetric")) == (kind != "plain")
     model.learn(30)
 
 
 def test_policy_in_stable_baselines3s_own_sac():
     kwargs = {"symmetry": WHEELS, "net_arch": [16]}
-    for policy in (RPPPolicy, EquivariantPolicy, MlpPolicy):
+    for policy in (RPPPolicy, EquivariantPolicy, PlainPolicy):
         model = SAC(policy, bicycle(), learning_starts=10, batch_size=8, policy_kwargs=kwargs, device="auto")
         model.learn(30)
         buffer = io.BytesIO()

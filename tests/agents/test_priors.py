@@ -93,9 +93,9 @@ class TestPriors:
         [
             ({"residual_step_ratio": -1.0}, "must be a number >= 0"),
             ({"residual_step_ratio": float("nan")}, "must be a number >= 0"),
-            ({"residual_step_ratio": 0.5, "actor": "mlp", "critic": "equivariant"}, "neither network has"),
+            ({"residual_step_ratio": 0.5, "actor": "plain", "critic": "equivariant"}, "neither network has"),
             ({"actor": "equivariant", "actor_basic_wd": 1.0}, "does not have"),
-            ({"critic": "mlp", "critic_equiv_wd": 1.0}, "does not have"),
+            ({"critic": "plain", "critic_equiv_wd": 1.0}, "does not have"),
             ({"actor_basic_wd": -1.0}, "must be a number >= 0"),
             ({"policy_kwargs": {"optimizer_class": torch.optim.AdamW}}, "AdamW does not add its weight decay"),
             ({"policy_kwargs": {"optimizer_class": torch.optim.Adafactor}}, "Adafactor does not add its weight decay"),

@@ -6,7 +6,7 @@ import torch
 from helpers.agents import POLICIES, agent, assert_same_parameters, parameters
 from helpers.tasks import WHEELS, bicycle
 
-from rpp_rl.agents import RPPSAC, EquivariantPolicy, MlpPolicy, RPPPolicy
+from rpp_rl.agents import RPPSAC, EquivariantPolicy, PlainPolicy, RPPPolicy
 from rpp_rl.errors import NetworkError
 
 
@@ -62,9 +62,9 @@ class TestSaving:
         with pytest.raises(ValueError, match="policy kwargs"):
             RPPSAC.load(tmp_path / "agent", device="auto", policy_kwargs={"net_arch": [1]})
 
-    @pytest.mark.parametrize("policy", [RPPPolicy, EquivariantPolicy, MlpPolicy])
+    @pytest.mark.parametrize("policy", [RPPPolicy, EquivariantPolicy, PlainPolicy])
     def test_a_policy_is_saved_alone(self, policy, tmp_path):
-        model = agent(policy, residual_init_scale=0.02, critic="mlp")
+        model = agent(policy, residual_init_scale=0.02, critic="plain")
         model.policy.save(str(tmp_path / "policy.pt"))
         again = policy.load(str(tmp_path / "policy.pt"), device="auto")
         assert_same_parameters(again.state_dict(), model.policy.state_dict())

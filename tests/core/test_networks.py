@@ -120,7 +120,7 @@ def test_a_plain_network_takes_any_width():
 
 
 def test_kinds_by_name():
-    assert [network_class(k) for k in ("rpp", "equivariant", "mlp")] == [RPPMLP, EquivariantMLP, MLP]
+    assert [network_class(k) for k in ("rpp", "equivariant", "plain")] == [RPPMLP, EquivariantMLP, MLP]
     with pytest.raises(UnknownNameError, match="did you mean 'equivariant'"):
         network_class("equivarant")
 

@@ -99,7 +99,7 @@ def test_it_goes_on_where_it_was_left():
         np.testing.assert_array_equal(one.step(np.ones(2))[0], other.step(np.ones(2))[0])
 
 
-@pytest.mark.parametrize("policy", ["RPPPolicy", "EquivariantPolicy", "MlpPolicy"])
+@pytest.mark.parametrize("policy", ["RPPPolicy", "EquivariantPolicy", "PlainPolicy"])
 def test_an_agent_begins_as_the_base_policy_and_learns(policy, tmp_path):
     model = agent(policy, SymmetryWrapper(task()), zero_mean=True)
     x = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)

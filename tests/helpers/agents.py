@@ -6,7 +6,7 @@ from helpers.tasks import bicycle
 from rpp_rl.agents import RPPSAC
 
 SMALL = {"net_arch": [32, 32]}
-POLICIES = ["RPPPolicy", "EquivariantPolicy", "MlpPolicy"]
+POLICIES = ["RPPPolicy", "EquivariantPolicy", "PlainPolicy"]
 
 
 def agent(policy="RPPPolicy", env=None, **kwargs):

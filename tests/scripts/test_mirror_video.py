@@ -21,10 +21,10 @@ from rpp_rl.experiments.videos import renderers
 def agents(tmp_path_factory):
     """Untrained agents: one exactly equivariant, two plain."""
     folder = tmp_path_factory.mktemp("agents")
-    for policy in ("EquivariantPolicy", "MlpPolicy"):
+    for policy in ("EquivariantPolicy", "PlainPolicy"):
         env = rpp_rl.make("Swimmer-v5")
         RPPSAC(policy, env, policy_kwargs={"net_arch": [16, 16]}, seed=0, device="cpu").save(folder / policy)
-    RPPSAC("MlpPolicy", bicycle(), policy_kwargs={"net_arch": [16, 16]}, device="cpu").save(folder / "bicycle")
+    RPPSAC("PlainPolicy", bicycle(), policy_kwargs={"net_arch": [16, 16]}, device="cpu").save(folder / "bicycle")
     return folder
 
 
@@ -75,7 +75,7 @@ def test_a_symmetric_policy_gives_two_equal_films(agents, tmp_path):
 
 @pytest.mark.slow
 def test_the_films_of_an_asymmetric_policy_part(agents, tmp_path):
-    filmed(tmp_path, agents / "MlpPolicy.zip", "--env", "Swimmer-v5", "--steps", 30, "--out", "a/film.gif")
+    filmed(tmp_path, agents / "PlainPolicy.zip", "--env", "Swimmer-v5", "--steps", 30, "--out", "a/film.gif")
     measured = distances(tmp_path / "a" / "film.csv")
     assert measured[0] == 0
     assert max(measured) > 0.1
@@ -119,7 +119,7 @@ class TestRefused:
     )
     def test_bad_arguments_are_refused(self, refused, agents, arguments, message):
         given = arguments if "--env" in arguments else (*arguments, "--env", "Swimmer-v5")
-        assert message in " ".join(refused("mirror-video", agents / "MlpPolicy.zip", *given).split())
+        assert message in " ".join(refused("mirror-video", agents / "PlainPolicy.zip", *given).split())
 
     def test_a_task_without_a_simulator_is_refused(self, refused, agents):
         err = refused("mirror-video", agents / "bicycle.zip", "--env", "Bicycle-v0")
@@ -131,11 +131,11 @@ class TestRefused:
     def test_a_machine_without_a_renderer_is_refused(self, refused, agents, monkeypatch):
         monkeypatch.setattr(renderers, "failure_of", lambda name: "no device")
         for command in (("mirror-video",), ("evaluate", "--video", "film")):
-            err = refused(*command, agents / "MlpPolicy.zip", "--env", "Swimmer-v5")
+            err = refused(*command, agents / "PlainPolicy.zip", "--env", "Swimmer-v5")
             assert "no off-screen renderer works here" in err
             assert "install EGL or OSMesa" in err
 
     def test_a_missing_ffmpeg_is_refused(self, refused, agents, monkeypatch):
         monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-        err = refused("mirror-video", agents / "MlpPolicy.zip", "--env", "Swimmer-v5")
+        err = refused("mirror-video", agents / "PlainPolicy.zip", "--env", "Swimmer-v5")
         assert "pip install 'rpp-rl[video]'" in err

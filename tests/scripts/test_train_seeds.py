@@ -50,7 +50,7 @@ def test_mlp_sac_trains_plain_networks(main, tmp_path):
     code, _, err = main(*PENDULUM, "--algo", "mlp_sac", "--seeds", "0-1", "-n", 100, *FAST)
     assert code == 0, err
     model = RPPSAC.load(tmp_path / "runs/InvertedPendulum-v5/mlp_sac/seed1/model.zip", device="cpu")
-    assert type(model.policy).__name__ == "MlpPolicy"
+    assert type(model.policy).__name__ == "PlainPolicy"
 
 
 @pytest.mark.parametrize(

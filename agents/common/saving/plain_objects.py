@@ -67,7 +67,9 @@ def describe_policy_kwargs(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def policy_kwargs_from(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Read the options of a policy; also returns the classes among them that files may not name."""
-    options, unknown = dict(data), []
+    # Earlier versions named the plain kind after the perceptron.
+    old = {name: "plain" for name in ("actor", "critic") if data.get(name) == "mlp"}
+    options, unknown = {**data, **old}, []
     for option in CLASS_OPTIONS.keys() & data.keys():
         named = data[option]
         if isinstance(named, Mapping) and isinstance(named.get("class"), str):

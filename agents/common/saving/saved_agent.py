@@ -61,6 +61,8 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 PLACES = ("_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer")
 # The largest buffer that is believed, in numbers.
 _LARGEST_BUFFER = 1 << 40
+# Names in files of earlier versions, and the classes that they have now.
+_OLD_POLICIES = {"MlpPolicy": "PlainPolicy"}
 # Attributes without which no agent can be built.
 _NEEDED = ("policy_class", "observation_space", "action_space", "policy_kwargs", "learning_rate")
 # Parameters without which no agent can be built.
@@ -154,7 +156,7 @@ def saved_agent(data: Any, name: str) -> SavedAgent:
         options, unknown = policy_kwargs_from(data["policy_kwargs"])
         unread = [f"policy_kwargs={u}" for u in unknown]
         attributes = {
-            "policy_class": str(data["policy_class"]),
+            "policy_class": _OLD_POLICIES.get(data["policy_class"], str(data["policy_class"])),
             "observation_space": space_from(data["observation_space"]),
             "action_space": space_from(data["action_space"]),
             "policy_kwargs": options,

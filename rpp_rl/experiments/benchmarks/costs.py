@@ -19,7 +19,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 
 import rpp_rl
 from rpp_rl import Symmetry, cyclic_group, dihedral_group, regular_representation, trivial_representation
-from rpp_rl.agents import MlpPolicy, RPPPolicy
+from rpp_rl.agents import PlainPolicy, RPPPolicy
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.agents.rpp_sac.fast_update import FastUpdate, Temperature
 from rpp_rl.experiments.benchmarks.timing import Spread, ratio, timed
@@ -106,7 +106,7 @@ def growth(seconds: float, axes: Mapping[str, tuple[int, ...]] = AXES) -> list[P
 
 def _point(axis: str, value: int, seconds: float) -> Point:
     size = replace(Size(), **{axis: value})
-    plain, rpp = (_step(cls, size) for cls in (MlpPolicy, RPPPolicy))
+    plain, rpp = (_step(cls, size) for cls in (PlainPolicy, RPPPolicy))
     found: list[tuple[float, float]] = []
     deadline = time.perf_counter() + seconds
     # The first round warms up.

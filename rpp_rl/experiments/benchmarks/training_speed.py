@@ -241,7 +241,7 @@ def trainers(env: str, batch_size: int, width: int, sbx_python: Path | None, dev
         sbx = Sbx(sbx_python, wanted, device)
     made: dict[str, Trainer] = {
         "sb3_sac": SingleAgent(SAC("MlpPolicy", **first)),
-        "mlp": SingleAgent(RPPSAC("MlpPolicy", **common())),
+        "mlp": SingleAgent(RPPSAC("PlainPolicy", **common())),
         "rpp_sac": SingleAgent(RPPSAC("RPPPolicy", **common())),
     }
     if has_bfloat16(torch.device(device)):

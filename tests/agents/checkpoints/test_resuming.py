@@ -43,7 +43,7 @@ class Broken(BaseCallback):
 
 def normalised(cls, **kwargs):
     # Plain networks where statistics per entry would break a symmetry.
-    policy = "RPPPolicy" if cls is SymmetricVecNormalize else "MlpPolicy"
+    policy = "RPPPolicy" if cls is SymmetricVecNormalize else "PlainPolicy"
     return agent(policy, env=cls(DummyVecEnv([lambda: Monitor(bicycle())] * 2)), **kwargs)
 
 
@@ -157,9 +157,9 @@ def test_training_continues_with_a_warning_on_a_full_disk(tmp_path, monkeypatch,
 def test_environments_that_cannot_be_resumed_are_named(tmp_path):
     from helpers.tasks import Bicycle
 
-    from rpp_rl.agents import MlpPolicy
+    from rpp_rl.agents import PlainPolicy
 
-    model = agent(MlpPolicy, env=Monitor(Bicycle()))
+    model = agent(PlainPolicy, env=Monitor(Bicycle()))
     model.learn(50, RunCheckpoint(tmp_path, 20, []))
     _, state = newest_checkpoint(tmp_path)
     assert any("wrap them with rpp_rl.envs.ResumableWrapper" in line for line in state["unsaved"])

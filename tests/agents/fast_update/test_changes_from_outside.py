@@ -13,7 +13,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import polyak_update
 from torch import nn
 
-from rpp_rl.agents import MlpPolicy, RPPPolicy
+from rpp_rl.agents import PlainPolicy, RPPPolicy
 from rpp_rl.agents.common.export import PlainActor
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.errors import NetworkError
@@ -129,7 +129,7 @@ def test_it_is_seen(policy, change):
     assert one._update is not None and not one._unknown_to_fast_update
 
 
-@pytest.mark.parametrize("policy", ["RPPPolicy", "MlpPolicy"])
+@pytest.mark.parametrize("policy", ["RPPPolicy", "PlainPolicy"])
 @pytest.mark.parametrize("in_place", [True, False])
 def test_a_fixed_temperature_is_set_anew(policy, in_place):
     one, other = twins(policy, ent_coef=0.1)
@@ -171,7 +171,7 @@ def left_to_no_optimizer(model):
     model.actor.optimizer = torch.optim.Adam(model.actor.mu.parameters(), lr=3e-4)
 
 
-@pytest.mark.parametrize("policy", ["RPPPolicy", "MlpPolicy"])
+@pytest.mark.parametrize("policy", ["RPPPolicy", "PlainPolicy"])
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize(
     "change", [actor_frozen, critic_frozen, forward_hook, gradient_hook, gradients_clipped, left_to_no_optimizer]
@@ -188,7 +188,7 @@ def test_it_is_left_to_stable_baselines3s_own_step(caplog, policy, late, change)
 
 
 def test_weights_that_are_computed_are_left_to_it_too(caplog):
-    one, other = twins("MlpPolicy")
+    one, other = twins("PlainPolicy")
     for model in (one, other):
         torch.manual_seed(3)
         nn.utils.spectral_norm(model.actor.latent_pi[0])
@@ -197,7 +197,7 @@ def test_weights_that_are_computed_are_left_to_it_too(caplog):
     assert one._update is None
 
 
-class HalvedPolicy(MlpPolicy):
+class HalvedPolicy(PlainPolicy):
     """Critics that say half of what their networks say."""
 
     def make_critic(self, features_extractor=None):
@@ -226,7 +226,7 @@ def test_an_extractor_of_ones_own_is_refused_where_it_would_be_left_out(caplog):
     options = {"net_arch": [16], "features_extractor_class": Scaled}
     with pytest.raises(NetworkError, match="features of Scaled move under the group is not known"):
         agent(RPPPolicy, policy_kwargs=options)
-    plain = agent("MlpPolicy", policy_kwargs=options).learn(30)
+    plain = agent("PlainPolicy", policy_kwargs=options).learn(30)
     assert "does not support the features extractor Scaled" in caplog.text
     with pytest.raises(NetworkError):
         PlainActor(plain)
@@ -268,7 +268,7 @@ def test_a_buffer_of_ones_own_is_asked():
 
 
 def test_discounts_go_with_the_buffer_that_had_them():
-    one, other = twins("MlpPolicy", n_steps=3, gamma=0.9)
+    one, other = twins("PlainPolicy", n_steps=3, gamma=0.9)
     assert_equal_after(one, other, 2, rtol=1e-4, loss_rtol=1e-4, batch_size=40)
     env = bicycle()
     for model in (one, other):

@@ -12,18 +12,18 @@ from torch import nn
 from rpp_rl.agents import RPPSAC
 
 CASES = [
-    ("MlpPolicy", {}),
+    ("PlainPolicy", {}),
     ("RPPPolicy", {}),
     ("EquivariantPolicy", {}),
-    ("RPPPolicy", {"critic": "mlp"}),
+    ("RPPPolicy", {"critic": "plain"}),
     ("RPPPolicy", {"actor": "equivariant", "critic_basic_wd": 1e-2, "actor_equiv_wd": 1e-2}),
-    ("MlpPolicy", {"policy_kwargs": {"net_arch": {"pi": [16], "qf": [24, 24, 24]}, "n_critics": 3}}),
+    ("PlainPolicy", {"policy_kwargs": {"net_arch": {"pi": [16], "qf": [24, 24, 24]}, "n_critics": 3}}),
     ("RPPPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.Tanh, "n_critics": 1}}),
     ("RPPPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.ELU}}),
-    ("MlpPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.LeakyReLU}}),
+    ("PlainPolicy", {"policy_kwargs": {"net_arch": [16, 16], "activation_fn": nn.LeakyReLU}}),
     ("RPPPolicy", {"ent_coef": 0.2}),
     ("RPPPolicy", {"residual_step_ratio": 0.1}),
-    ("RPPPolicy", {"actor_basic_wd": 1.0, "actor": "rpp", "critic": "mlp"}),
+    ("RPPPolicy", {"actor_basic_wd": 1.0, "actor": "rpp", "critic": "plain"}),
 ]
 
 
@@ -36,14 +36,14 @@ def test_one_step_is_stable_baselines3s_own(policy, options):
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("policy", ["MlpPolicy", "RPPPolicy", "EquivariantPolicy"])
+@pytest.mark.parametrize("policy", ["PlainPolicy", "RPPPolicy", "EquivariantPolicy"])
 def test_many_steps_stay_together(task, policy):
     one, other = twins(policy, task)
     # Adam divides by the root of tiny squares, so rounding grows with the steps.
     assert_equal_after(one, other, 20, rtol=1e-2, loss_rtol=2e-3, batch_size=40)
 
 
-@pytest.mark.parametrize("policy", ["MlpPolicy", "RPPPolicy"])
+@pytest.mark.parametrize("policy", ["PlainPolicy", "RPPPolicy"])
 def test_the_target_follows_every_few_steps(policy):
     one, other = twins(policy, target_update_interval=3, tau=0.3)
     assert_equal_after(one, other, 5, rtol=1e-4, loss_rtol=1e-4, batch_size=40)
@@ -56,7 +56,7 @@ def test_a_fast_target_moves_the_losses_of_the_next_steps():
 
 @pytest.mark.parametrize("beyond", [-30.0, 3.0])
 def test_standard_deviations_out_of_bounds_are_not_learnt(beyond):
-    agent = twins("MlpPolicy")[0]
+    agent = twins("PlainPolicy")[0]
     with torch.no_grad():
         agent.actor.log_std.bias.copy_(torch.tensor([-1.0, beyond]))
         agent.actor.log_std.weight.zero_()
@@ -82,7 +82,7 @@ def test_acting_sees_what_was_learnt(fast):
 
 def test_it_is_sacs_own_step():
     """Against stable-baselines3's SAC itself, not only its step within our class."""
-    ours = twins("MlpPolicy")[0]
+    ours = twins("PlainPolicy")[0]
     theirs = SAC(
         "MlpPolicy", bicycle(), learning_starts=60, buffer_size=200, seed=1, policy_kwargs={"net_arch": [32, 16]}
     )
@@ -122,7 +122,7 @@ class Wide(nn.Module):
 
 
 def test_what_it_does_not_know_goes_stable_baselines3s_way(caplog):
-    one, other = twins("MlpPolicy", policy_kwargs={"net_arch": [8], "activation_fn": Wide})
+    one, other = twins("PlainPolicy", policy_kwargs={"net_arch": [8], "activation_fn": Wide})
     assert_equal_after(one, other, 2, batch_size=40)
     assert caplog.text.count("does not support the activation Wide()") == 1
     assert "own gradient step is used" in caplog.text

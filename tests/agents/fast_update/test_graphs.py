@@ -57,7 +57,7 @@ CASES = [
     {"dtype": torch.bfloat16},
     {"ent_coef": 0.1},
     {"taus": (0.5, 0.0, 0.0)},
-    {"policy": "EquivariantPolicy", "critic": "mlp"},
+    {"policy": "EquivariantPolicy", "critic": "plain"},
 ]
 
 

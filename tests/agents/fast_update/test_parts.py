@@ -299,7 +299,7 @@ class TestPrecision:
 
     def test_it_is_refused_where_the_fast_update_does_not_know_the_networks(self, bfloat16):
         with pytest.raises(NetworkError, match=r"activation GELU.*no precision='bf16' here"):
-            agent("MlpPolicy", precision="bf16", policy_kwargs={"activation_fn": torch.nn.GELU})
+            agent("PlainPolicy", precision="bf16", policy_kwargs={"activation_fn": torch.nn.GELU})
 
 
 def test_a_learning_rate_schedule_is_followed():

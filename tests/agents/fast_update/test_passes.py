@@ -40,7 +40,7 @@ def perturb(nets):
 
 
 CASES = [
-    ("mlp", "Z2", nn.ReLU, False),
+    ("plain", "Z2", nn.ReLU, False),
     ("rpp", "Z2", nn.ReLU, True),
     ("rpp", "D4", nn.Tanh, False),
     ("rpp", "trivial", nn.ELU, False),
@@ -72,7 +72,7 @@ def test_passes_agree_with_autograd(kind, group, activation, center, count):
             torch.testing.assert_close(q.grad, p.grad, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
 
 
-@pytest.mark.parametrize("kind", ["rpp", "equivariant", "mlp"])
+@pytest.mark.parametrize("kind", ["rpp", "equivariant", "plain"])
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_is_merged_is_what_the_layers_merge_bit_for_bit(kind, group):
     nets, _ = networks(kind, group)
@@ -136,13 +136,13 @@ def test_products_in_bfloat16_are_torchs(activation):
 
 
 def test_what_is_not_known_is_refused():
-    nets, _ = networks("mlp", "Z2", 2)
+    nets, _ = networks("plain", "Z2", 2)
     with pytest.raises(NetworkError, match="one form"):
-        NetworkStack([list(nets[0]), list(networks("mlp", "Z2", 1, (8, 24, 16))[0][0])], [(), ()])
+        NetworkStack([list(nets[0]), list(networks("plain", "Z2", 1, (8, 24, 16))[0][0])], [(), ()])
     with pytest.raises(NetworkError, match="one kind of layer"):
         NetworkStack([list(nets[0]), list(networks("rpp", "Z2", 1)[0][0])], [(), ()])
     with pytest.raises(NetworkError, match="one activation"):
-        NetworkStack([list(nets[0]), list(networks("mlp", "Z2", 1, activation=nn.Tanh)[0][0])], [(), ()])
+        NetworkStack([list(nets[0]), list(networks("plain", "Z2", 1, activation=nn.Tanh)[0][0])], [(), ()])
     for odd in (nn.Linear(3, 2, bias=False), nn.Bilinear(2, 2, 2)):
         with pytest.raises(NetworkError, match="does not support the layer"):
             NetworkStack([[odd]], [()])

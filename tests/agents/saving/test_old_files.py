@@ -18,7 +18,7 @@ SMALL = {"policy_kwargs": {"net_arch": [4]}, "buffer_size": 30, "learning_starts
 @pytest.mark.parametrize(("name", "kinds"), [("rpp_agent", {"rpp", "plain"}), ("mlp_agent", {"plain"})])
 def test_an_old_agent_loads_and_learns(name, kinds):
     model = RPPSAC.load(FILES / f"{name}.zip", env=bicycle(), device="cpu")
-    assert {kind.replace("mlp", "plain") for kind in model.policy.kinds.values()} == kinds
+    assert set(model.policy.kinds.values()) == kinds
     assert (model.num_timesteps, model.replay_buffer.buffer_size) == (20, 30)
     before = model.actor.mu.bias.clone() if name == "mlp_agent" else model.actor.mu.bias_basic.clone()
     model.learn(20, reset_num_timesteps=False)
