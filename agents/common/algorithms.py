@@ -10,8 +10,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from rpp_rl.agents.common.saving.agent_files import load_safely, read_agent
@@ -28,6 +30,12 @@ USES: Mapping[str, tuple[str, str]] = {
 }
 # Entries of a hyperparameter file that describe the run, not the algorithm.
 RUN_KEYS: Mapping[str, Any] = {"n_timesteps": 1, "n_envs": 1, "normalize": False}
+# Entries that stand for the argument `action_noise`, as in RL Zoo.
+NOISE_KEYS: Mapping[str, Any] = {"noise_type": "", "noise_std": 0.0}
+_NOISES: Mapping[str, type[ActionNoise]] = {
+    "normal": NormalActionNoise,
+    "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise,
+}
 # The least values with which an algorithm does anything sensible.
 LEAST = {"n_timesteps": 1, "n_envs": 1, "batch_size": 1, "buffer_size": 1, "train_freq": 1, "learning_starts": 0}
 # Arguments of a policy that are classes, which a file names as module:attribute.
@@ -157,7 +165,7 @@ def hyperparameters(name: str, env_id: str, overrides: Mapping[str, Any] | None 
     table = yaml.safe_load(use.hyperparams.read_text(encoding="utf-8"))
     from_file = {**(table.get("default") or {}), **(table.get(env_id) or {})}
     values = {"n_envs": 1, "policy": use.policy, **from_file, **(overrides or {})}
-    known = {**_arguments(use.baseline), **_arguments(use.cls), **RUN_KEYS}
+    known = {**_arguments(use.baseline), **_arguments(use.cls), **RUN_KEYS, **NOISE_KEYS}
     for key, value in values.items():
         if key not in known:
             raise UnknownNameError(f"hyperparameter of {name}", key, known)
@@ -188,7 +196,7 @@ def build_agent(
     Raises:
         RunError: if the class does not take them.
     """
-    given = {"policy": use.policy, **values}
+    given = {"policy": use.policy, **_with_action_noise(values, env)}
     if use.use == "none" and given.get("n_steps", 1) == 1 and not given.get("optimize_memory_usage"):
         # The same transitions, in a buffer that checkpoints know.
         given.setdefault("replay_buffer_class", TransitionBuffer)
@@ -250,7 +258,8 @@ def continue_agent(
         RunError: if the file is damaged or does not fit.
     """
     try:
-        agent = load_safely(use.cls, path, env, device, trust=trust, verbose=verbose, **values)
+        changed = _with_action_noise(values, env)
+        agent = load_safely(use.cls, path, env, device, trust=trust, verbose=verbose, **changed)
     except (RPPError, FileNotFoundError):
         raise
     except (TypeError, ValueError, AssertionError, KeyError, RuntimeError, MemoryError) as error:
@@ -277,6 +286,24 @@ def named_object(name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise RunError(f"{name!r} names nothing: {error}; write module:attribute, such as torch.nn:Tanh") from error
+
+
+def _with_action_noise(values: Mapping[str, Any], env: Any) -> dict[str, Any]:
+    """Arguments of an algorithm, with action noise in the place of its type and its standard deviation.
+
+    Raises:
+        RunError: if only one of both is given, or no such noise exists.
+    """
+    given = {name: value for name, value in values.items() if name not in NOISE_KEYS}
+    kind, std = values.get("noise_type"), values.get("noise_std")
+    if kind is None and std is None:
+        return given
+    if kind not in _NOISES or not isinstance(std, int | float) or std < 0:
+        raise RunError(
+            f"noise_type must be one of {', '.join(_NOISES)} and noise_std a number >= 0, got {kind!r} and {std!r}"
+        )
+    size = env.action_space.shape[0]
+    return {**given, "action_noise": _NOISES[kind](np.zeros(size), np.full(size, float(std)))}
 
 
 def _class_named(name: str, path: str) -> type[OffPolicyAlgorithm]:

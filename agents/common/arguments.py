@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from gymnasium import spaces
 
+from rpp_rl.agents.common.environment_symmetry import as_symmetry
 from rpp_rl.errors import NetworkError, SymmetryError
-from rpp_rl.symmetry import Symmetry
 
 
 def merged_options(policy_kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,9 +20,10 @@ def merged_options(policy_kwargs: Mapping[str, Any], options: Mapping[str, Any])
         NetworkError: if one is given twice, differently.
     """
     merged = dict(policy_kwargs)
-    if isinstance(merged.get("symmetry"), Symmetry):
-        merged["symmetry"] = merged["symmetry"].to_dict()
-    for name, value in options.items():
+    if "symmetry" in merged:
+        merged["symmetry"] = as_symmetry(merged["symmetry"])
+    for name, given in options.items():
+        value = as_symmetry(given) if name == "symmetry" else given
         if value is None:
             continue
         if name in merged and merged[name] != value:
@@ -45,8 +46,12 @@ def owned(state: Any) -> Any:
     return state
 
 
-def need_boxes(env: Any) -> None:
+def need_boxes(env: Any, agent: str) -> None:
     """Check that observations and actions lie in boxes of one axis.
+
+    Args:
+        env: the environment.
+        agent: name of the class that needs them.
 
     Raises:
         SymmetryError: if not.
@@ -54,4 +59,4 @@ def need_boxes(env: Any) -> None:
     for what in ("observation", "action"):
         space = getattr(env, f"{what}_space", None)
         if space is not None and not (isinstance(space, spaces.Box) and len(space.shape) == 1):
-            raise SymmetryError(f"RPPSAC needs {what}s in a box of one axis, but the {what} space is {space}")
+            raise SymmetryError(f"{agent} needs {what}s in a box of one axis, but the {what} space is {space}")

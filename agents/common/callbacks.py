@@ -163,7 +163,7 @@ def actor_error(model: Any, symmetry: Symmetry, observations: Tensor) -> float:
     """The largest equivariance error over the group of the deterministic action."""
 
     def act(observations: Tensor) -> Tensor:
-        return model.actor(observations, deterministic=True)  # type: ignore[no-any-return]
+        return model.policy._predict(observations, deterministic=True)  # type: ignore[no-any-return]
 
     moves = [
         (partial(symmetry.transform_observation, element), partial(symmetry.transform_action, element))

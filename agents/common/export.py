@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save
-from stable_baselines3 import SAC
+from stable_baselines3 import SAC, TD3
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class PlainActor(nn.Module):
     f is the perceptron to the mean action, with the two pathways of each layer merged into one weight.
 
     Args:
-        agent: a SAC agent whose actions are a box of one axis.
+        agent: a SAC or TD3 agent whose actions are a box of one axis.
         normalizer: the normalizer of its observations; None if there is none.
 
     Raises:
@@ -56,12 +56,14 @@ class PlainActor(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, agent: SAC, normalizer: VecNormalize | None = None) -> None:
+    def __init__(self, agent: SAC | TD3, normalizer: VecNormalize | None = None) -> None:
         super().__init__()
         actor: Any = agent.actor
-        if actor.use_sde or type(actor.features_extractor) is not FlattenExtractor:
+        if getattr(actor, "use_sde", False) or type(actor.features_extractor) is not FlattenExtractor:
             raise NetworkError("only actors without gSDE and with flat observations are exported")
-        self.layers = nn.Sequential(*(merged(layer) for layer in actor.latent_pi), merged(actor.mu)).cpu().float()
+        # TD3's actor is one sequence with tanh at its end.
+        layers = [*actor.latent_pi, actor.mu] if hasattr(actor, "latent_pi") else list(actor.mu)[:-1]
+        self.layers = nn.Sequential(*map(merged, layers)).cpu().float()
         space: Any = agent.action_space
         size = agent.observation_space.shape[0]  # type: ignore[index]
         mean, std, self.clip = np.zeros(size), np.ones(size), float("inf")
@@ -199,7 +201,9 @@ def export_actor(actor: PlainActor, kind: str, stem: Path) -> tuple[Path, Runner
     return path, run(path)
 
 
-def greatest_difference(agent: SAC, normalizer: VecNormalize | None, run: Runner, observations: NDArray[Any]) -> float:
+def greatest_difference(
+    agent: SAC | TD3, normalizer: VecNormalize | None, run: Runner, observations: NDArray[Any]
+) -> float:
     """Return the greatest difference between actions of an agent and an exported actor, as a share of their range."""
     space: Any = agent.action_space
     seen = observations if normalizer is None else normalizer.normalize_obs(observations)

@@ -13,7 +13,6 @@ from stable_baselines3.common.noise import ActionNoise
 
 from rpp_rl.agents.common.arguments import owned
 from rpp_rl.agents.common.saving.agent_files import SafeFiles
-from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.agents.rpp_sac.fast_update import FastUpdate, Learner, Losses, StackedActor, Temperature, mean_losses
 from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import graphs_on
 from rpp_rl.agents.rpp_sac.fast_update.support import PRECISIONS, Fingerprint, fingerprint, need_precision
@@ -42,22 +41,17 @@ class FastSAC(SafeFiles, SAC):
         self._learner: Learner | None = None
         self._actor_ahead: StackedActor | None = None
         # The generators that stand for numpy's and torch's global ones, as they were before the next action is drawn.
-        self.own_generators: tuple[np.random.RandomState, torch.Tensor] | None = None
+        self._own_generators: tuple[np.random.RandomState, torch.Tensor] | None = None
         # Where several agents learn together: their update, the index of this one, and its fingerprint at that time.
-        self.stacked: tuple[FastUpdate, int, Fingerprint] | None = None
+        self._stacked: tuple[FastUpdate, int, Fingerprint] | None = None
         # Actions in [-1, 1] for the next step, where something else has drawn them.
-        self.acted_ahead: NDArray[np.float32] | None = None
+        self._acted_ahead: NDArray[np.float32] | None = None
         self._unread: list[Losses] = []
         super().__init__(*args, **kwargs)
         need_precision(precision, fast_update, self.device)
         if precision != "float32" and hasattr(self, "policy"):
             # What has no such precision is said now, not when learning starts.
-            self.fast_step_for(self.batch_size)
-
-    def _setup_model(self) -> None:
-        if self.replay_buffer_class is None and self.n_steps == 1 and not self.optimize_memory_usage:
-            self.replay_buffer_class = TransitionBuffer
-        super()._setup_model()
+            self._fast_step_for(self.batch_size)
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Take gradient steps on minibatches: `SAC.train`, by `FastUpdate` where it knows the networks.
@@ -66,16 +60,16 @@ class FastSAC(SafeFiles, SAC):
             gradient_steps: how many.
             batch_size: rows of each minibatch.
         """
-        update = self.fast_step_for(batch_size)
+        update = self._fast_step_for(batch_size)
         if update is None:
             super().train(gradient_steps, batch_size)
             return
-        self.follow_learning_rate_schedule()
+        self._follow_learning_rate_schedule()
         if self._learner is None or self._learner.update is not update:
             buffer: Any = self.replay_buffer
             self._learner = Learner(update, [buffer], [self._vec_normalize_env])
         losses = self._learner.take_steps(gradient_steps, self.gamma, self.tau, self.target_update_interval)
-        self.note_steps(gradient_steps, losses)
+        self._note_steps(gradient_steps, losses)
         if self.device.type == "cpu":
             self._read_losses()
 
@@ -86,13 +80,13 @@ class FastSAC(SafeFiles, SAC):
             "_update": None,
             "_learner": None,
             "_actor_ahead": None,
-            "stacked": None,
+            "_stacked": None,
             "_built_for": (),
         }
 
-    def merged_targets(self) -> list[torch.Tensor]:
+    def _merged_targets(self) -> list[torch.Tensor]:
         """The merged weights of the target critics as the fast update has them; empty before there is one."""
-        update, number, built_for = self.stacked or (self._update, 0, self._built_for)
+        update, number, built_for = self._stacked or (self._update, 0, self._built_for)
         return [] if update is None or built_for != self._fingerprint() else update.merged_targets(number)
 
     def _fingerprint(self, batch_size: int | None = None) -> Fingerprint:
@@ -100,14 +94,14 @@ class FastSAC(SafeFiles, SAC):
         size = self.batch_size if batch_size is None else batch_size
         drawn_from = (self.replay_buffer, self._vec_normalize_env)
         settings = (size, self.precision, float(self.target_entropy), *drawn_from)
-        return fingerprint(self.policy, *self.temperature_parts(), *settings)
+        return fingerprint(self.policy, *self._temperature_parts(), *settings)
 
-    def follow_learning_rate_schedule(self) -> None:
+    def _follow_learning_rate_schedule(self) -> None:
         """Set the learning rate of all optimisers to that of the schedule, and record it."""
         learnt = [] if self.ent_coef_optimizer is None else [self.ent_coef_optimizer]
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer, *learnt])
 
-    def note_steps(self, gradient_steps: int, losses: list[Losses]) -> None:
+    def _note_steps(self, gradient_steps: int, losses: list[Losses]) -> None:
         """Count gradient steps that were taken, and keep their losses until they are logged."""
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
@@ -120,7 +114,7 @@ class FastSAC(SafeFiles, SAC):
                 self.logger.record(f"train/{name}", value)
         self._unread = []
 
-    def fast_step_for(self, batch_size: int) -> FastUpdate | None:
+    def _fast_step_for(self, batch_size: int) -> FastUpdate | None:
         """The fast update for minibatches of a size; None where stable-baselines3's own must do.
 
         Raises:
@@ -148,8 +142,8 @@ class FastSAC(SafeFiles, SAC):
         """As `SAC`; learnt actions come from merged weights where those live on a GPU or several agents act at once."""
         if self.num_timesteps < learning_starts or action_noise is not None:
             return super()._sample_action(learning_starts, action_noise, n_envs)
-        acted = self.acted_ahead if self.acted_ahead is not None else self._act_on_device(n_envs)
-        self.acted_ahead = None
+        acted = self._acted_ahead if self._acted_ahead is not None else self._act_on_device(n_envs)
+        self._acted_ahead = None
         if acted is None:
             return super()._sample_action(learning_starts, action_noise, n_envs)
         # To the environment's bounds and back, as stable-baselines3 does, so that rounding is the same.
@@ -169,14 +163,14 @@ class FastSAC(SafeFiles, SAC):
         """As `SAC.get_parameters`; the tensors are copies, since those of all layers share their memory."""
         return {name: owned(state) for name, state in super().get_parameters().items()}
 
-    def temperature_parts(self) -> tuple[torch.Tensor, torch.optim.Optimizer | None]:
+    def _temperature_parts(self) -> tuple[torch.Tensor, torch.optim.Optimizer | None]:
         """The logarithm of the entropy coefficient and its optimiser; where it is fixed, itself and None."""
         if self.ent_coef_optimizer is None or self.log_ent_coef is None:
             return self.ent_coef_tensor, None
         return self.log_ent_coef, self.ent_coef_optimizer
 
     def _temperature(self) -> Temperature:
-        value, optimizer = self.temperature_parts()
+        value, optimizer = self._temperature_parts()
         return Temperature([value], [] if optimizer is None else [optimizer], float(self.target_entropy))
 
     def dump_logs(self) -> None:

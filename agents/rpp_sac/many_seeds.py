@@ -63,8 +63,8 @@ class _Together:
         agents = [seat.agent for seat in seats]
         first = agents[0]
         # Target weights were averaged as merged ones; merged anew they would differ in their last bits.
-        targets = [owned(agent.merged_targets()) for agent in agents]
-        parts = [agent.temperature_parts() for agent in agents]
+        targets = [owned(agent._merged_targets()) for agent in agents]
+        parts = [agent._temperature_parts() for agent in agents]
         optimizers = [optimizer for _, optimizer in parts if optimizer is not None]
         update = FastUpdate(
             [agent.policy for agent in agents],
@@ -168,7 +168,7 @@ class ManySeeds:
                 if active:
                     self._stack(active)
         for agent in self.agents:
-            agent.stacked = agent.own_generators = None
+            agent._stacked = agent._own_generators = None
         return [seat.error for seat in self._seats]
 
     def _need_alike(self) -> None:
@@ -195,20 +195,20 @@ class ManySeeds:
         if not self._together.is_of(seats):
             self._together = _Together.of(seats)
         for k, seat in enumerate(seats):
-            seat.agent.stacked = self._together.update, k, self._together.built_for[k]
+            seat.agent._stacked = self._together.update, k, self._together.built_for[k]
 
     def _act(self, active: list[_Seat]) -> None:
         """Draw the next actions of all agents."""
         first = active[0].agent
         for seat in active:
-            seat.agent.own_generators = seat.numpy_rng, seat.torch_rng.get_state()
+            seat.agent._own_generators = seat.numpy_rng, seat.torch_rng.get_state()
         if first.num_timesteps >= first.learning_starts:
             if not self._together.update.has_parameters:
                 self._stack(active)
             self._together.update.refresh()
             actions = self._together.actor.act([np.asarray(seat.agent._last_obs) for seat in active])
             for seat, action in zip(active, actions, strict=True):
-                seat.agent.acted_ahead = action
+                seat.agent._acted_ahead = action
 
     def _step_environment(self, seat: _Seat, log_interval: int) -> bool:
         """One step of an agent's environments; False if that stops it."""
@@ -250,10 +250,10 @@ class ManySeeds:
         self._stack(active)
         first = active[0].agent
         for seat in active:
-            seat.agent.follow_learning_rate_schedule()
+            seat.agent._follow_learning_rate_schedule()
         losses = self._together.learner.take_steps(count, first.gamma, first.tau, first.target_update_interval)
         for k, seat in enumerate(active):
-            seat.agent.note_steps(count, [loss.of(k) for loss in losses])
+            seat.agent._note_steps(count, [loss.of(k) for loss in losses])
 
 
 def _described(agent: RPPSAC) -> dict[str, Any] | None:

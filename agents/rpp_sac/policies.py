@@ -1,144 +1,22 @@
-"""SAC policies with residual, exactly equivariant or plain networks; they work with SB3's unchanged SAC too."""
+"""Policies of RPP-SAC: a squashed Gaussian actor and critics; they work with stable-baselines3's own SAC too."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import torch
-from gymnasium import spaces
-from stable_baselines3.common.policies import ContinuousCritic
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
-from stable_baselines3.common.utils import get_device
-from stable_baselines3.sac.policies import Actor, SACPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs
+from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor
 
-from rpp_rl.agents.common.actor_critic import SymmetricActor, SymmetricCritic
-from rpp_rl.agents.common.environment_symmetry import as_symmetry
-from rpp_rl.agents.common.networks import need_family
-from rpp_rl.agents.common.pathway_optimizers import pathway_optimizer
-from rpp_rl.agents.common.saving.documents import read_document, write_document
-from rpp_rl.agents.common.saving.plain_objects import (
-    describe_policy_kwargs,
-    describe_space,
-    need_believable_networks,
-    policy_kwargs_from,
-    space_from,
-)
-from rpp_rl.errors import NetworkError, RunError, SymmetryError
-from rpp_rl.files import Archive
-from rpp_rl.networks import network_class
-from rpp_rl.priors import PathwayPrior
-from rpp_rl.symmetry import Symmetry
-
-# The strengths of the paper's RL experiments, per network; 0 where a network has no such pathway.
-PAPER_WD = {"actor": 1e-6, "critic": 0.0}
-# The kind of a policy's file.
-_POLICY = "policy"
-PATHWAYS_OF = {"rpp": ("equiv", "basic"), "equivariant": ("equiv",), "plain": ()}
+from rpp_rl.agents.common.policies import SymmetricPolicy
+from rpp_rl.agents.rpp_sac.actor import SymmetricActor
 
 
-class RPPPolicy(SACPolicy):
-    """A SAC policy whose actor and critic are Residual Pathway Prior networks.
+class RPPPolicy(SymmetricPolicy, SACPolicy):
+    """A SAC policy whose actor and critics are Residual Pathway Prior networks; see `SymmetricPolicy`."""
 
-    Args:
-        observation_space: a box of one axis.
-        action_space: a box of one axis that the symmetry maps onto itself.
-        lr_schedule: learning rate as a function of the remaining progress.
-        *args: further positional arguments of `SACPolicy`.
-        symmetry: the task's `Symmetry`, or the dictionary of `Symmetry.to_dict`; needed unless both networks are
-            ``"mlp"``.
-        actor: ``"rpp"``, ``"equivariant"`` or ``"plain"``; None for the kind of the policy's name.
-        critic: the same for the critics.
-        actor_equiv_wd: strength of the prior on the actor's equivariant pathway: wd * (sum of squares) joins the
-            loss. None for the paper's 1e-6 where the actor has that pathway.
-        actor_basic_wd: the same for its residual pathway.
-        critic_equiv_wd: the same for the critics' equivariant pathway; None for the paper's 0.
-        critic_basic_wd: the same for their residual pathway.
-        residual_init_scale: the residual starts at this multiple of a plain initialisation.
-        residual_step_ratio: learning rate of the residual pathways beside that of all else; None for
-            `PathwayPrior.step_ratio`, which is 1 where both pathways' priors are equally strong.
-        network: ``"mlp"`` for perceptrons, or ``"emlp"`` for the paper's EMLP with bilinear layers, which is slower and
-            learns by stable-baselines3's own gradient step.
-        zero_mean: whether the mean action is zero everywhere at the start, as a residual over a base policy should be,
-            see `rpp_rl.envs.ResidualPolicy`.
-        **kwargs: as for `SACPolicy`.
-
-    Raises:
-        SymmetryError: if no symmetry is given, or it does not fit the spaces.
-        NetworkError: if a network cannot be built so, or a prior is given for a pathway that does not exist.
-    """
-
-    default_kind: ClassVar[str] = "rpp"
-
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Box,
-        lr_schedule: Schedule,
-        *args: Any,
-        symmetry: Symmetry | Mapping[str, Any] | None = None,
-        actor: str | None = None,
-        critic: str | None = None,
-        actor_equiv_wd: float | None = None,
-        actor_basic_wd: float | None = None,
-        critic_equiv_wd: float | None = None,
-        critic_basic_wd: float | None = None,
-        residual_init_scale: float = 1e-3,
-        residual_step_ratio: float | None = None,
-        network: str = "mlp",
-        zero_mean: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        need_family(network)
-        self.network, self.zero_mean = network, zero_mean
-        # SACPolicy builds the networks at the end of its constructor, so what they need comes first.
-        self.kinds = {"actor": actor or self.default_kind, "critic": critic or self.default_kind}
-        for kind in self.kinds.values():
-            network_class(kind)
-        self.priors = {
-            "actor": _prior("actor", self.kinds["actor"], actor_equiv_wd, actor_basic_wd),
-            "critic": _prior("critic", self.kinds["critic"], critic_equiv_wd, critic_basic_wd),
-        }
-        self.residual_init_scale = residual_init_scale
-        self.residual_step_ratio = _need_ratio(residual_step_ratio, self.kinds)
-        self.symmetry = as_symmetry(symmetry)
-        if self.symmetry is None:
-            if set(self.kinds.values()) != {"plain"}:
-                raise SymmetryError(
-                    f"{type(self).__name__} needs a symmetry: make the environment with rpp_rl.make(...), or give "
-                    "symmetry=...; PlainPolicy needs none"
-                )
-        else:
-            _check_spaces(self.symmetry, observation_space, action_space)
-        super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
-
-    def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
-        """A new actor of the kind asked for."""
-        if self.symmetry is None or self.kinds["actor"] == "plain":
-            return super().make_actor(features_extractor)
-        kwargs = self._update_features_extractor(self.actor_kwargs, features_extractor)
-        return SymmetricActor(**self._symmetric("actor"), **kwargs).to(self.device)
-
-    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
-        """New critics of the kind asked for."""
-        if self.symmetry is None or self.kinds["critic"] == "plain":
-            return super().make_critic(features_extractor)
-        kwargs = self._update_features_extractor(self.critic_kwargs, features_extractor)
-        return SymmetricCritic(**self._symmetric("critic"), **kwargs).to(self.device)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are; SB3 walks through all modules for it at each step."""
-        return next(self.actor.mu.parameters()).device if "actor" in self._modules else super().device
-
-    def set_training_mode(self, mode: bool) -> None:
-        """Put the networks in either training or evaluation mode; SB3 asks for it several times a step."""
-        if any(network.training != mode for network in (self, self.actor, self.critic)):
-            super().set_training_mode(mode)
+    actor_class: ClassVar[type[SymmetricActor]] = SymmetricActor
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         """Actions in [-1, 1]: those of stable-baselines3, without the distribution object that it builds for them."""
@@ -147,120 +25,14 @@ class RPPPolicy(SACPolicy):
         mean, log_std, _ = self.actor.get_action_dist_params(observation)
         return (mean if deterministic else torch.randn_like(mean).mul_(log_std.exp()).add_(mean)).tanh()
 
-    def _symmetric(self, network: str) -> dict[str, Any]:
-        return {
-            "symmetry": self.symmetry,
-            "kind": self.kinds[network],
-            "residual_init_scale": self.residual_init_scale,
-            "network": self.network,
-        }
-
-    def _build(self, lr_schedule: Schedule) -> None:
-        super()._build(lr_schedule)
-        if self.zero_mean:
-            with torch.no_grad():
-                for parameter in self.actor.mu.parameters():
-                    parameter.zero_()
-        for name in ("actor", "critic"):
-            network: Any = getattr(self, name)
-            made_with: tuple[Any, ...] = (network.optimizer, self.optimizer_class, self.optimizer_kwargs)
-            prior = self.priors[name]
-            network.optimizer = pathway_optimizer(name, network, prior, self.residual_step_ratio, *made_with)
-
-    def _get_constructor_parameters(self) -> dict[str, Any]:
-        data = super()._get_constructor_parameters()
-        data.update(
-            symmetry=None if self.symmetry is None else self.symmetry.to_dict(),
-            actor=self.kinds["actor"],
-            critic=self.kinds["critic"],
-            residual_init_scale=self.residual_init_scale,
-            residual_step_ratio=self.residual_step_ratio,
-            network=self.network,
-            zero_mean=self.zero_mean,
-            normalize_images=self.normalize_images,
-            share_features_extractor=self.share_features_extractor,
-        )
-        for name, prior in self.priors.items():
-            for pathway in PATHWAYS_OF[self.kinds[name]]:
-                data[f"{name}_{pathway}_wd"] = prior.strength(pathway)
-        return data
-
-    def save(self, path: Any) -> None:
-        """Save the policy, without its optimisers' state, as JSON and arrays.
-
-        Raises:
-            OSError: if the file cannot be written.
-        """
-        data = self._get_constructor_parameters()
-        data.pop("lr_schedule")
-        spaces_of = {name: describe_space(data.pop(name)) for name in ("observation_space", "action_space")}
-        value = {**spaces_of, "arguments": describe_policy_kwargs(data), "parameters": self.state_dict()}
-        write_document(path, _POLICY, value)
-
-    @classmethod
-    def load(cls, path: Any, device: torch.device | str = "auto") -> Self:
-        """Load a policy of this class that `save` has saved; nothing in the file is run.
-
-        Raises:
-            FileNotFoundError: if there is none.
-            RunError: if it is damaged, or of another class.
-        """
-        with Path(path).open("rb") as file:
-            value = read_document(Archive(file, str(path)), _POLICY)
-        try:
-            arguments, unknown = policy_kwargs_from(value["arguments"])
-            if unknown:
-                raise RunError(f"{path} has {', '.join(unknown)}, which a file may not name; build the policy yourself")
-            boxes = [space_from(value[name]) for name in ("observation_space", "action_space")]
-            stored = sum(tensor.numel() for tensor in value["parameters"].values())
-            need_believable_networks(arguments, [box.shape[0] for box in boxes], stored, str(path))
-            policy = cls(*boxes, cls._dummy_schedule, **arguments)  # type: ignore[arg-type]
-            policy.load_state_dict(value["parameters"])
-        except (KeyError, TypeError, RuntimeError, AttributeError) as error:
-            detail = " ".join(str(error).split())[:300]
-            raise RunError(f"{path} is no {cls.__name__}: {detail}; load it with the class that saved it") from error
-        return policy.to(get_device(device))
-
 
 class EquivariantPolicy(RPPPolicy):
-    """`RPPPolicy` with exactly equivariant networks unless told otherwise."""
+    """`RPPPolicy` whose networks are exactly equivariant by default."""
 
     default_kind = "equivariant"
 
 
 class PlainPolicy(RPPPolicy):
-    """`RPPPolicy` with plain networks, those of SB3's own SAC, unless told otherwise; needs no symmetry then."""
+    """`RPPPolicy` whose networks are plain by default, those of `SACPolicy`; it needs no symmetry then."""
 
     default_kind = "plain"
-
-
-def _need_ratio(ratio: float | None, kinds: Mapping[str, str]) -> float | None:
-    if ratio is not None and not (math.isfinite(ratio) and ratio >= 0):
-        raise NetworkError(f"residual_step_ratio must be a number >= 0, got {ratio}")
-    if ratio is not None and "rpp" not in kinds.values():
-        raise NetworkError("residual_step_ratio is of residual pathways, which neither network has; leave it out")
-    return ratio
-
-
-def _prior(network: str, kind: str, equiv_wd: float | None, basic_wd: float | None) -> PathwayPrior:
-    strengths = {"equiv": equiv_wd, "basic": basic_wd}
-    for pathway, given in strengths.items():
-        exists = pathway in PATHWAYS_OF[kind]
-        if given and not exists:
-            raise NetworkError(
-                f"{network}_{pathway}_wd={given:g} is a prior on a pathway that the {network} ({kind!r}) does not "
-                "have; for a plain weight decay use optimizer_kwargs={'weight_decay': ...}"
-            )
-        strengths[pathway] = given if given is not None else PAPER_WD[network] if exists else 0.0
-    return PathwayPrior(strengths["equiv"] or 0.0, strengths["basic"] or 0.0)
-
-
-def _check_spaces(symmetry: Symmetry, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
-    for what, space in (("observation", observation_space), ("action", action_space)):
-        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-            raise SymmetryError(
-                f"the {what} space is {space}, but symmetry {symmetry.name!r} acts on boxes of one axis"
-            )
-    where = "the environment"
-    symmetry.check_sizes(observation_space.shape[0], action_space.shape[0], where)  # type: ignore[index]
-    symmetry.check_action_bounds(action_space.low, action_space.high, where)  # type: ignore[attr-defined]

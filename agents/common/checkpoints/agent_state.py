@@ -44,7 +44,7 @@ def agent_state(agent: OffPolicyAlgorithm) -> tuple[dict[str, Any], list[str]]:
         "logged": {name: dict(getattr(agent.logger, name)) for name in _LOGGED},
         "generators": _generators_of(agent),
         "action_space": given.action_space._np_random,
-        "merged_targets": given.merged_targets() if hasattr(agent, "merged_targets") else [],
+        "merged_targets": given._merged_targets() if hasattr(agent, "_merged_targets") else [],
         "environments": environments,
     }
     return state, unsaved
@@ -53,7 +53,7 @@ def agent_state(agent: OffPolicyAlgorithm) -> tuple[dict[str, Any], list[str]]:
 def _generators_of(agent: OffPolicyAlgorithm) -> dict[str, Any]:
     """The global generators, or those that an agent of a stack draws from instead."""
     state = generators_state()
-    own = getattr(agent, "own_generators", None)
+    own = getattr(agent, "_own_generators", None)
     if own is not None:
         numpy_rng, torch_state = own
         state["numpy"] = numpy_rng.get_state()
@@ -85,7 +85,7 @@ def restore_agent(agent: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
         for name, values in state["logged"].items() if hasattr(agent, "_logger") else ():
             getattr(agent.logger, name).update(values)
         if state["merged_targets"]:
-            update = given.fast_step_for(agent.batch_size)
+            update = given._fast_step_for(agent.batch_size)
             if update is not None:
                 update.take_over_targets(0, state["merged_targets"])
         restore_env(agent.env, state["environments"])

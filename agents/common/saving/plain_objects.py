@@ -76,6 +76,8 @@ def policy_kwargs_from(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
             options[option] = class_option(option, named["class"])
             if options[option] is None:
                 unknown.append(f"{option}={named['class']}")
+    if isinstance(data.get("symmetry"), Mapping):
+        options["symmetry"] = Symmetry.from_dict(data["symmetry"])
     return options, unknown
 
 
@@ -93,9 +95,7 @@ def need_believable_networks(options: Mapping[str, Any], sizes: Sequence[int], s
     """
     symmetry = options.get("symmetry")
     # An equivariant weight has at most one entry per parameter and group element.
-    if isinstance(symmetry, Mapping):
-        symmetry = Symmetry.from_dict(symmetry)
-    entries = stored * (1 if symmetry is None else symmetry.group.order)
+    entries = stored * (symmetry.group.order if isinstance(symmetry, Symmetry) else 1)
     widths = _whole_numbers(options.get("net_arch") or [])
     layers = [a * b for a, b in itertools.pairwise(widths)]
     critics = options.get("n_critics", 1)

@@ -15,8 +15,8 @@ import torch
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
-from rpp_rl.agents.common.actor_critic import SymmetricActor, version_of
 from rpp_rl.agents.common.transition_buffer import Minibatch
+from rpp_rl.agents.rpp_sac.actor import SymmetricActor, version_of
 from rpp_rl.agents.rpp_sac.fast_update.adam import FlatAdam, stepper
 from rpp_rl.agents.rpp_sac.fast_update.entropy import SquashedGaussian, Temperature
 from rpp_rl.agents.rpp_sac.fast_update.perceptrons import NetworkStack, Passes, Workspace

@@ -77,7 +77,7 @@ def profile_step(agent: RPPSAC, seconds: float) -> dict[str, float]:
         Mean milliseconds of each part, of ``"everything else"`` (losses, logging, checks) and of the ``"whole"`` step.
         Empty if the agent does not take the fast step.
     """
-    update = agent.fast_step_for(agent.batch_size)
+    update = agent._fast_step_for(agent.batch_size)
     if update is None:
         return {}
     agent.train(1, agent.batch_size)

@@ -257,7 +257,7 @@ def trainers(env: str, batch_size: int, width: int, sbx_python: Path | None, dev
 
 def _products_of(trainer: Trainer, batch_size: int) -> Callable[[int], None]:
     """A function that computes the matrix products of some gradient steps of an agent."""
-    update = trainer.agent.fast_step_for(batch_size) if isinstance(trainer, SingleAgent) else None  # type: ignore[attr-defined]
+    update = trainer.agent._fast_step_for(batch_size) if isinstance(trainer, SingleAgent) else None  # type: ignore[attr-defined]
     if update is None:
         raise RunError("the fast update does not support the networks of this environment; choose another with --env")
     products = bare_products(update)

@@ -1,4 +1,4 @@
-"""stable-baselines3's SAC actor and critic with networks from `rpp_rl.networks`."""
+"""The squashed Gaussian actor of SAC with networks from `rpp_rl.networks`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from operator import attrgetter
 from typing import Any, cast
 
 import torch
-from stable_baselines3.common.policies import ContinuousCritic
-from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from rpp_rl.agents.common.networks import build_network
+from rpp_rl.agents.common.symmetric_networks import need_flat_features
 from rpp_rl.errors import NetworkError
 from rpp_rl.layers import EquivariantLinear
 from rpp_rl.networks import network_class, standard_inputs
-from rpp_rl.representations import Representation, trivial_representation
 from rpp_rl.symmetry import Symmetry
 
 # Counts what was written to a tensor.
@@ -51,7 +49,7 @@ class SymmetricActor(Actor):
         super().__init__(**kwargs)
         if self.use_sde:
             raise NetworkError("gSDE noise has no symmetry; leave use_sde=False, or use PlainPolicy")
-        _need_flat_features(self.features_extractor)
+        need_flat_features(self.features_extractor)
         linear = network_class(kind).linear
         trunk = build_network(
             network,
@@ -123,54 +121,5 @@ class SymmetricActor(Actor):
         return (*map(Tensor.data_ptr, self._watched), *map(version_of, self._watched))
 
 
-class SymmetricCritic(ContinuousCritic):
-    """Critics that map an observation and an action to a scalar that the group leaves alone: Q(g s, g a) = Q(s, a).
-
-    Args:
-        symmetry: of the task.
-        kind: ``"rpp"`` or ``"equivariant"``.
-        residual_init_scale: see `rpp_rl.RPPLinear`.
-        net_arch: widths of the hidden layers.
-        activation_fn: between them.
-        network: ``"mlp"`` or ``"emlp"``, see `build_network`.
-        **kwargs: as for stable-baselines3's `ContinuousCritic`.
-
-    Raises:
-        NetworkError: for another features extractor than flattening, or a width that does not fit the group.
-    """
-
-    def __init__(
-        self,
-        *,
-        symmetry: Symmetry,
-        kind: str,
-        residual_init_scale: float,
-        net_arch: list[int],
-        network: str = "mlp",
-        activation_fn: type[nn.Module] = nn.ReLU,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(net_arch=net_arch, activation_fn=activation_fn, **kwargs)
-        _need_flat_features(self.features_extractor)
-        rep_in: Representation = symmetry.observation + symmetry.action
-        center = (*symmetry.center, *[0.0] * symmetry.action.size) if symmetry.center else ()
-        scalar = trivial_representation(symmetry.group)
-        self.q_networks = [
-            build_network(network, kind, rep_in, scalar, net_arch, activation_fn, residual_init_scale, center)
-            for _ in range(self.n_critics)
-        ]
-        for i, q_network in enumerate(self.q_networks):
-            setattr(self, f"qf{i}", q_network)
-
-
 def _linear(weight: Tensor, bias: Tensor | None) -> Function:
     return partial(functional.linear, weight=weight, bias=bias)
-
-
-def _need_flat_features(features_extractor: nn.Module) -> None:
-    # A class derived from it may compute something else.
-    if type(features_extractor) is not FlattenExtractor:
-        raise NetworkError(
-            f"how the features of {type(features_extractor).__name__} move under the group is not known; leave "
-            "features_extractor_class at FlattenExtractor, or use PlainPolicy"
-        )

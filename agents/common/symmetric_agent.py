@@ -1,0 +1,154 @@
+"""What any algorithm of this library has beside its learning rule: symmetry, priors in the log, checks, resuming."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from gymnasium.wrappers import NormalizeObservation
+from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.type_aliases import MaybeCallback
+
+from rpp_rl.agents.common.arguments import merged_options
+from rpp_rl.agents.common.callbacks import FiniteCheck
+from rpp_rl.agents.common.environment_symmetry import symmetry_of
+from rpp_rl.agents.common.normalize import SymmetricVecNormalize
+from rpp_rl.agents.common.policies import SymmetricPolicy
+from rpp_rl.agents.common.saving.agent_files import SafeFiles
+from rpp_rl.agents.common.transition_buffer import TransitionBuffer
+from rpp_rl.errors import NetworkError
+from rpp_rl.symmetry import Symmetry
+
+if TYPE_CHECKING:
+    from rpp_rl.agents.common.checkpoints import RunCheckpoint
+
+# What the policies take beyond those of stable-baselines3: symmetry, networks, priors.
+POLICY_OPTIONS = tuple(
+    name
+    for name, p in inspect.signature(SymmetricPolicy).parameters.items()
+    if p.kind is inspect.Parameter.KEYWORD_ONLY
+)
+
+
+class SymmetricAgent(SafeFiles):
+    """Mixin for off-policy algorithms of stable-baselines3 whose policies are `SymmetricPolicy`.
+
+    It comes before the algorithm among the bases. The priors on the pathways are sums of squares in the losses,
+    carried by the optimisers' weight decay. So the algorithm's own losses stay as they are in the log, and the priors
+    are logged beside them as ``train/prior_<network>_<pathway>``.
+    """
+
+    # `FiniteCheck` is among its own callbacks.
+    checks_finite: ClassVar[bool] = True
+
+    @staticmethod
+    def _with_options(policy_kwargs: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The policy's arguments, with its options among the arguments of an algorithm.
+
+        Raises:
+            NetworkError: if an option is given in both, with different values.
+        """
+        return merged_options(policy_kwargs or {}, {name: arguments[name] for name in POLICY_OPTIONS})
+
+    def _setup_model(self) -> None:
+        if issubclass(self.policy_class, SymmetricPolicy) and self.policy_kwargs.get("symmetry") is None:
+            found = None if self.env is None else symmetry_of(self.env)
+            # A policy that needs a symmetry reports a missing one itself.
+            if found is not None:
+                self.policy_kwargs = {**self.policy_kwargs, "symmetry": found}
+        if self.replay_buffer_class is None and self.n_steps == 1 and not self.optimize_memory_usage:
+            self.replay_buffer_class = TransitionBuffer
+        super()._setup_model()
+        symmetric = set(getattr(self.policy, "kinds", {}).values()) - {"plain"}
+        breaking = self._breaking_normalizer() if symmetric else None
+        if breaking:
+            warnings.warn(
+                f"{breaking} keeps statistics per entry, which breaks a symmetry that exchanges entries or changes "
+                "their signs; use rpp_rl.agents.SymmetricVecNormalize, or do not normalize observations "
+                "(VecNormalize(..., norm_obs=False))",
+                stacklevel=5,  # the line that makes the agent
+            )
+
+    def _breaking_normalizer(self) -> str | None:
+        """The name of a wrapper that normalizes observations entry by entry."""
+        normalizer = self._vec_normalize_env
+        if normalizer is not None and normalizer.norm_obs and not isinstance(normalizer, SymmetricVecNormalize):
+            return "VecNormalize"
+        if self.env is not None and any(self.env.env_is_wrapped(NormalizeObservation)):
+            return "NormalizeObservation"
+        return None
+
+    @property
+    def symmetry(self) -> Symmetry | None:
+        """The symmetry of the policy; None for plain networks on an environment without one."""
+        return getattr(self.policy, "symmetry", None)
+
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """Names of the observation's entries, where a symmetry gives them."""
+        return () if self.symmetry is None else self.symmetry.observation_names
+
+    @classmethod
+    def load(cls, path: Any, *args: Any, **kwargs: Any) -> Self:
+        """Load an agent without running anything from its file; see `SafeFiles.load` for the arguments.
+
+        Raises:
+            NetworkError: if an option of the policy is given; it belongs to the saved one, and would have no effect.
+        """
+        for option in POLICY_OPTIONS:
+            if option in kwargs:
+                raise NetworkError(
+                    f"{option} belongs to the saved policy and cannot be changed by load; build a new {cls.__name__} "
+                    "with it and take over what fits with set_parameters"
+                )
+        return super().load(path, *args, **kwargs)
+
+    @classmethod
+    def resume(
+        cls,
+        run: str | Path,
+        env: Any,
+        checkpoint: RunCheckpoint | None = None,
+        device: torch.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+    ) -> Self:
+        """Restore the agent of a run's newest complete checkpoint: networks, buffer, generators, environments.
+
+        On a CPU, ``learn(n - agent.num_timesteps, reset_num_timesteps=False)`` then takes the steps that `n` steps
+        without interruption would have taken, bit for bit. A warning lists what differs.
+
+        Args:
+            run: folder of the run, to which a `RunCheckpoint` has written.
+            env: made as the first one was; its state is restored.
+            checkpoint: made as the first one was, with the same callbacks, whose state is restored; give it to `learn`
+                to write further checkpoints. None if there were no callbacks and no more checkpoints are wanted.
+            device: device of the networks.
+            custom_objects: objects that are not plain data, as for `load`: a learning rate schedule, for example.
+
+        Raises:
+            RunError: if there is no complete checkpoint, or it does not fit the environments or callbacks.
+        """
+        # Checkpoints restore any agent, so their module comes after this one.
+        from rpp_rl.agents.common.checkpoints import RunCheckpoint, resume_agent
+
+        return resume_agent(cls, Path(run), env, checkpoint or RunCheckpoint(run, 0), device, custom_objects)
+
+    def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
+        callbacks: list[BaseCallback] = [FiniteCheck(self.observation_names)]
+        if isinstance(callback, list):
+            callbacks += callback
+        elif callback is not None:
+            callbacks.append(callback if isinstance(callback, BaseCallback) else ConvertCallback(callback))
+        return super()._init_callback(callbacks, progress_bar)
+
+    def dump_logs(self) -> None:
+        """Write log data, the prior terms among them."""
+        for network, prior in getattr(self.policy, "priors", {}).items():
+            with torch.no_grad():
+                for pathway, term in prior.penalty(getattr(self.policy, network)).items():
+                    self.logger.record(f"train/prior_{network}_{pathway}", float(term))
+        super().dump_logs()
