@@ -73,7 +73,7 @@ class _Together:
             [seat.torch_rng for seat in seats],
         )
         for k, merged in enumerate(targets):
-            update.take_over_targets(k, merged)
+            update.restore_targets(k, merged)
         buffers: list[Any] = [agent.replay_buffer for agent in agents]
         normalizers = [agent._vec_normalize_env for agent in agents]
         learner = Learner(update, buffers, normalizers, [seat.numpy_rng for seat in seats])

@@ -1,4 +1,4 @@
-"""Whatever is done to an agent between its steps, its fast step is stable-baselines3's own, or is not taken."""
+"""However an agent is changed between its steps, its next step equals stable-baselines3's own."""
 
 import copy
 
@@ -104,14 +104,19 @@ def state_of_the_optimizer_loaded(model):
     model.critic.optimizer.load_state_dict(state)
 
 
+def parameters_moved(model):
+    for p in model.actor.parameters():
+        p.data = 0.5 * p.data
+
+
 def parameter_replaced(model):
     name, old = next(iter(model.actor.mu.named_parameters()))
     model.actor.mu.register_parameter(name, nn.Parameter(old.detach() + 0.3))
     model.actor.optimizer = torch.optim.Adam(model.actor.parameters(), lr=3e-4)
 
 
-SEEN = [
-    *(settings_of_the_optimizer_changed, state_of_the_optimizer_loaded, parameter_replaced),
+CHANGES = [
+    *(settings_of_the_optimizer_changed, state_of_the_optimizer_loaded, parameters_moved, parameter_replaced),
     *(target_scaled_through_data, all_scaled_through_data, target_put_on_the_critics, cloned_from_a_teacher),
     *(target_entropy_replaced, policy_replaced, head_replaced, activation_replaced, optimizer_replaced),
     *(temperature_replaced, temperature_fixed, ascent),
@@ -119,8 +124,8 @@ SEEN = [
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("change", SEEN)
-def test_it_is_seen(policy, change):
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_fast_step_follows_a_change(policy, change):
     one, other = twins(policy, learning_rate=1e-2)
     assert_equal_after(one, other, 2, rtol=1e-3, loss_rtol=1e-3, batch_size=40)
     for model in (one, other):
@@ -131,7 +136,7 @@ def test_it_is_seen(policy, change):
 
 @pytest.mark.parametrize("policy", ["RPPPolicy", "MlpPolicy"])
 @pytest.mark.parametrize("in_place", [True, False])
-def test_a_fixed_temperature_is_set_anew(policy, in_place):
+def test_the_fast_step_follows_a_fixed_temperature(policy, in_place):
     one, other = twins(policy, ent_coef=0.1)
     assert_equal_after(one, other, 2, rtol=1e-4, loss_rtol=1e-4, batch_size=40)
     for model in (one, other):
@@ -176,7 +181,7 @@ def left_to_no_optimizer(model):
 @pytest.mark.parametrize(
     "change", [actor_frozen, critic_frozen, forward_hook, gradient_hook, gradients_clipped, left_to_no_optimizer]
 )
-def test_it_is_left_to_stable_baselines3s_own_step(caplog, policy, late, change):
+def test_unsupported_changes_are_left_to_stable_baselines3(caplog, policy, late, change):
     one, other = twins(policy)
     if late:
         assert_equal_after(one, other, 2, rtol=1e-4, loss_rtol=1e-4, batch_size=40)
@@ -187,7 +192,7 @@ def test_it_is_left_to_stable_baselines3s_own_step(caplog, policy, late, change)
     assert caplog.text.count("own gradient step is used") == 1
 
 
-def test_weights_that_are_computed_are_left_to_it_too(caplog):
+def test_computed_weights_are_left_to_stable_baselines3(caplog):
     one, other = twins("MlpPolicy")
     for model in (one, other):
         torch.manual_seed(3)
@@ -198,7 +203,7 @@ def test_weights_that_are_computed_are_left_to_it_too(caplog):
 
 
 class HalvedPolicy(MlpPolicy):
-    """Critics that say half of what their networks say."""
+    """A policy whose critics return half of their networks' outputs."""
 
     def make_critic(self, features_extractor=None):
         critic = super().make_critic(features_extractor)
@@ -211,7 +216,7 @@ class HalvedPolicy(MlpPolicy):
         return critic
 
 
-def test_a_critic_of_ones_own_is_left_to_it(caplog):
+def test_a_users_critic_is_left_to_stable_baselines3(caplog):
     one, other = twins(HalvedPolicy)
     assert_equal_after(one, other, 2, rtol=1e-4, loss_rtol=1e-4, batch_size=40)
     assert "does not support the network Halved" in caplog.text
@@ -222,7 +227,7 @@ class Scaled(FlattenExtractor):
         return 3 * super().forward(observations)
 
 
-def test_an_extractor_of_ones_own_is_refused_where_it_would_be_left_out(caplog):
+def test_a_users_features_extractor_is_refused_or_left_to_stable_baselines3(caplog):
     options = {"net_arch": [16], "features_extractor_class": Scaled}
     with pytest.raises(NetworkError, match="features of Scaled move under the group is not known"):
         agent(RPPPolicy, policy_kwargs=options)
@@ -233,7 +238,7 @@ def test_an_extractor_of_ones_own_is_refused_where_it_would_be_left_out(caplog):
 
 
 @pytest.mark.parametrize("learnt", [False, True])
-def test_acting_sees_what_is_written_through_data(learnt):
+def test_acting_follows_writes_through_data(learnt):
     model = agent(learning_starts=20)
     if learnt:
         model.learn(40)
@@ -244,7 +249,7 @@ def test_acting_sees_what_is_written_through_data(learnt):
     assert np.abs(model.predict(x, deterministic=True)[0]).max() == 0
 
 
-def test_every_number_of_a_small_parameter_is_looked_at():
+def test_every_number_of_a_small_parameter_is_compared():
     model = agent(learning_starts=20).learn(40)
     x = np.ones((1, 4), np.float32)
     before = model.predict(x, deterministic=True)[0]
@@ -253,7 +258,7 @@ def test_every_number_of_a_small_parameter_is_looked_at():
     assert before[0, 0] == after[0, 0] and before[0, 1] != after[0, 1]
 
 
-class Noticed(TransitionBuffer):
+class Counting(TransitionBuffer):
     sampled = 0
 
     def sample(self, batch_size, env=None):
@@ -261,13 +266,13 @@ class Noticed(TransitionBuffer):
         return super().sample(batch_size, env)
 
 
-def test_a_buffer_of_ones_own_is_asked():
-    model = agent(replay_buffer_class=Noticed).learn(40)
+def test_a_users_buffer_draws_the_minibatches():
+    model = agent(replay_buffer_class=Counting).learn(40)
     assert model.replay_buffer.sampled == 20
     assert model._update is not None
 
 
-def test_discounts_go_with_the_buffer_that_had_them():
+def test_a_replaced_buffer_takes_its_discounts_with_it():
     one, other = twins("MlpPolicy", n_steps=3, gamma=0.9)
     assert_equal_after(one, other, 2, rtol=1e-4, loss_rtol=1e-4, batch_size=40)
     env = bicycle()

@@ -28,7 +28,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("policy", "options"), CASES)
-def test_one_step_is_stable_baselines3s_own(policy, options):
+def test_one_step_equals_stable_baselines3s(policy, options):
     one, other = twins(policy, **options)
     assert_equal_after(one, other, 1, batch_size=40)
     assert one._update is not None
@@ -37,25 +37,25 @@ def test_one_step_is_stable_baselines3s_own(policy, options):
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("policy", ["MlpPolicy", "RPPPolicy", "EquivariantPolicy"])
-def test_many_steps_stay_together(task, policy):
+def test_many_steps_equal_stable_baselines3s(task, policy):
     one, other = twins(policy, task)
     # Adam divides by the root of tiny squares, so rounding grows with the steps.
     assert_equal_after(one, other, 20, rtol=1e-2, loss_rtol=2e-3, batch_size=40)
 
 
 @pytest.mark.parametrize("policy", ["MlpPolicy", "RPPPolicy"])
-def test_the_target_follows_every_few_steps(policy):
+def test_targets_move_every_few_steps(policy):
     one, other = twins(policy, target_update_interval=3, tau=0.3)
     assert_equal_after(one, other, 5, rtol=1e-4, loss_rtol=1e-4, batch_size=40)
 
 
-def test_a_fast_target_moves_the_losses_of_the_next_steps():
+def test_a_fast_target_changes_the_next_losses():
     one, other = twins("RPPPolicy", tau=0.5, learning_rate=1e-2)
     assert_equal_after(one, other, 10, rtol=1e-2, loss_rtol=1e-3, batch_size=40)
 
 
 @pytest.mark.parametrize("beyond", [-30.0, 3.0])
-def test_standard_deviations_out_of_bounds_are_not_learnt(beyond):
+def test_standard_deviations_out_of_bounds_have_no_gradient(beyond):
     agent = twins("MlpPolicy")[0]
     with torch.no_grad():
         agent.actor.log_std.bias.copy_(torch.tensor([-1.0, beyond]))
@@ -67,7 +67,7 @@ def test_standard_deviations_out_of_bounds_are_not_learnt(beyond):
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_acting_sees_what_was_learnt(fast):
+def test_acting_uses_the_learnt_weights(fast):
     agent = twins("RPPPolicy", learning_rate=1e-2)[0 if fast else 1]
     observations = torch.randn(5, 4)
     for _ in range(2):
@@ -80,8 +80,8 @@ def test_acting_sees_what_was_learnt(fast):
         torch.testing.assert_close(acted, learnt, rtol=1e-5, atol=1e-6)
 
 
-def test_it_is_sacs_own_step():
-    """Against stable-baselines3's SAC itself, not only its step within our class."""
+def test_the_step_equals_that_of_sac():
+    """Compare with `stable_baselines3.SAC` itself, not only with its step within our class."""
     ours = twins("MlpPolicy")[0]
     theirs = SAC(
         "MlpPolicy", bicycle(), learning_starts=60, buffer_size=200, seed=1, policy_kwargs={"net_arch": [32, 16]}
@@ -92,7 +92,7 @@ def test_it_is_sacs_own_step():
     assert_equal_after(ours, theirs, 3, rtol=1e-4, loss_rtol=1e-4, batch_size=32)
 
 
-def test_parameters_written_from_outside_are_seen():
+def test_the_step_follows_written_parameters():
     one, other = twins("RPPPolicy")
     assert_equal_after(one, other, 1, batch_size=40)
     for agent in (one, other):
@@ -106,7 +106,7 @@ def test_parameters_written_from_outside_are_seen():
     assert_equal_after(one, other, 1, rtol=1e-4, batch_size=40)
 
 
-def test_gradients_left_by_someone_else_do_no_harm():
+def test_gradients_of_other_code_do_no_harm():
     one, other = twins("RPPPolicy")
     assert_equal_after(one, other, 1, batch_size=40)
     for agent in (one, other):
@@ -121,15 +121,15 @@ class Wide(nn.Module):
         return torch.sin(x)
 
 
-def test_what_it_does_not_know_goes_stable_baselines3s_way(caplog):
+def test_unsupported_networks_take_stable_baselines3s_step(caplog):
     one, other = twins("MlpPolicy", policy_kwargs={"net_arch": [8], "activation_fn": Wide})
     assert_equal_after(one, other, 2, batch_size=40)
     assert caplog.text.count("does not support the activation Wide()") == 1
     assert "own gradient step is used" in caplog.text
-    assert one.fast_update  # as it was given, also for an agent that is saved
+    assert one.fast_update  # the argument as it was given, which is saved
 
 
-def test_it_saves_and_goes_on_after_loading(tmp_path):
+def test_a_loaded_agent_continues_to_learn(tmp_path):
     agent = twins("RPPPolicy")[0]
     agent.train(2, batch_size=20)
     agent.save(tmp_path / "agent")

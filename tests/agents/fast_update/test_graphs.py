@@ -1,4 +1,4 @@
-"""The gradient step as a graph, against the same operations one by one: a CUDA graph, or one recorded on the CPU."""
+"""Compare the captured gradient step, on CUDA or recorded on the CPU, with the same operations one by one."""
 
 import gc
 
@@ -20,14 +20,14 @@ NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA devic
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])])
 def device(request, monkeypatch):
-    """Where functions are captured."""
+    """A device on which functions are captured."""
     if request.param == "cpu":
         monkeypatch.setattr(cuda_graphs, "_GRAPHS", {"cpu": RecordedGraphs})
     return torch.device(request.param)
 
 
 def updates(device, as_graph, dtype=None, taus=(0.005,), generators=None, **kwargs):
-    """A function that takes steps and returns their losses; from the same state whenever it is made."""
+    """Return a function that takes steps from a fixed state and returns their losses, and the update."""
     model = agent(device=device, **kwargs)
     model.learn(20)
     value, optimizer = model.temperature_parts()
@@ -64,7 +64,7 @@ CASES = [
 @pytest.mark.parametrize("options", CASES)
 @pytest.mark.parametrize("own", [False, True])
 def test_graph_and_eager_give_the_same_numbers(device, options, own):
-    """From the same parameters and the same state of the generator."""
+    """Both start from the same parameters and the same state of the generator."""
     found = []
     for as_graph in (True, False):
         generators = [torch.Generator(device).manual_seed(5)] if own else None
@@ -79,7 +79,7 @@ def test_graph_and_eager_give_the_same_numbers(device, options, own):
 
 
 def test_a_graph_follows_the_learning_rate(device):
-    """It has the numbers with which it was captured; the rate is no such number."""
+    """A graph keeps the numbers of its capture, so the rate must be a tensor."""
     found = []
     for as_graph in (True, False):
         take, update = updates(device, as_graph)
@@ -97,7 +97,7 @@ def test_a_graph_follows_the_learning_rate(device):
     assert torch.equal(found[1], found[0])
 
 
-def test_what_is_stored_after_the_capture_is_drawn_too(device):
+def test_transitions_stored_after_the_capture_are_drawn(device):
     model = agent(device=device).learn(60)
     model.replay_buffer.storage[..., -2] = 0.0
     row = np.zeros((1, 4), np.float32)
@@ -110,7 +110,7 @@ def test_what_is_stored_after_the_capture_is_drawn_too(device):
     assert drawn == set(range(11))
 
 
-def test_actions_come_from_the_weights_of_now(device):
+def test_actions_use_the_present_weights(device):
     model = agent(device=device).learn(60)
     x = np.random.default_rng(0).standard_normal((1, 4)).astype(np.float32)
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_actions_come_from_the_weights_of_now(device):
         assert not np.array_equal(earlier, acted)
 
 
-def test_targets_move_in_every_so_manyth_step(device):
+def test_targets_move_every_few_steps(device):
     model = agent(device=device, tau=1.0, target_update_interval=2).learn(60)
     for steps, moved in ((1, True), (2, False), (3, True)):
         model.train(steps, 16)
@@ -138,7 +138,7 @@ def test_targets_move_in_every_so_manyth_step(device):
 
 
 def test_a_graph_outlives_others(device):
-    """What cuBLAS works in must not go with a graph that is no longer there."""
+    """The workspace of cuBLAS must outlive other graphs that were captured with it."""
     (first, _), (plain, _) = updates(device, True), updates(device, False)
     torch.manual_seed(5)
     one = first(5)
@@ -158,7 +158,7 @@ def test_a_graph_outlives_others(device):
     assert torch.equal(torch.stack(one), torch.stack(other))
 
 
-def test_it_learns_and_saves(device, tmp_path):
+def test_an_agent_learns_and_saves(device, tmp_path):
     model = agent(device=device)
     model.learn(200)
     assert model._learner._captured
@@ -185,7 +185,7 @@ def test_it_learns_and_saves(device, tmp_path):
         {"ent_coef": 0.1},
     ],
 )
-def test_what_a_graph_takes_in_part_or_not_at_all(device, options):
+def test_agents_learn_where_a_graph_cannot_capture_the_whole_step(device, options):
     model = agent(device=device, **options).learn(60)
     assert model._update is not None
     assert all(torch.isfinite(p).all() for p in model.policy.parameters())
@@ -194,13 +194,13 @@ def test_what_a_graph_takes_in_part_or_not_at_all(device, options):
     assert any(not torch.equal(value, before[name]) for name, value in parameters(model).items())
 
 
-def test_normalised_observations(device):
+def test_normalized_observations_are_learnt_from(device):
     model = agent(env=SymmetricVecNormalize(DummyVecEnv([bicycle])), device=device).learn(60)
     assert model._learner._captured
     assert model._n_updates == 40
 
 
-def test_a_buffer_that_has_moved_is_drawn_from_where_it_is(device, tmp_path):
+def test_a_buffer_that_has_moved_is_drawn_from(device, tmp_path):
     model = agent(device=device).learn(60)
     model.save_replay_buffer(tmp_path / "buffer")
     other = agent(device=device, buffer_size=500).learn(60)
@@ -210,7 +210,7 @@ def test_a_buffer_that_has_moved_is_drawn_from_where_it_is(device, tmp_path):
     assert other._update.batch.rewards.unique().tolist() == [7.0]
 
 
-def test_slots_are_not_overwritten_before_their_rows_have_arrived(device):
+def test_slots_are_overwritten_only_after_their_rows_have_arrived(device):
     model = agent(device=device, buffer_size=2000, learning_starts=0).learn(20)
     model.train(500, 16)
     for k in range(100):
@@ -219,7 +219,7 @@ def test_slots_are_not_overwritten_before_their_rows_have_arrived(device):
     assert model.replay_buffer.rewards[20:120, 0].tolist() == list(range(100))
 
 
-def test_each_of_several_learns_as_it_would_alone(device):
+def test_each_agent_of_a_stack_learns_as_alone(device):
     seeds = [3, 1, 4]
     together = ManySeeds(lambda seed: agent(seed=seed, device=device), seeds)
     assert together.learn(60) == [None] * 3
@@ -229,7 +229,7 @@ def test_each_of_several_learns_as_it_would_alone(device):
             torch.testing.assert_close(parameters(stacked)[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_one_of_several_stops(device):
+def test_one_agent_of_a_stack_stops(device):
     together = ManySeeds(lambda seed: agent(seed=seed, device=device), range(4))
     assert together.learn(60) == [None] * 4
     assert together.learn(60, [None, lambda *_: False, None, None], reset_num_timesteps=False) == [None] * 4
@@ -249,7 +249,7 @@ def test_one_of_several_stops(device):
         (lambda x: x[x > 0], "not permitted"),
     ],
 )
-def test_recording_on_the_cpu_refuses_what_a_graph_cannot_do(monkeypatch, run, message):
+def test_recording_on_the_cpu_refuses_operations_that_a_graph_cannot_capture(monkeypatch, run, message):
     monkeypatch.setattr(cuda_graphs, "_GRAPHS", {"cpu": RecordedGraphs})
     x = torch.tensor([1.0, -1.0, 2.0])
     with pytest.raises(RuntimeError, match=message):
@@ -265,6 +265,6 @@ def test_replaying_on_the_cpu_runs_no_python(monkeypatch):
         return x.add_(float(len(calls))) * 2
 
     step = Captured(run, [x], x.device)
-    # Three runs to warm up, and the one that is recorded.
+    # Three runs warm up, and the fourth is recorded.
     assert [step().tolist() for _ in range(3)] == [[8.0, 8.0], [16.0, 16.0], [24.0, 24.0]]
     assert len(calls) == 4

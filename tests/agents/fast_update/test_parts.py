@@ -1,4 +1,4 @@
-"""The parts of the fast step, each against torch's own."""
+"""Compare the parts of the fast step with those of torch and stable-baselines3."""
 
 import copy
 import pickle
@@ -32,7 +32,7 @@ def drawn(outputs):
     return pi, upward
 
 
-def test_the_squashed_gaussian_is_stable_baselines3s():
+def test_the_squashed_gaussian_equals_stable_baselines3s():
     outputs = torch.randn(3, 8, 4) * 0.5
     pi, _ = drawn(outputs)
     for k in range(3):
@@ -45,7 +45,7 @@ def test_the_squashed_gaussian_is_stable_baselines3s():
         torch.testing.assert_close(pi.log_prob[k], wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_its_gradient_is_autograds():
+def test_the_gradient_of_the_squashed_gaussian_equals_autograds():
     outputs = torch.randn(3, 8, 4) * 0.5
     outputs[0, 0, 2:] = torch.tensor([-25.0, 2.5])
     pi, upward = drawn(outputs)
@@ -80,7 +80,7 @@ class TestFlatAdam:
         return mine, theirs, optimizers, [Learnt(vector, gradient, tuple(slots))]
 
     @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"betas": (0.5, 0.9), "eps": 1e-3}])
-    def test_it_is_torchs(self, options):
+    def test_steps_equal_those_of_torch(self, options):
         mine, theirs, (one, other), learnt = self.pair(**options)
         flat = stepper([one], learnt)
         assert isinstance(flat, FlatAdam)
@@ -100,7 +100,7 @@ class TestFlatAdam:
             for name, value in state.items():
                 torch.testing.assert_close(one.state_dict()["state"][key][name], value)
 
-    def test_it_continues_from_a_loaded_state(self):
+    def test_steps_continue_from_a_loaded_state(self):
         mine, theirs, (one, other), learnt = self.pair()
         for p in theirs:
             p.grad = torch.ones_like(p)
@@ -116,7 +116,7 @@ class TestFlatAdam:
         for p, q in zip(mine, theirs, strict=True):
             torch.testing.assert_close(p.data, q.data)
 
-    def test_other_optimisers_step_themselves(self):
+    def test_other_optimizers_take_their_own_steps(self):
         for optimizer in (torch.optim.AdamW, torch.optim.SGD):
             made = self.pair()
             assert isinstance(stepper([optimizer(made[0], lr=1.0)], made[3]), OwnSteps)
@@ -141,7 +141,7 @@ def filled(cls, steps=50, size=30, n_envs=2, **kwargs):
 class TestTransitionBuffer:
     @pytest.mark.parametrize("steps", [20, 30, 50])
     @pytest.mark.parametrize("timeouts", [True, False])
-    def test_it_samples_as_stable_baselines3s(self, steps, timeouts):
+    def test_samples_equal_those_of_stable_baselines3(self, steps, timeouts):
         mine, theirs = (
             filled(cls, steps, handle_timeout_termination=timeouts) for cls in (TransitionBuffer, ReplayBuffer)
         )
@@ -164,7 +164,7 @@ class TestTransitionBuffer:
             np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name).astype(np.float32))
         np.testing.assert_array_equal(mine.dones, theirs.dones * (1 - theirs.timeouts))
 
-    def test_it_is_saved_and_loaded(self):
+    def test_a_buffer_is_pickled(self):
         mine = filled(TransitionBuffer, 20)
         again = pickle.loads(pickle.dumps(mine))
         assert torch.equal(again.storage, mine.storage)
@@ -179,7 +179,7 @@ class TestTransitionBuffer:
         mine.add(*np.ones((2, 2, 5)), np.ones((2, 2)), np.ones(2), np.zeros(2, bool), [{}, {}])
         assert (mine.size(), mine.pos, float(mine.filled)) == (1, 1, 2.0)
 
-    def test_memory_is_about_half(self):
+    def test_a_transition_takes_about_half_of_the_memory(self):
         theirs = ReplayBuffer(10, OBSERVATIONS, ACTIONS, "cpu")
         arrays = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
         bytes_there = sum(getattr(theirs, name).nbytes for name in arrays) / 10
@@ -197,7 +197,7 @@ class TestTransitionBuffer:
             assert float(((counts - expected) ** 2 / expected).sum()) < stored + 4 * (2 * stored) ** 0.5
             assert set(rows[:, 0].tolist()) == set(buffer.rows()[:stored, 0].tolist())
 
-    def test_what_it_cannot_do_is_refused_or_left_to_stable_baselines3(self):
+    def test_lean_memory_is_refused_or_left_to_stable_baselines3(self):
         with pytest.raises(RunError, match="optimize_memory_usage"):
             TransitionBuffer(10, OBSERVATIONS, ACTIONS, optimize_memory_usage=True)
         lean = agent(
@@ -208,14 +208,14 @@ class TestTransitionBuffer:
         assert lean._n_updates == 10
 
 
-def test_several_steps_ahead_are_discounted_each_by_its_own():
+def test_n_step_returns_have_their_own_discounts():
     one, other = (agent(n_steps=3, fast_update=fast).learn(40) for fast in (True, False))
     assert one._update is not None
     for p, q in zip(one.policy.parameters(), other.policy.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
 
 
-def test_another_buffer_or_normaliser_is_drawn_from_at_once():
+def test_a_replaced_buffer_or_normalizer_is_used_at_once():
     model = agent(env=VecNormalize(DummyVecEnv([bicycle]), norm_obs=False, norm_reward=False)).learn(40)
     other = TransitionBuffer(100, model.observation_space, model.action_space, "cpu")
     for _ in range(20):
@@ -228,7 +228,7 @@ def test_another_buffer_or_normaliser_is_drawn_from_at_once():
     assert model._update.batch.rewards.unique().tolist() == [5.0]
 
 
-def test_a_copy_learns_on_as_its_original():
+def test_a_copy_learns_as_its_original():
     one = agent().learn(40)
     other = copy.deepcopy(one)
     # A graph on a GPU could not be copied, and would work on the original's tensors.
@@ -245,8 +245,8 @@ def test_a_copy_learns_on_as_its_original():
 
 class TestPrecision:
     @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
-    def test_steps_are_undone_by_putting_back_what_they_change(self, dtype):
-        """As a graph does after it has warmed up."""
+    def test_steps_are_undone_by_restoring_the_changed_tensors(self, dtype):
+        """A graph undoes its warm-up in this way."""
         model = agent().learn(40)
         update = FastUpdate([model.policy], model._temperature(), 16, dtype)
         model.replay_buffer.sample_into(update.batch, 0)
@@ -261,7 +261,7 @@ class TestPrecision:
             vector.copy_(value)
         assert losses(4) == first
 
-    def test_acting_is_of_full_precision(self):
+    def test_acting_has_full_precision(self):
         model = agent().learn(40)
         x, found = np.ones((3, 4)), []
         for dtype in (None, torch.bfloat16):
@@ -272,7 +272,7 @@ class TestPrecision:
 
     @pytest.fixture
     def bfloat16(self, monkeypatch):
-        """A processor that emulates it computes the same, only slowly."""
+        """Let processors that emulate bfloat16 compute with it, slowly."""
         monkeypatch.setattr("rpp_rl.agents.rpp_sac.fast_update.support.has_bfloat16", lambda device: True)
 
     def test_bfloat16_learns_nearly_the_same(self, bfloat16):
@@ -281,14 +281,14 @@ class TestPrecision:
         assert rough._update.dtype is torch.bfloat16
         pairs = list(zip(exact.policy.parameters(), rough.policy.parameters(), strict=True))
         assert all(q.dtype == torch.float32 for _, q in pairs)
-        difference = sum(float((p - q).square().sum()) for p, q in pairs) ** 0.5
-        assert 0 < difference < 0.05 * sum(float(p.square().sum()) for p, _ in pairs) ** 0.5
+        difference = sum(float((p - q).detach().square().sum()) for p, q in pairs) ** 0.5
+        assert 0 < difference < 0.05 * sum(float(p.detach().square().sum()) for p, _ in pairs) ** 0.5
 
-    def test_it_is_kept_by_saving(self, bfloat16, tmp_path):
+    def test_a_precision_is_saved(self, bfloat16, tmp_path):
         agent(precision="bf16").save(tmp_path / "agent")
         assert RPPSAC.load(tmp_path / "agent").precision == "bf16"
 
-    def test_bad_values(self, monkeypatch):
+    def test_bad_precisions_are_refused(self, monkeypatch):
         with pytest.raises(ValueError, match="unknown precision 'bf17': did you mean 'bf16'"):
             agent(precision="bf17")
         with pytest.raises(NetworkError, match="fast_update=True"):
@@ -297,7 +297,7 @@ class TestPrecision:
         with pytest.raises(NetworkError, match="no bfloat16 arithmetic"):
             agent(precision="bf16")
 
-    def test_it_is_refused_where_the_fast_update_does_not_know_the_networks(self, bfloat16):
+    def test_bfloat16_is_refused_for_unsupported_networks(self, bfloat16):
         with pytest.raises(NetworkError, match=r"activation GELU.*no precision='bf16' here"):
             agent("MlpPolicy", precision="bf16", policy_kwargs={"activation_fn": torch.nn.GELU})
 
@@ -310,7 +310,7 @@ def test_a_learning_rate_schedule_is_followed():
         torch.testing.assert_close(p, q, rtol=1e-2, atol=1e-3)
 
 
-def test_temperatures_are_all_learnt_or_all_fixed():
+def test_learnt_and_fixed_temperatures_are_not_mixed():
     with pytest.raises(NetworkError, match="or none does"):
         value = torch.zeros(1, requires_grad=True)
         Temperature([value, torch.ones(1)], [torch.optim.Adam([value])], -1.0)

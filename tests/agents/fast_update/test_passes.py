@@ -1,4 +1,4 @@
-"""Passes of stacked networks against autograd, and merged weights against the layers' own."""
+"""Compare passes of stacked networks with autograd, and merged weights with those of the layers."""
 
 import copy
 
@@ -22,7 +22,7 @@ GROUPS = {"Z2": cyclic_group(2), "D4": dihedral_group(4), "trivial": trivial_gro
 
 
 def networks(kind, group, count=3, widths=(16, 24, 16), activation=nn.ReLU, center=()):
-    """Networks of one form with parameters of their own, large residuals among them."""
+    """Make networks of one form with large residuals; also return the input size."""
     torch.manual_seed(0)
     group = GROUPS[group]
     rep_in = 2 * regular_representation(group) + sign_representation(group) + trivial_representation(group)
@@ -74,7 +74,7 @@ def test_passes_agree_with_autograd(kind, group, activation, center, count):
 
 @pytest.mark.parametrize("kind", ["rpp", "equivariant", "mlp"])
 @pytest.mark.parametrize("group", GROUPS)
-def test_what_is_merged_is_what_the_layers_merge_bit_for_bit(kind, group):
+def test_merged_weights_equal_those_of_the_layers_bit_for_bit(kind, group):
     nets, _ = networks(kind, group)
     perturb(nets)
     wanted = [[layer.weight for layer in copy.deepcopy(net).merged() if isinstance(layer, nn.Linear)] for net in nets]
@@ -84,14 +84,14 @@ def test_what_is_merged_is_what_the_layers_merge_bit_for_bit(kind, group):
             assert torch.equal(weight, other)
 
 
-def test_hidden_layers_move_by_rows_and_others_by_entries():
+def test_hidden_layers_are_gathered_by_rows_and_others_by_entries():
     nets, _ = networks("rpp", "Z2", 2)
     layers = NetworkStack([list(net) for net in nets], [()] * 2).layers
     # Two between hidden layers, and the invariant output.
     assert len(layers._rows) == 3
 
 
-def test_networks_stay_usable_and_are_not_mixed_up():
+def test_stacked_networks_stay_usable_and_separate():
     nets, size = networks("rpp", "Z2", 2)
     perturb(nets)
     x = torch.randn(4, size)
@@ -111,7 +111,7 @@ def test_networks_stay_usable_and_are_not_mixed_up():
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
-def test_products_in_bfloat16_are_torchs(activation):
+def test_products_in_bfloat16_equal_those_of_torch(activation):
     nets, size = networks("rpp", "Z2", 2, activation=activation)
     perturb(nets)
     x, upward = torch.randn(2, 50, size), torch.randn(2, 50, 1)
@@ -135,7 +135,7 @@ def test_products_in_bfloat16_are_torchs(activation):
     assert outputs.dtype == gradient.dtype == torch.float32
 
 
-def test_what_is_not_known_is_refused():
+def test_unsupported_networks_are_refused():
     nets, _ = networks("mlp", "Z2", 2)
     with pytest.raises(NetworkError, match="one form"):
         NetworkStack([list(nets[0]), list(networks("mlp", "Z2", 1, (8, 24, 16))[0][0])], [(), ()])
