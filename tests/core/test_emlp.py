@@ -245,7 +245,7 @@ def test_a_network_computes_the_same_on_a_gpu():
     [
         (lambda: EMLP(*INERTIA, layers=0), NetworkError, "at least one hidden layer"),
         (lambda: EMLP(*INERTIA, hidden=0), NetworkError, "at least one channel"),
-        (lambda: EMLP(*INERTIA, bilinear_scale=float("nan")), NetworkError, "bilinear_scale must be a number"),
+        (lambda: EMLP(*INERTIA, bilinear_scale=float("nan")), NetworkError, "bilinear_scale must be finite"),
         (lambda: EMLP(*INERTIA, rpp=True, residual_init_scale=-1.0), NetworkError, "residual_init_scale"),
         (lambda: EMLP(V, defining_representation(special_orthogonal_group(3))), RepresentationError, "one group"),
         (lambda: EMLP(V, V, uniform_rep(30, special_orthogonal_group(3))), RepresentationError, "one group"),

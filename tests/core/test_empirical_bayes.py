@@ -18,7 +18,7 @@ def linear_layer():
 
 
 def problem(s_eq, s_res, noise, count=300, seed=0):
-    """A linear map drawn from a prior, and data from it; its linearisation is exact."""
+    """A linear map drawn from a prior, and data from it; its linearization is exact."""
     generator = torch.Generator().manual_seed(seed)
     truth = sample(GaussianPrior.uniform(linear_layer(), s_eq, s_res), linear_layer(), generator)
     x = torch.randn(count, 6, generator=generator)

@@ -113,7 +113,7 @@ def test_flat_priors():
     flat = GaussianPrior.uniform(f, math.inf, 0.1)
     assert float(flat.penalty(f)["equiv"].detach()) == 0.0
     assert math.isfinite(float(flat.log_density(f).detach()))
-    with pytest.raises(NetworkError, match="no function can be drawn from a flat prior"):
+    with pytest.raises(NetworkError, match="cannot draw a function from a flat prior"):
         sample(flat, f)
 
 
@@ -122,7 +122,7 @@ def test_bad_input():
         GaussianPrior.uniform(network(), 0.0, 1.0)
     with pytest.raises(NetworkError, match="must be > 0, got nan"):
         GaussianPrior.uniform(network(), 1.0, math.nan)
-    with pytest.raises(NetworkError, match="of another network"):
+    with pytest.raises(NetworkError, match="belongs to another network"):
         GaussianPrior.uniform(network(rpp=False), 1.0, 1.0).penalty(network())
 
 

@@ -95,10 +95,10 @@ def test_sizes_must_fit():
         (lambda: legs(center=(1.0,)), "center has 1 entries"),
         (lambda: legs(center=(float("nan"), 0.0, 0.0, 0.0)), "is not finite"),
         (lambda: Symmetry("s", legs().observation, Symmetry.trivial(1, 2).action), "one group"),
-        (lambda: Symmetry.from_json("{"), "no JSON"),
+        (lambda: Symmetry.from_json("{"), "is not JSON"),
         (lambda: Symmetry.from_json("[1]"), "JSON object"),
-        (lambda: Symmetry.from_json("{}"), "no symmetry as"),
-        (lambda: Symmetry.from_dict({**legs().to_dict(), "generators": [{"obs_perm": "abc"}]}), "no symmetry as"),
+        (lambda: Symmetry.from_json("{}"), "form that Symmetry.to_dict writes"),
+        (lambda: Symmetry.from_dict({**legs().to_dict(), "generators": [{"obs_perm": "abc"}]}), "form that Symmetry.to_dict writes"),
     ],
 )
 def test_bad_declarations_are_refused(make, message):
