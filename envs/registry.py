@@ -76,6 +76,10 @@ class SymmetryRegistry:
             raise UnknownNameError(f"symmetry of {base_id(env_id)}", name, named)
         return named[name]()
 
+    def default(self, env_id: str) -> str | None:
+        """The name of an environment's default symmetry; None if no symmetry is declared for it."""
+        return self._default.get(base_id(env_id))
+
     def recipe(self, env_id: str, name: str | None = None) -> Derived | None:
         """How to derive the symmetry of that name, or the default, from a model; None if it is declared by hand."""
         return self._recipes.get((base_id(env_id), name or self.names(env_id)[0]))
@@ -177,8 +181,8 @@ def register_symmetry(
 
 
 def _is_registered(env_id: str, symmetry: Symmetry, default: bool) -> bool:
-    names = REGISTRY.names(env_id) if base_id(env_id) in REGISTRY.environments() else ()
-    if symmetry.name not in names or (default and names[0] != symmetry.name):
+    known = REGISTRY.default(env_id)
+    if known is None or symmetry.name not in REGISTRY.names(env_id) or (default and known != symmetry.name):
         return False
     return REGISTRY.get(env_id, symmetry.name) == symmetry
 

@@ -67,4 +67,4 @@ def residual_share(layer: nn.Module) -> float:
 def residual_shares(module: nn.Module) -> dict[str, float]:
     """The residual share of every layer with both pathways in a network, by the layer's name."""
     layers = {name: layer for name, layer in module.named_modules() if hasattr(layer, "pathway_weights")}
-    return {name: residual_share(layer) for name, layer in layers.items() if "basic" in layer.pathways()}  # type: ignore[operator]
+    return {name: residual_share(layer) for name, layer in layers.items() if "basic" in layer.pathways()}

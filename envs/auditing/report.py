@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 from rpp_rl.envs.auditing.inequalities import Inequality
+from rpp_rl.errors import listed
 from rpp_rl.symmetry import Symmetry
 
 
@@ -136,6 +138,20 @@ class GeneratorAudit:
             axes["dynamics"], axes["observation"], axes["task"], self.reset_invariant, self.suspects
         )
 
+    @property
+    def findings(self) -> list[str]:
+        """The verdict and its causes in sentences: unequal quantities, repairs, untested entries, largest errors."""
+        lines = [self.sentence]
+        lines += [f"unequal {inequality}" for inequality in self.unequal]
+        lines += [f"repairing {kind} removes {share:.0%} of the error" for kind, share in self.causes.items()]
+        if self.untested:
+            lines.append(f"untested, a wrong map of these entries would not be noticed: {listed(self.untested)}")
+        worst = sorted(self.entry_errors.items(), key=lambda item: -item[1])[:5]
+        if worst and worst[0][1] > 1e-6:
+            largest = ", ".join(f"{name} {error:.2g}" for name, error in worst)
+            lines.append(f"entries with the largest errors: {largest}")
+        return lines
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         unequal = [{"kind": u.kind, "names": list(u.names), "values": list(u.values)} for u in self.unequal]
@@ -149,6 +165,28 @@ class GeneratorAudit:
             "verdict": str(self.verdict),
             "sentence": self.sentence,
         }
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2g}"
+
+
+MEASURED: Mapping[str, Callable[[GeneratorAudit], str]] = MappingProxyType(
+    {
+        "observation map, largest error": lambda g: f"{g.observation_error:.2g} ({g.observation_worst})",
+        "one step, median relative error": lambda g: f"{g.dynamics_median:.2g}",
+        "one step, 95th percentile": lambda g: f"{g.dynamics_p95:.2g}",
+        "  without contact, median": lambda g: _number(g.contact_free_median),
+        "  in contact, median": lambda g: _number(g.contact_median),
+        "transitions exact to 1e-6": lambda g: f"{g.exact_share:.1%}",
+        "25 steps, median relative error": lambda g: f"{g.rollout25_median:.2g}",
+        "reward, mean difference / deviation": lambda g: f"{g.reward_error:.2g}",
+        "termination, mismatch": lambda g: f"{g.termination_mismatch:.1%}",
+        "starts symmetrically": lambda g: "yes" if g.reset_invariant else "no: " + listed(g.reset_broken),
+        "verdict": lambda g: str(g.verdict),
+    }
+)
+"""What an audit measures of a generator, in the order of a report: the label, and the value as text."""
 
 
 @dataclass(frozen=True)

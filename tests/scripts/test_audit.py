@@ -25,7 +25,7 @@ def test_for_people(main, tmp_path):
     text = " ".join(out.split())
     assert "near-exact" in text
     assert "stiffness: right_knee 0., left_knee 1." in text
-    assert "repairing stiffness takes away" in text
+    assert "repairing stiffness removes" in text
     assert "exact: 95 % of steps within" in text
     assert (tmp_path / "bars.png").stat().st_size > 1000
 

@@ -50,7 +50,7 @@ def test_a_file_is_never_overwritten(main, tmp_path):
     [
         (("new-symmetry", "Walker2d-v5", "--out", "nowhere/x.yaml"), "there is no folder nowhere"),
         (("new-symmetry", "Walkr2d-v5"), "did you mean"),
-        (("new-symmetry", "Ant-v5", "--reflection", "rot90"), "no reflection of entries"),
+        (("new-symmetry", "Ant-v5", "--reflection", "rot90"), "a symmetry file can declare nothing else"),
         (("new-symmetry", "Ant-v5", "--reflection", "q"), "unknown reflection 'q'"),
         (("symmetries", "--derive"), "needs an environment"),
         (("symmetries", "Ant-v5", "--reflection", "y"), "belong to --derive"),
