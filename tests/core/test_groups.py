@@ -23,7 +23,7 @@ from rpp_rl.errors import GroupError
         (matrix_group("icosahedral axis", [rotation(2 * np.pi / 5), [[1, 0], [0, -1]]]), 10),
     ],
 )
-def test_order(group, order):
+def test_order_is_the_number_of_elements(group, order):
     assert group.order == order
 
 

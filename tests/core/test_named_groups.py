@@ -46,7 +46,7 @@ J = np.block([[np.zeros((2, 2)), np.eye(2)], [-np.eye(2), np.zeros((2, 2))]])
         (rotations_about_axis("x"), 1),
     ],
 )
-def test_dimension_of_the_lie_algebra(group, dimension):
+def test_the_lie_algebra_has_its_known_dimension(group, dimension):
     assert len(group.algebra) == dimension
 
 

@@ -35,7 +35,7 @@ def network(rpp=True):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_covariance_of_a_merged_weight(name):
+def test_merged_weights_have_the_covariance_of_the_formula(name):
     """(s_eq^2 + s_res^2) Q Q^T + s_res^2 P P^T, by 6000 draws; an entry's error is then below 4 / sqrt(6000)."""
     layer = RPPLinear(*LAYERS[name])
     prior = GaussianPrior.uniform(layer, equiv=0.8, basic=0.3)
@@ -48,7 +48,7 @@ def test_the_covariance_of_a_merged_weight(name):
     assert float(draws.mean(0).abs().max().detach()) < 0.05
 
 
-def test_without_a_residual_functions_drawn_are_equivariant():
+def test_functions_drawn_without_a_residual_are_equivariant():
     f = network()
     x = torch.randn(20, 5, generator=torch.Generator().manual_seed(1))
     narrow, wide = (
@@ -71,7 +71,7 @@ def test_a_sample_is_a_new_network_and_the_same_for_a_seed():
     assert all(torch.equal(p, q) for p, q in zip(before, f.parameters(), strict=True))
 
 
-def test_the_variances_are_those_of_each_layer_and_pathway():
+def test_samples_have_the_variances_of_each_layer_and_pathway():
     f = EMLP(2 * ONE + V, V * V, 60, layers=2, rpp=True)
     keys = list(layer_parameters(f))
     prior = GaussianPrior({key: 0.1 * (i + 1) for i, key in enumerate(keys)})
@@ -108,7 +108,7 @@ def test_uniform_variances_are_the_pathway_prior():
         assert value.requires_grad
 
 
-def test_flat_priors():
+def test_flat_priors_add_nothing_and_cannot_be_sampled():
     f = network()
     flat = GaussianPrior.uniform(f, math.inf, 0.1)
     assert float(flat.penalty(f)["equiv"].detach()) == 0.0
@@ -117,7 +117,7 @@ def test_flat_priors():
         sample(flat, f)
 
 
-def test_bad_input():
+def test_bad_input_is_refused():
     with pytest.raises(NetworkError, match="must be > 0, got 0"):
         GaussianPrior.uniform(network(), 0.0, 1.0)
     with pytest.raises(NetworkError, match="must be > 0, got nan"):

@@ -87,7 +87,7 @@ CASES = [pytest.param(case, marks=[pytest.mark.slow] if "Humanoid" in case[0] el
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 class TestKnownTasks:
-    def test_verdict_and_size_of_the_error(self, case):
+    def test_the_verdict_and_the_size_of_the_error_are_known(self, case):
         done = audited(*case)
         verdict, _ = KNOWN[case]
         assert str(done.verdict) == verdict
@@ -103,12 +103,12 @@ class TestKnownTasks:
                 assert g.rollout25_median < 1e-6
                 assert not g.unequal
 
-    def test_what_is_unequal_is_named(self, case):
+    def test_unequal_quantities_are_named(self, case):
         (_, known), found = KNOWN[case], [u for g in audited(*case).generators for u in g.unequal]
         for kind, name in known.items():
             assert name in [n for u in found if u.kind == kind for n in u.names], (kind, name)
 
-    def test_it_goes_to_json(self, case):
+    def test_an_audit_converts_to_json(self, case):
         data = json.loads(json.dumps(audited(*case).to_dict()))
         assert data["verdict"] == KNOWN[case][0]
         keys = {"observation_error", "dynamics_median", "dynamics_p95", "reward_error", "termination_mismatch"}
@@ -121,13 +121,13 @@ RIGHT = [case for case in CASES if KNOWN[case.values[0]][0] in ("exact", "near-e
 
 
 @pytest.mark.parametrize("case", RIGHT, ids="-".join)
-def test_only_what_never_moved_is_untested(case):
+def test_only_entries_that_never_move_are_untested(case):
     allowed = ("cfrc_ext.", "qfrc_constraint.", "object.", "goal.")
     assert all(n.startswith(allowed) for g in audited(*case).generators for n in g.untested)
 
 
 @pytest.mark.slow
-def test_values_of_what_is_unequal_are_those_of_the_model():
+def test_unequal_values_are_those_of_the_model():
     model = rpp_rl.make("Humanoid-v5").unwrapped.model
     (g,) = audited("Humanoid-v5", "sagittal").generators
     by_kind = {u.kind: u for u in g.unequal}
@@ -143,7 +143,7 @@ def test_repairing_everything_unequal_makes_the_humanoid_exact():
     assert g.causes["stiffness"] > 5 * g.causes["armature"] > 0
 
 
-def test_a_reward_that_breaks_exact_dynamics_is_told_apart():
+def test_a_reward_that_breaks_the_symmetry_is_distinguished_from_dynamics():
     turn, mirror = audited("Ant-v5", "dihedral").generators
     assert str(turn.axes["dynamics"]) == str(mirror.axes["dynamics"]) == "exact"
     assert turn.reward_error > 0.1
@@ -151,7 +151,7 @@ def test_a_reward_that_breaks_exact_dynamics_is_told_apart():
     assert "not a symmetry of the task" in turn.sentence
 
 
-def test_reset_distributions():
+def test_asymmetric_resets_are_found():
     (sagittal,) = audited("Pusher-v5", "sagittal").generators
     assert set(sagittal.reset_broken) == {"object.y", "goal.y"}
     assert all(g.reset_invariant for g in audited("Ant-v5", "sagittal").generators)
@@ -236,7 +236,7 @@ def test_wrappers_that_remember_are_refused_by_name(wrap):
         audit(wrap(gym.make("Walker2d-v5")), REGISTRY.get("Walker2d-v5"))
 
 
-def test_what_cannot_be_audited_is_refused():
+def test_environments_that_cannot_be_audited_are_refused():
     with pytest.raises(SymmetryError, match="a MuJoCo environment like"):
         audit(gym.make("Pendulum-v1"), REGISTRY.get("Walker2d-v5"))
     with pytest.raises(UnknownNameError, match="did you mean 'Walker2d-v5'"):
@@ -301,7 +301,7 @@ def blind(env_id, **kwargs):
     return Blind(gym.make(env_id, **kwargs)), symmetry
 
 
-def test_a_coordinate_that_is_not_observed_moves_as_the_model_says():
+def test_unobserved_coordinates_move_as_in_the_model():
     env, symmetry = blind("Walker2d-v5")
     (g,) = audit(env, symmetry, 30, thoroughness=QUICK).generators
     assert g.verdict == Verdict.EXACT

@@ -70,7 +70,7 @@ def test_a_controller_cannot_write_into_what_the_agent_sees():
 
 
 @pytest.mark.parametrize("bad", [np.zeros(3), [np.nan, 0.0], 0.0])
-def test_what_is_no_action_is_refused(bad):
+def test_base_policies_with_bad_actions_are_refused(bad):
     env = task(lambda _: bad)
     env.reset()
     with pytest.raises(EnvironmentFailureError, match="the base policy gave"):
@@ -88,7 +88,7 @@ def test_actions_without_bounds_are_refused():
         ResidualPolicy(gym.make("CartPole-v1"), to_zero)
 
 
-def test_it_goes_on_where_it_was_left():
+def test_a_restored_environment_continues_the_episode():
     one, other = (ResumableWrapper(task()) for _ in range(2))
     one.reset(seed=0)
     one.step(np.ones(2))

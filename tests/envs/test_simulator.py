@@ -86,7 +86,7 @@ def test_dynamics_are_exact_up_to_the_flaws_of_the_model(case):
 
 
 @pytest.mark.parametrize("case", APPROXIMATE, ids="-".join)
-def test_what_is_called_approximate_is(case):
+def test_approximate_symmetries_are_approximate(case):
     symmetry = REGISTRY.get(*case)
     median = np.median(comparison(*case).dynamics_error(symmetry))
     assert APPROXIMATE[case][0] < median < APPROXIMATE[case][1]
@@ -133,7 +133,7 @@ def test_a_wrong_sign_of_an_action_entry_is_noticed(case):
 
 
 @pytest.mark.parametrize("case", [("Ant-v5", "sagittal"), ("Humanoid-v5", "sagittal"), ("Walker2d-v5", "sagittal")])
-def test_a_single_sign_within_a_pair_is_no_group_action(case):
+def test_a_single_sign_within_a_pair_is_refused(case):
     symmetry = REGISTRY.get(*case)
     image = symmetry.observation.images[0]
     pair = next(i for i, j in enumerate(image.perm) if i < j)
