@@ -1,6 +1,6 @@
-"""What is symmetric about an environment: declarations, their registry, wrapper and audit.
+"""Symmetries of environments: declarations, registry, derivation from models, wrapper and audit.
 
-Importing this module tells gymnasium the ids ``RPP/Ant-v5``, ``RPP/HalfCheetah-v5`` and so on.
+Importing this module registers ``RPP/Ant-v5``, ``RPP/HalfCheetah-v5`` and so on with gymnasium.
 """
 
 from rpp_rl.envs.auditing import Thoroughness, Verdict, audit

@@ -1,4 +1,4 @@
-"""Derivation how a reflection or rotation of the world moves a task, from its compiled model."""
+"""Derive the symmetries of a task under reflections and rotations of the world from its compiled model."""
 
 from rpp_rl.envs.derivation.derive import Derived, derive_symmetries, derive_symmetry
 

@@ -170,7 +170,7 @@ def test_a_suspect_is_named():
 )
 def test_a_single_wrong_sign_is_found_and_named(env_id):
     symmetry = REGISTRY.get(env_id, "sagittal")
-    # An entry that the simulator knows as a velocity: the last one that is no force.
+    # An entry that the simulator knows as a velocity: the last one that is not a force.
     i = [k for k, name in enumerate(symmetry.observation_names) if name.startswith(("vy", "v_", "vyaw", "vfoot"))][-1]
     done = audit(env_id, spoilt(symmetry, i), 150)
     (g,) = done.generators

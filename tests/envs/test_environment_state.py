@@ -1,4 +1,4 @@
-"""An environment put back goes on as the one that its state was taken from, to the last bit."""
+"""A restored environment continues like the one whose state was saved, to the last bit."""
 
 import json
 

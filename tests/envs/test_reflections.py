@@ -83,13 +83,13 @@ def test_a_file_without_names_takes_those_of_the_model(tmp_path):
 @pytest.mark.parametrize(
     ("declare", "message"),
     [
-        (lambda: reflection(["a", "b", "v_a"], 1, swap=[("a", "b")]), "only one of them has an entry 'v_NAME'"),
+        (lambda: reflection(["a", "b", "v_a"], 1, swap=[("a", "b")]), "only one of the two has an entry 'v_NAME'"),
         *((lambda n=n: reflection(n, 1), "must have 1 to 1000000 entries") for n in (0, -1, 10**9, 10**20)),
         (lambda: reflection(["a", "b"], 1, flip=["c"]), "unknown observation entry 'c'"),
         (lambda: reflection(["a", "b"], ["m"], flip=["n"]), "unknown observation entry 'n'"),
         (lambda: reflection(["a", "b"], 1, center={"c": 1.0}), "unknown observation entry 'c'"),
         (lambda: rpp_rl.register_symmetry("Nowhere-v0", flip=["a"]), "register it with gymnasium first"),
-        (lambda: rpp_rl.register_symmetry("Walker2d-v5", reflection="y", flip=["a"]), "takes no flip"),
+        (lambda: rpp_rl.register_symmetry("Walker2d-v5", reflection="y", flip=["a"]), "leave out flip"),
         (lambda: rpp_rl.register_symmetry("Walker2d-v5", flip=["shin_joint"]), "did you mean"),
     ],
 )

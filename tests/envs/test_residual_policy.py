@@ -73,13 +73,13 @@ def test_a_controller_cannot_write_into_what_the_agent_sees():
 def test_base_policies_with_bad_actions_are_refused(bad):
     env = task(lambda _: bad)
     env.reset()
-    with pytest.raises(EnvironmentFailureError, match="the base policy gave"):
+    with pytest.raises(EnvironmentFailureError, match="the base policy returned"):
         env.step(np.zeros(2))
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.nan])
 def test_bad_scales_are_refused(scale):
-    with pytest.raises(SymmetryError, match="scale of a residual"):
+    with pytest.raises(SymmetryError, match="scale of a residual policy"):
         task(scale=scale)
 
 

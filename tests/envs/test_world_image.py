@@ -1,4 +1,4 @@
-"""What a map of states looks like to somebody who sees the robot."""
+"""The isometry of the world that a map of states looks like to a viewer."""
 
 import numpy as np
 import pytest

@@ -93,7 +93,7 @@ UNEVEN = np.array([-1.0, -2.0, -1.0, -1.0], dtype=np.float32)
     [
         (wrappers.NormalizeObservation, "NormalizeObservation.*SymmetricVecNormalize"),
         (lambda env: wrappers.MaxAndSkipObservation(env, 2), "MaxAndSkipObservation"),
-        (Doubled, "cannot be carried through Doubled"),
+        (Doubled, "cannot be carried through the wrapper Doubled"),
         (lambda env: wrappers.TransformObservation(env, np.cos, env.observation_space), "TransformObservation"),
         (lambda env: wrappers.RescaleObservation(env, UNEVEN, -UNEVEN), "RescaleObservation breaks"),
         (lambda env: wrappers.RescaleAction(env, np.array([-1.0, -3.0]), np.array([1.0, 3.0])), "RescaleAction breaks"),
