@@ -73,12 +73,14 @@ class MLP(nn.Sequential):
             modules += [self.linear(rep, following, residual_init_scale), activation_fn()]
             rep = following
         if rep_out is not None:
-            modules.append(self.linear(rep, rep_out, residual_init_scale))
+            head = self.linear(rep, rep_out, residual_init_scale)
+            correct_for: Callable[[Tensor], None] | None = getattr(head, "correct_for", None)
+            if correct_for is not None:
+                correct_for(nn.Sequential(*modules)(standard_inputs(rep_in.size, center)))
+            modules.append(head)
             rep = rep_out
         super().__init__(*modules)
         self.rep_in, self.rep_out = rep_in, rep
-        if rep_out is not None and isinstance(self[-1], EquivariantLinear):
-            self[-1].correct_for(nn.Sequential(*modules[:-1])(standard_inputs(rep_in.size, center)))
 
     @staticmethod
     def hidden(rep_in: Representation, width: int, index: int) -> Representation:

@@ -15,10 +15,11 @@ from rpp_rl import (
     equivariance_error,
     orthogonal_group,
     regular_representation,
+    residual_shares,
     trivial_representation,
 )
 from rpp_rl.errors import NetworkError
-from rpp_rl.priors import layer_parameters, sample
+from rpp_rl.priors import layer_parameters, pathway_parameters, sample
 
 O3 = orthogonal_group(3)
 V, ONE = defining_representation(O3), trivial_representation(O3)
@@ -86,6 +87,33 @@ def test_every_parameter_is_in_one_group():
         found = [p for group in layer_parameters(f).values() for p in group]
         assert len(found) == len({id(p) for p in found}) == len(list(f.parameters()))
     assert {"blocks.0.linear", "blocks.0.nonlinearity", "head"} <= {layer for layer, _ in layer_parameters(network())}
+
+
+class Scaled(nn.Module):
+    """A layer of another package: x -> (a + b) x, which sorts its parameters itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = (nn.Parameter(torch.full((2,), value)) for value in (3.0, 1.0))
+        self.offset = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x):
+        return (self.a + self.b) * x + self.offset
+
+    def pathways(self):
+        return {"equiv": (self.a,), "basic": (self.b,)}
+
+    def pathway_weights(self):
+        return {"equiv": self.a, "basic": self.b}
+
+
+def test_a_layer_of_another_package_declares_its_pathways():
+    f = nn.Sequential(nn.Linear(2, 2), Scaled())
+    groups = pathway_parameters(f)
+    assert [set(groups[p]) for p in ("equiv", "basic")] == [{"1.a"}, {"1.b"}]
+    assert set(groups["plain"]) == {"0.weight", "0.bias", "1.offset"}
+    assert float(PathwayPrior(1.0, 2.0).penalty(f)["basic"].detach()) == 4.0
+    assert residual_shares(f) == {"1": pytest.approx(0.25)}
 
 
 def test_the_density_is_that_of_independent_normals():
