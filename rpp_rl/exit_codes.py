@@ -22,7 +22,7 @@ def exit_code(run: Callable[[], object]) -> int:
         where = f" {error.filename}" if error.filename else ""
         print(f"rpp-rl: a file cannot be read or written:{where} {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("rpp-rl: interrupted before there was anything to save", file=sys.stderr)
+        print("rpp-rl: interrupted before anything was saved", file=sys.stderr)
     else:
         return 0
     finally:

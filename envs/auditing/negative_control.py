@@ -63,7 +63,7 @@ def negative_control(
                 untested.append(i)
             continue
         errors = []
-        for rho in _spoilt(move.observation, i):
+        for rho in _changed_maps(move.observation, i):
             wrong = replace(move, observation=rho)
             errors.append(_error(transitions(simulator, drawn, wrong, lifting.lift(wrong)), wrong))
         _judge(i, errors, right, untested, suspects)
@@ -71,14 +71,14 @@ def negative_control(
     suspect_action: list[int] = []
     for i in range(len(move.action)):
         errors = []
-        for sigma in _spoilt(move.action, i):
+        for sigma in _changed_maps(move.action, i):
             wrong = replace(move, action=sigma)
             errors.append(_error(transitions(simulator, drawn, wrong, state_map), move))
         _judge(i, errors, right, untested_action, suspect_action)
     return Control(tuple(untested), tuple(untested_action), tuple(suspects), tuple(suspect_action))
 
 
-def _spoilt(matrix: Floats, i: int) -> Iterator[Floats]:
+def _changed_maps(matrix: Floats, i: int) -> Iterator[Floats]:
     """The matrix with the sign of row i changed; for an exchange also with both signs changed, or both in place."""
     flipped = matrix.copy()
     flipped[i] *= -1
@@ -108,7 +108,7 @@ def _judge(i: int, errors: list[float], right: float, untested: list[int], suspe
 
 def _static(move: Move, i: int, done: Transitions) -> bool:
     """Whether the observations show a change of an entry that is not a coordinate of the state."""
-    for rho in _spoilt(move.observation, i):
+    for rho in _changed_maps(move.observation, i):
         for x, moved in ((done.before, done.moved_before), (done.after, done.moved_after)):
             right = np.abs(moved[:, i] - x @ move.observation[i] - move.offset[i]).mean()
             wrong = np.abs(moved[:, i] - x @ rho[i] - move.offset[i]).mean()

@@ -63,7 +63,7 @@ def test_ranks_match_the_golden_file(row):
     assert (rep_in.size, rep_out.size) == (row["dim_in"], row["dim_out"])
     basis = equivariant_basis(rep_in, rep_out)
     assert basis.rank == row["rank"]
-    # The file's generators are in single precision, so this is as exact as they are.
+    # The generators in the file have single precision.
     assert_is_basis(basis, rep_in, rep_out, tolerance=1e-5)
 
 

@@ -48,7 +48,7 @@ def test_the_evidence_of_a_linear_layer_equals_that_of_its_gaussian_process():
 
 @pytest.mark.parametrize(("s_eq", "s_res"), [(1.0, 0.01), (1.0, 0.3), (0.01, 1.0)])
 def test_learn_finds_the_variances_that_drew_the_function(s_eq, s_res):
-    """One draw has 12 equivariant and 24 residual entries, so a standard deviation is found to a third or so."""
+    """One draw has 12 equivariant and 24 residual entries, so the error of a standard deviation is about a third."""
     x, y = problem(s_eq, s_res, noise=0.02)
     layer = linear_layer()
     found = learn(GaussianPrior.uniform(layer, 0.1, 0.1), linearize(layer, x, y, torch.Generator().manual_seed(0)), 0.1)

@@ -102,7 +102,7 @@ def test_duals_are_inverse_transposes():
 
 
 def test_explicit_matrices_give_the_same_images_on_samples():
-    # The traceless symmetric matrices under SO(3), in coordinates of a user's own.
+    # The traceless symmetric matrices under SO(3), in a basis of a user.
     columns = np.zeros((9, 5))
     for k, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
         columns[[3 * i + j, 3 * j + i], k] = 1.0

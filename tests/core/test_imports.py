@@ -23,7 +23,7 @@ TREES = syntax_trees(Path(__file__).parents[2])
 
 
 def layer(module):
-    """The folder that a module belongs to; the core is what lies in none of the four others."""
+    """The folder that a module belongs to; a module in none of the other four belongs to the core."""
     part = [*module.split("."), ""][1]
     return part if part in LAYERS else "core"
 

@@ -108,7 +108,7 @@ def test_coefficients_start_at_the_spread_of_a_plain_layer(group):
 
 @pytest.mark.parametrize("group", SMALL_GROUPS.values(), ids=SMALL_GROUPS)
 def test_dead_inputs_leave_the_coefficients_as_drawn(group):
-    # Seen for real: in a net of a few units every ReLU can be dead at initialization; the correction would be 0 / 0.
+    # In a network of a few units all ReLUs can be dead at initialization; the correction would be 0 / 0.
     hidden, out = regular_representation(group), trivial_representation(group)
     layer = EquivariantLinear(hidden, out)
     before = layer.weight_equiv.detach().clone()

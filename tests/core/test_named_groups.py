@@ -114,7 +114,7 @@ def test_haar_means_are_projectors_on_the_invariants(group):
 
 
 def test_rotations_have_haar_angles():
-    # On SO(3) the angle has the density (1 - cos t) / pi; a uniform angle about a uniform axis has another.
+    # On SO(3) the angle has the density (1 - cos t) / pi; a uniform angle about a uniform axis has another density.
     traces = np.trace(special_orthogonal_group(3).sample(np.random.default_rng(1), 4000), axis1=1, axis2=2)
     angles = np.sort(np.arccos(np.clip((traces - 1) / 2, -1, 1)))
     distribution = (angles - np.sin(angles)) / np.pi

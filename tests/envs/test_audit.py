@@ -1,4 +1,4 @@
-"""The audit against what is known about gymnasium's models, and against models that are spoilt on purpose."""
+"""Audits of gymnasium's models, whose asymmetries are known, and of models that are broken on purpose."""
 
 import json
 from dataclasses import replace
@@ -20,7 +20,7 @@ from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move
 from rpp_rl.errors import SymmetryError, UnknownNameError
 
-# The verdict, and what is known to be unequal in the model: kinds and one of the names.
+# The verdict, and the known inequalities of the model: kinds and one of the names.
 KNOWN = {
     ("Ant-v5", "sagittal"): ("exact", {}),
     ("Ant-v5", "dihedral"): ("approximate", {}),
@@ -68,12 +68,12 @@ def audited(env_id, name):
     return audit(env_id, name, 300)
 
 
-def spoilt(symmetry, i):
+def with_wrong_sign(symmetry, i):
     """The symmetry with the other sign of an entry and of its partner."""
     image = symmetry.observation.images[0]
     sign = tuple(-s if k in (i, image.perm[i]) else s for k, s in enumerate(image.sign))
-    rep = Representation(symmetry.group, [SignedPermutation(image.perm, sign)], "spoilt")
-    return replace(symmetry, name="spoilt", observation=rep)
+    rep = Representation(symmetry.group, [SignedPermutation(image.perm, sign)], "wrong sign")
+    return replace(symmetry, name="wrong sign", observation=rep)
 
 
 def test_every_declaration_of_the_eleven_tasks_is_tried():
@@ -172,14 +172,14 @@ def test_a_single_wrong_sign_is_found_and_named(env_id):
     symmetry = REGISTRY.get(env_id, "sagittal")
     # An entry that the simulator knows as a velocity: the last one that is not a force.
     i = [k for k, name in enumerate(symmetry.observation_names) if name.startswith(("vy", "v_", "vyaw", "vfoot"))][-1]
-    done = audit(env_id, spoilt(symmetry, i), 150)
+    done = audit(env_id, with_wrong_sign(symmetry, i), 150)
     (g,) = done.generators
     assert str(done.verdict) == "mis-specified"
     assert symmetry.observation_names[i] in g.suspects
 
 
 @pytest.mark.parametrize(
-    ("kind", "spoil"),
+    ("kind", "damage"),
     [
         ("mass", lambda m: m.body_mass.__setitem__(m.body("leg_left").id, 9.0)),
         ("damping", lambda m: m.dof_damping.__setitem__(m.joint("leg_left_joint").dofadr[0], 3.0)),
@@ -191,9 +191,9 @@ def test_a_single_wrong_sign_is_found_and_named(env_id):
         ("control range", lambda m: m.actuator_ctrlrange.__setitem__((3, 1), 0.5)),
     ],
 )
-def test_an_asymmetry_put_into_a_model_is_found(kind, spoil):
+def test_an_asymmetry_put_into_a_model_is_found(kind, damage):
     env = rpp_rl.make("Walker2d-v5")
-    spoil(env.unwrapped.model)
+    damage(env.unwrapped.model)
     done = audit(env, states=200)
     (g,) = done.generators
     assert {u.kind for u in g.unequal} == {kind}
@@ -258,7 +258,7 @@ def test_a_policy_gives_a_fourth_kind_of_rollouts():
 
 
 def test_the_whole_state_is_moved():
-    # Solvers converge from any start, so no error would tell of a warm start that was left behind.
+    # Solvers converge from any start, so errors would not show a warm start that was not moved.
     simulator = Simulator(gym.make("Walker2d-v5"))
     state = samples(simulator, 30)[-1].state
     move = Move.of(REGISTRY.get("Walker2d-v5"), 0)
@@ -312,8 +312,8 @@ def test_a_wrong_sign_is_named_where_the_observation_hides_most_of_the_state():
     (image,) = symmetry.observation.images
     roll = symmetry.observation_names.index("wx")
     sign = tuple(-s if i == roll else s for i, s in enumerate(image.sign))
-    spoilt = Representation(symmetry.group, [SignedPermutation(image.perm, sign)], "spoilt")
-    (g,) = audit("Biped-v0", replace(symmetry, observation=spoilt), 50).generators
+    changed = Representation(symmetry.group, [SignedPermutation(image.perm, sign)], "wrong sign")
+    (g,) = audit("Biped-v0", replace(symmetry, observation=changed), 50).generators
     assert g.verdict == Verdict.MIS_SPECIFIED
     assert g.observation_worst == "wx"
 

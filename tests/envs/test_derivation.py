@@ -62,7 +62,7 @@ def test_misleading_names_of_the_biped_do_not_matter():
     image, names = symmetry.observation.images[0], symmetry.observation_names
     moved = {name: ("-" if s < 0 else "") + names[p] for name, p, s in zip(names, image.perm, image.sign, strict=True)}
     assert moved["a1"] == "omega"
-    # The frame of beta is turned about, so its axes point the other way.
+    # The frame of beta is turned, so its axes point the other way.
     assert moved["a2"] == "-psi"
     assert moved["a3"] == "chi"
     assert (moved["up[1]"], moved["velocity[1]"], moved["wx"], moved["wy"]) == ("-up[1]", "-velocity[1]", "-wx", "wy")
@@ -137,7 +137,7 @@ def test_several_maps_are_returned_and_the_moving_one_comes_first():
 
 
 def test_the_audit_chooses_among_several_maps(tmp_path):
-    """Two pairs of legs stand in one place each; c and d differ in damping, so only a and b are images."""
+    """The two legs of each pair are in one place; c and d differ in damping, so only a and b are images."""
     legs = "".join(
         f'<body pos="{x} 0 0"><joint name="{name}" axis="0 1 0" damping="{damping}"/>'
         '<geom type="capsule" fromto="0 0 0 0 0 -0.3" size="0.03" contype="0"/></body>'
@@ -185,7 +185,7 @@ def test_models_without_the_symmetry_are_refused_with_a_reason(env_id, reflectio
 
 
 class Commanded(robots.Crawler):
-    """A crawler told where to go by a number that the simulator does not hold."""
+    """A crawler with a target that is not part of the simulator."""
 
     def _get_obs(self):
         return np.append(super()._get_obs(), getattr(self, "command", 0.5))

@@ -1,4 +1,4 @@
-"""A controller with an agent on top: what is executed, and when a symmetry survives it."""
+"""An agent that adds to a controller: the executed actions, and when a symmetry survives."""
 
 import gymnasium as gym
 import helpers.tasks  # noqa: F401, registers Bicycle-v0
@@ -12,7 +12,7 @@ from rpp_rl.errors import EnvironmentFailureError, SymmetryError
 
 
 def to_zero(observation):
-    """Equivariant: each wheel is pushed back by as much as it is away."""
+    """An equivariant controller: each wheel is pushed back in proportion to its position."""
     return -0.5 * observation[:2]
 
 
@@ -58,11 +58,11 @@ def test_the_symmetry_survives_an_equivariant_base_policy(base, holds):
 
 
 def test_a_controller_cannot_write_into_what_the_agent_sees():
-    def spoil(observation):
+    def overwrite(observation):
         observation[:] = 7.0
         return np.zeros(2)
 
-    env = task(spoil)
+    env = task(overwrite)
     x, _ = env.reset(seed=0)
     before = x.copy()
     env.step(np.zeros(2))

@@ -63,5 +63,5 @@ def test_every_element_of_a_group_looks_like_its_product():
 
 def test_a_mirror_plane_away_from_the_origin_is_recognized():
     shift = image_of("Pusher-v5", "sagittal", 1).isometry.shift
-    # The shoulder, on the plane, stands at y = -0.6.
+    # The shoulder lies on the plane, at y = -0.6.
     np.testing.assert_allclose(shift, [0, -1.2, 0], atol=0.01)

@@ -1,4 +1,4 @@
-"""Symmetries through the wrappers that stand around an environment: the law is checked on what comes out of them."""
+"""Symmetries carried through wrappers are checked on the wrapped environment."""
 
 import gymnasium as gym
 import numpy as np

@@ -92,7 +92,7 @@ def test_the_difference_covers_at_its_nominal_rate(statistic, paired):
             **{"rng": draw, "paired": paired, "resamples": 300},
         )
         hits += found.low <= 2 <= found.high
-    # What pairs share makes an interval that does not know of it too wide.
+    # Pairs share part of their variance; an unpaired interval would be too wide.
     assert hits / 300 >= 0.99 if not paired else hits / 300 == pytest.approx(0.95, abs=0.045)
 
 

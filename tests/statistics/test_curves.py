@@ -1,4 +1,4 @@
-"""Curves of unequal length, best so far, area, steps to a threshold, normalised scores."""
+"""Curves of unequal length, best so far, area, steps to a threshold, normalized scores."""
 
 import numpy as np
 import pytest
@@ -153,7 +153,7 @@ class TestStepsToThreshold:
             hits += found.low <= 100 <= found.high  # the evaluation after the median, 69
         # Coarse steps make it wider, never narrower.
         assert hits / 300 > 0.93
-        # Five runs are too few to say so: half of all may need longer than the longest of them with 1/32.
+        # Five runs are too few for an upper end: with probability 1/32 the median is above all of them.
         assert steps_to_threshold(align([(grid, [0, 1, 1, 1])] * 5), 1).high is None
 
     def test_the_interval_of_the_median_covers_with_censoring(self):

@@ -63,7 +63,7 @@ def test_fewer_than_three_runs_have_no_interval():
 
 
 def test_the_bootstrap_is_stratified():
-    # Two environments far apart, no spread within: drawing across them would give the interval a width.
+    # Two environments without spread and far apart: drawing across them would widen the interval.
     found = estimate([[0.0] * 4, [1000.0] * 4], "mean", rng=np.random.default_rng(0))
     assert (found.low, found.high) == (500, 500)
 
