@@ -1,21 +1,16 @@
-"""List symmetries: the declared ones, those that a model has, and each as plain data or entry by entry."""
+"""List the declared symmetries, and describe each as plain data or entry by entry."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import gymnasium as gym
 import mujoco
 
-from rpp_rl.envs.derivation import derive_symmetries
 from rpp_rl.envs.registry import REGISTRY, import_module_of
-from rpp_rl.errors import SymmetryError
 from rpp_rl.representations import as_matrix
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
-
-_REFLECTIONS = ("x", "y", "rot90", "rot180")
 
 
 def declared_symmetries(env_id: str | None = None) -> dict[str, tuple[Symmetry, ...]]:
@@ -34,35 +29,6 @@ def declared_symmetries(env_id: str | None = None) -> dict[str, tuple[Symmetry, 
         import_module_of(env_id)
     env_ids = REGISTRY.environments() if env_id is None else (env_id,)
     return {each: tuple(REGISTRY.get(each, name) for name in REGISTRY.names(each)) for each in env_ids}
-
-
-def derived_symmetries(
-    env: gym.Env[Any, Any], reflection: str | None = None
-) -> tuple[tuple[Symmetry, ...], list[SymmetryError]]:
-    """Derive symmetries from the model of an environment.
-
-    Args:
-        env: a MuJoCo environment, which is reset.
-        reflection: one of ``x``, ``y``, ``z``, ``rot90`` and ``rot180``, or several such as ``x,y``, which generate a
-            group; None tries ``x``, ``y``, ``rot90`` and ``rot180`` one by one.
-
-    Returns:
-        The symmetries, and for each reflection that is not a symmetry the reason.
-
-    Raises:
-        SymmetryError: if `reflection` is given and is not a symmetry of the model.
-        UnknownNameError: if there is no such reflection.
-    """
-    if reflection is not None:
-        return derive_symmetries(env, tuple(reflection.split(","))), []
-    found: list[Symmetry] = []
-    refused: list[SymmetryError] = []
-    for name in _REFLECTIONS:
-        try:
-            found += derive_symmetries(env, name)
-        except SymmetryError as error:
-            refused.append(error)
-    return tuple(found), refused
 
 
 def described(symmetry: Symmetry, default: bool = False) -> dict[str, Any]:

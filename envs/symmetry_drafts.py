@@ -35,7 +35,7 @@ class SymmetryDraft:
         return tuple(self.declaration.get("unknown", ()))
 
 
-def draft(env: gym.Env[Any, Any], reflection: str = "y") -> SymmetryDraft:
+def draft_symmetry(env: gym.Env[Any, Any], reflection: str = "y") -> SymmetryDraft:
     """Derive a reflection from the model of an environment, as far as possible.
 
     Args:

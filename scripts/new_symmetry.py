@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from rpp_rl.envs.registry import base_id
-from rpp_rl.envs.symmetry_drafts import draft, write_draft
+from rpp_rl.envs.symmetry_drafts import draft_symmetry, write_draft
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.environments import make_checked
@@ -39,7 +39,7 @@ def new_symmetry(arguments: Annotated[NewSymmetryArguments, arg(name="")]) -> No
         raise RunError(f"there is no folder {out.parent} for the file; make it first")
     env = make_checked(make_plain, arguments.env, key_values(arguments.env_kwargs, "--env-kwargs"))
     try:
-        drafted = draft(env, arguments.reflection)
+        drafted = draft_symmetry(env, arguments.reflection)
     finally:
         env.close()
     write_draft(drafted, out)

@@ -10,7 +10,8 @@ from typing import Annotated
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from rpp_rl.envs.listing import declared_symmetries, derived_symmetries, described
+from rpp_rl.envs.derivation import derive_symmetries, try_reflections
+from rpp_rl.envs.listing import declared_symmetries, described
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.environments import make_checked
@@ -58,11 +59,12 @@ def _derived(a: SymmetriesArguments) -> tuple[Symmetry, ...]:
         raise RunError("--derive needs an environment: rpp-rl symmetries MyRobot-v0 --derive")
     env = make_checked(make_plain, a.env, key_values(a.env_kwargs, "--env-kwargs"))
     try:
-        found, refused = derived_symmetries(env, a.reflection)
+        if a.reflection:
+            return derive_symmetries(env, tuple(a.reflection.split(",")))
+        found, refused = try_reflections(env)
     finally:
         env.close()
-    for error in refused:
-        print(error, file=sys.stderr)
+    sys.stderr.writelines(f"{error}\n" for error in refused)
     return found
 
 

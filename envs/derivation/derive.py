@@ -79,6 +79,28 @@ def derive_symmetry(
     return best
 
 
+def try_reflections(
+    env: gym.Env[Any, Any], reflections: Sequence[str] = ("x", "y", "rot90", "rot180")
+) -> tuple[tuple[Symmetry, ...], tuple[SymmetryError, ...]]:
+    """Derive the symmetries of an environment under each of several reflections and turns.
+
+    Args:
+        env: a MuJoCo environment like gymnasium's, which is reset.
+        reflections: each as for `derive_symmetries`.
+
+    Returns:
+        The symmetries, and the reasons why the other reflections are not symmetries.
+    """
+    found: list[Symmetry] = []
+    refused: list[SymmetryError] = []
+    for reflection in reflections:
+        try:
+            found += derive_symmetries(env, reflection)
+        except SymmetryError as error:
+            refused.append(error)
+    return tuple(found), tuple(refused)
+
+
 @dataclass(frozen=True)
 class Derived:
     """A symmetry that is derived from a model when it is needed.
