@@ -44,8 +44,8 @@ class Step:
     """The result of one step.
 
     Attributes:
-        observation: of the new state.
-        reward: of the step.
+        observation: the observation of the new state.
+        reward: the reward of the step.
         terminated: whether the task ended.
     """
 

@@ -105,7 +105,7 @@ class Symmetry:
             group: its group.
             observation: the image of each generator on observations.
             action: the image of each generator on actions.
-            sizes: of observation and action; needed only for a group without generators.
+            sizes: sizes of observation and action; needed only for a group without generators.
             **details: the remaining attributes.
 
         Raises:

@@ -15,6 +15,7 @@ Policy = Callable[[Floats], Floats]
 
 # A rollout is reset after this number of steps, so that early and late states of episodes occur.
 _EPISODE = 60
+# Steps for which a rollout of kind "held" keeps its action.
 _HELD = 10
 
 
