@@ -1,13 +1,15 @@
-"""What is symmetric about an environment: declarations, their registry, wrapper and audit.
+"""Symmetries of environments: declarations, registry, derivation from models, wrapper and audit.
 
-Importing this module tells gymnasium the ids ``RPP/Ant-v5``, ``RPP/HalfCheetah-v5`` and so on.
+Importing this module registers ``RPP/Ant-v5``, ``RPP/HalfCheetah-v5`` and so on with gymnasium.
 """
 
-from rpp_rl.envs.auditing import Thoroughness, Verdict, audit
-from rpp_rl.envs.derivation import derive_symmetries, derive_symmetry
+from rpp_rl.envs.auditing import Thoroughness, Verdict, audit, quick_audit
+from rpp_rl.envs.derivation import derive_symmetries, derive_symmetry, try_reflections
+from rpp_rl.envs.listing import declared_symmetries
 from rpp_rl.envs.reflections import reflection
 from rpp_rl.envs.registry import REGISTRY, SymmetryRegistry, load_plugins, register_symmetry, register_wrapped
 from rpp_rl.envs.residual_policy import ResidualPolicy
+from rpp_rl.envs.symmetry_drafts import draft_symmetry, write_draft
 from rpp_rl.envs.symmetry_files import read_symmetry
 from rpp_rl.envs.wrapper import ResumableWrapper, SymmetryWrapper, make
 
@@ -24,10 +26,15 @@ __all__ = [
     "Thoroughness",
     "Verdict",
     "audit",
+    "declared_symmetries",
     "derive_symmetries",
     "derive_symmetry",
+    "draft_symmetry",
     "make",
+    "quick_audit",
     "read_symmetry",
     "reflection",
     "register_symmetry",
+    "try_reflections",
+    "write_draft",
 ]

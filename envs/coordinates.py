@@ -1,13 +1,13 @@
-"""Named coordinates, and how each generator of a group moves them: the words in which symmetries are declared.
+"""Named coordinates and their images under the generators of a group, with which symmetries are declared.
 
-Declarations are data: a ruler that names the columns and one row per generator that says what stands there
-afterwards, a leading minus for a change of sign:
+A declaration is data: a ruler that names the columns, and one row per generator with the entry that moves to each
+column; a leading minus changes the sign:
 
 >>> moved("hip_left hip_right torso_yaw",
 ...       "hip_right hip_left -torso_yaw")
 
-For quantities in space the generator's matrix R in O(3) says the rest: vectors move by R, pseudovectors by det(R) R,
-and a body whose shape R maps onto itself turns by q -> (w, det(R) R (x, y, z)).
+The images of quantities in space follow from the generator's matrix R in O(3): vectors move by R, pseudovectors by
+det(R) R, and the orientation of a body that R maps onto itself by q -> (w, det(R) R (x, y, z)).
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ class Entries:
     images: tuple[SignedPermutation, ...]
 
     def __add__(self, other: Entries) -> Entries:
-        """These coordinates, then the others."""
+        """These coordinates followed by the others."""
         if len(self.images) != len(other.images):
             raise SymmetryError(
-                f"{self.names} move under {len(self.images)} generators and {other.names} under {len(other.images)}"
+                f"cannot join {self.names} with {len(self.images)} generators and {other.names} with "
+                f"{len(other.images)}; give one row per generator for both"
             )
         pairs = zip(self.images, other.images, strict=True)
         return Entries(self.names + other.names, tuple(direct_sum(pair) for pair in pairs))
@@ -52,7 +53,7 @@ class Entries:
         return Entries(names, tuple(mine.kron(theirs) for mine, theirs in pairs))
 
     def prefixed(self, prefix: str) -> Entries:
-        """The same coordinates with a prefix to their names."""
+        """The same coordinates with a prefix before their names."""
         return Entries(tuple(f"{prefix}{name}" for name in self.names), self.images)
 
 
@@ -61,7 +62,7 @@ def moved(ruler: str, *rows: str) -> Entries:
 
     Raises:
         SymmetryError: if a row is not a rearrangement of the ruler.
-        UnknownNameError: if a row has a name that the ruler has not.
+        UnknownNameError: if a row has a name that is not in the ruler.
     """
     names = tuple(ruler.split())
     return Entries(names, tuple(_row(names, row.split()) for row in rows))
@@ -82,7 +83,7 @@ def _row(names: tuple[str, ...], row: Sequence[str]) -> SignedPermutation:
 
 
 def unmoved(ruler: str, generators: int) -> Entries:
-    """Coordinates that every generator leaves as they are."""
+    """Coordinates that no generator changes."""
     return moved(ruler, *[ruler] * generators)
 
 
@@ -114,12 +115,12 @@ class Space:
         return self.scalar(w) + self.pseudovector(" ".join(rest))
 
     def floating_robot(self, joints: Entries) -> Entries:
-        """MuJoCo's state of a robot on a free joint, without x and y: height, orientation, joints, and their rates."""
+        """MuJoCo's state of a robot on a free joint, without x and y: height, orientation, joints, velocities."""
         pose = self.scalar("z") + self.quaternion("qw qx qy qz") + joints
         return pose + self.vector("vx vy vz") + self.pseudovector("wx wy wz") + joints.prefixed("v_")
 
     def velocity_and_force(self, rotational: str, linear: str) -> Entries:
-        """MuJoCo's six numbers of a spatial velocity or force, rotational part first."""
+        """MuJoCo's six numbers of a spatial velocity or force, the rotational part first."""
         return self.pseudovector(" ".join(f"{rotational}_{axis}" for axis in "xyz")) + self.vector(
             " ".join(f"{linear}_{axis}" for axis in "xyz")
         )
@@ -167,7 +168,7 @@ def declare(
     breaks: str = "",
     source: str = PHYSICS,
 ) -> Symmetry:
-    """The symmetry under which named observations and actions move as their entries say."""
+    """Make a symmetry from named entries of observation and action and their images."""
     return Symmetry.from_generators(
         name,
         group,

@@ -1,7 +1,7 @@
-"""The whole state of an environment, to be put back into another one made in the same way.
+"""Save the whole state of an environment, and restore it in another one made in the same way.
 
-For MuJoCo that is the simulator's integration state and, beside it, everything that the last step has left computed
-(positions of bodies, contact forces): rewards and observations read them before the next step computes them anew.
+For MuJoCo this is the simulator's integration state and all results of the last step (positions of bodies, contact
+forces), which rewards and observations read before the next step computes them again.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from rpp_rl.plain_data import object_state, restore_object
 from rpp_rl.symmetry import Symmetry
 
 _SPACES = ("observation_space", "action_space")
-# What a wrapper was made with is no state: it is made in the same way again.
+# Arguments of wrappers are not saved: the other environment is made with the same arguments.
 _SKIPPED = ("env", "_saved_kwargs", *(f"_{name}" for name in _SPACES), *_SPACES, "model", "data", "mujoco_renderer")
 _STATELESS = (EnvSpec, gym.Space, Symmetry, mujoco.MjModel, mujoco.MjData)
 _INTEGRATION = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
 
 def environment_state(env: gym.Env[Any, Any]) -> dict[str, Any]:
-    """The state of an environment and of all wrappers around it, plain data.
+    """The state of an environment and of all wrappers around it as plain data.
 
     Returns:
         ``layers`` from the outermost wrapper inwards, ``simulator`` (None without MuJoCo), the generator of the action
-        space, and under ``unsaved`` what could not be saved, in words.
+        space, and under ``unsaved`` a sentence for each attribute that could not be saved.
     """
     layers, unsaved = [], []
     for layer in _layers(env):
@@ -48,10 +48,10 @@ def environment_state(env: gym.Env[Any, Any]) -> dict[str, Any]:
 
 
 def restore_environment(env: gym.Env[Any, Any], state: dict[str, Any]) -> None:
-    """Put a state back into an environment made in the same way.
+    """Restore a state in an environment made in the same way.
 
     Raises:
-        PlainDataError: if it was made otherwise.
+        PlainDataError: if the environment was made in another way.
     """
     layers = list(_layers(env))
     if len(layers) != len(state["layers"]):
@@ -85,9 +85,9 @@ def _simulator_state(model: Any, data: Any) -> dict[str, Any]:
 
 def _restore_simulator(model: Any, data: Any, state: dict[str, Any]) -> None:
     if len(state["integration"]) != mujoco.mj_stateSize(model, _INTEGRATION):
-        raise PlainDataError("the saved simulator state is that of another model; make the environment in the same way")
+        raise PlainDataError("the saved state belongs to another MuJoCo model; make the environment in the same way")
     mujoco.mj_setState(model, data, state["integration"], _INTEGRATION)
-    # Contacts and constraints are computed from the state, all else is put back as it was.
+    # Contacts and constraints are computed from the state, all other results are restored.
     mujoco.mj_forward(model, data)
     computed = _computed(data)
     for name, value in state["computed"].items():
@@ -97,10 +97,10 @@ def _restore_simulator(model: Any, data: Any, state: dict[str, Any]) -> None:
 
 
 def _computed(data: Any) -> dict[str, NDArray[Any]]:
-    """The arrays of a simulator whose sizes the model alone decides, as views."""
+    """The arrays of a simulator whose sizes depend on the model only, as views."""
     found = {}
     for name in dir(data):
-        # Those of constraints come and go with contacts.
+        # The sizes of these depend on the contacts.
         if name.startswith(("_", "efc_", "iefc_", "tendon_efc", "island", "dof_island", "map_", "contact")):
             continue
         value = getattr(data, name, None)

@@ -1,4 +1,4 @@
-"""Reflections declared by name: which entries change places, and which change sign."""
+"""Declare reflections by name: which entries change places, and which change sign."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Form = tuple[str, str]
 _ITSELF: _Form = ("", "")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-# More entries than any task has; a file may ask for any number.
+# A limit on the number of entries, which a file may set to anything.
 _MOST_ENTRIES = 1_000_000
 
 
@@ -40,38 +40,38 @@ def reflection(
     source: str = "declared by hand",
     driven: Mapping[str, str] = _NOTHING,
 ) -> Symmetry:
-    """A reflection: pairs of entries change places, and the flipped ones change sign.
+    """Declare a reflection: pairs of entries change places, and flipped entries change sign.
 
-    An entry that is in a pair and flipped does both; then its partner must be flipped too. A name stands for every
-    entry that is made of it: ``left_knee`` also for its velocity ``v_left_knee`` or ``qvel.left_knee``, its last action
-    ``previous_left_knee``, its sine ``sin(left_knee)`` and its past ``left_knee[t-1]``; cosines are never flipped.
+    An entry in a pair may also be flipped, together with its partner. A name stands for every entry derived from it:
+    ``left_knee`` also for its velocity ``v_left_knee`` or ``qvel.left_knee``, its last action ``previous_left_knee``,
+    its sine ``sin(left_knee)`` and its past ``left_knee[t-1]``. Cosines are never flipped.
 
     Args:
         observation: the names of the observation's entries, or their number.
         action: the names of the action's entries, or their number.
         swap: pairs of observation entries, by name or index.
         flip: observation entries that change sign.
-        action_swap: pairs of action entries; where neither these nor `action_flip` are given, the names in `swap` and
-            `flip` count for the actions too.
+        action_swap: pairs of action entries; if neither these nor `action_flip` are given, the names in `swap` and
+            `flip` apply to the actions too.
         action_flip: action entries that change sign.
-        center: by name, the values of entries on the mirror plane where these are not zero.
+        center: by name, the values of entries on the mirror plane, if they are not zero.
         name: the name of the symmetry.
-        breaks: what breaks it, in words.
+        breaks: what breaks it, for people.
         source: where the declaration comes from.
-        driven: for actions, by name, the joint that each drives and by whose name it may be called too.
+        driven: for each action, by name, the joint that it drives; the name of the joint may be used for the action.
 
     Returns:
-        The symmetry, of group C2 with the generator ``mirror``.
+        The symmetry, with group C2 and the generator ``mirror``.
 
     Raises:
-        SymmetryError: if an entry is paired twice or the map is no reflection.
-        UnknownNameError: if an entry is not known.
+        SymmetryError: if an entry is in two pairs, or the map is not a reflection.
+        UnknownNameError: if an entry is unknown.
     """
     names, action_names = _Names("observation", observation), _Names("action", action, driven)
     if action_swap is None and action_flip is None:
         action_swap = [pair for pair in swap if all(action_names.has(entry) for entry in pair)]
         action_flip = [entry for entry in flip if action_names.has(entry)]
-        # A name may be one of actions alone.
+        # A name may be the name of an action only.
         swap = [pair for pair in swap if pair not in action_swap or any(names.has(entry) for entry in pair)]
         flip = [entry for entry in flip if entry not in action_flip or names.has(entry)]
     image = names.reflected(swap, flip)
@@ -90,10 +90,11 @@ def reflection(
 
 
 def reflection_by_joints(env: gym.Env[Any, Any], **declaration: Any) -> Symmetry:
-    """`reflection` with the names of entries and actions that a MuJoCo environment's model gives.
+    """Declare a reflection as `reflection` does, with names of entries and actions from a MuJoCo model.
 
     Raises:
-        SymmetryError: as `reflection`; also if it is no MuJoCo environment, for which entries must be named.
+        SymmetryError: as for `reflection`; also if the environment is not a MuJoCo environment.
+        UnknownNameError: if an entry is unknown.
     """
     try:
         deriving = Derivation(env)
@@ -115,7 +116,7 @@ class _Names:
         self.aliases = aliases
 
     def has(self, entry: Entry) -> bool:
-        """Whether a name stands for any of the entries."""
+        """Whether a name stands for at least one of the entries."""
         return isinstance(entry, str) and bool(self._made_of(entry, components=True))
 
     def reflected(self, swap: Sequence[Pair], flip: Sequence[Entry]) -> SignedPermutation:
@@ -127,15 +128,16 @@ class _Names:
             if ours.keys() != theirs.keys():
                 odd = "NAME".join(min(ours.keys() ^ theirs.keys()))
                 raise SymmetryError(
-                    f"{self.what} entries {pair} cannot change places: only one of them has an entry {odd!r}"
+                    f"{self.what} entries {pair} cannot change places: only one of the two has an entry {odd!r}"
                 )
             for form, i in ours.items():
                 j = theirs[form]
-                # A pair that follows from another name may be given by its own names too.
+                # A pair that follows from another pair may also be given explicitly.
                 again = form == _ITSELF and frozenset((i, j)) in given
                 if i == j or again or perm[i] not in (i, j) or perm[j] not in (i, j):
                     raise SymmetryError(
-                        f"{self.what} entries {pair} cannot change places: each may be in one pair of two"
+                        f"{self.what} entries {pair} cannot change places: an entry may be in one pair only, with "
+                        "another entry"
                     )
                 perm[i], perm[j] = j, i
                 if form == _ITSELF:
@@ -156,7 +158,7 @@ class _Names:
         return found
 
     def _made_of(self, entry: str, components: bool) -> dict[_Form, int]:
-        """The entries that are made of a name, by what stands before and after it."""
+        """The entries derived from a name, by the text before and after it."""
         ends = r"\.\w+|" if components else ""
         pattern = re.compile(rf"((?:\w+[.(])*(?:(?:v|vel|previous|prev|last)_)?){re.escape(entry)}((?:{ends}[)\[]).*)?")
         found: dict[_Form, int] = {}

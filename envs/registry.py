@@ -1,4 +1,4 @@
-"""Which symmetries are declared for which environment, by full environment id and name."""
+"""The registry of declared symmetries, by environment id and name."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PREFIX = "RPP/"
 
 
 class SymmetryRegistry:
-    """Named symmetries by environment id; the first of an environment is its default until another is made so.
+    """Named symmetries by environment id; the first of an environment is its default unless another is declared so.
 
-    An id includes its version: ``Walker2d-v4`` and ``Walker2d-v5`` are different tasks.
+    An id includes the version: ``Walker2d-v4`` and ``Walker2d-v5`` are different tasks.
     """
 
     def __init__(self) -> None:
@@ -33,10 +33,10 @@ class SymmetryRegistry:
         self._default: dict[str, str] = {}
 
     def add(self, env_id: str, name: str, build: Callable[[], Symmetry] | Derived, default: bool = False) -> None:
-        """Add a symmetry that is built, or derived from the model, when first asked for.
+        """Add a symmetry, which is built or derived from the model when it is first used.
 
         Raises:
-            SymmetryError: if the environment has one of that name.
+            SymmetryError: if the environment already has a symmetry of that name.
         """
         env_id = base_id(env_id)
         named = self._by_env.setdefault(env_id, {})
@@ -50,24 +50,24 @@ class SymmetryRegistry:
             self._default[env_id] = name
 
     def environments(self) -> tuple[str, ...]:
-        """The ids that have a symmetry, sorted."""
+        """The ids of environments with a declared symmetry, sorted."""
         return tuple(sorted(self._by_env))
 
     def names(self, env_id: str) -> tuple[str, ...]:
         """The names declared for an environment, the default first.
 
         Raises:
-            UnknownNameError: if there are none; says which environment may have been meant.
+            UnknownNameError: if no symmetry is declared; the message suggests an environment.
         """
         named = self._named(env_id)
         default = self._default[base_id(env_id)]
         return (default, *(name for name in named if name != default))
 
     def get(self, env_id: str, name: str | None = None) -> Symmetry:
-        """The symmetry of that name, or the default.
+        """The symmetry of a name, or the default.
 
         Raises:
-            UnknownNameError: if the environment or the name is not known; says what may have been meant.
+            UnknownNameError: if the environment or the name is unknown; the message suggests one.
         """
         named = self._named(env_id)
         if name is None:
@@ -76,14 +76,18 @@ class SymmetryRegistry:
             raise UnknownNameError(f"symmetry of {base_id(env_id)}", name, named)
         return named[name]()
 
+    def default(self, env_id: str) -> str | None:
+        """The name of an environment's default symmetry; None if no symmetry is declared for it."""
+        return self._default.get(base_id(env_id))
+
     def recipe(self, env_id: str, name: str | None = None) -> Derived | None:
-        """How to derive the symmetry of that name, or the default, from a model; None if it is declared by hand."""
+        """How to derive the symmetry of a name, or the default, from a model; None if it is declared by hand."""
         return self._recipes.get((base_id(env_id), name or self.names(env_id)[0]))
 
     def _named(self, env_id: str) -> dict[str, Callable[[], Symmetry]]:
         env_id = base_id(env_id)
         if env_id not in self._by_env:
-            hint = "no symmetry is declared for it, which rpp_rl.register_symmetry does"
+            hint = "no symmetry is declared for it; declare one with rpp_rl.register_symmetry"
             raise UnknownNameError("symmetric environment", env_id, self._by_env, hint)
         return self._by_env[env_id]
 
@@ -97,12 +101,12 @@ def _derive(env_id: str, recipe: Derived) -> Symmetry:
 
 
 def base_id(env_id: str) -> str:
-    """The id without the ``RPP/`` under which gymnasium knows the wrapped environment, and without a module."""
+    """The id without the prefix ``RPP/`` of wrapped environments and without the module before a colon."""
     return env_id.rsplit(":", 1)[-1].removeprefix(PREFIX)
 
 
 def import_module_of(env_id: str) -> None:
-    """Import what stands before the colon of ``module:Env-v0``, which registers the environment and its symmetries.
+    """Import the module in ``module:Env-v0``, which registers the environment and its symmetries.
 
     Raises:
         RPPError: if the module cannot be imported.
@@ -116,7 +120,7 @@ def import_module_of(env_id: str) -> None:
 
 
 def register_wrapped(env_id: str) -> None:
-    """Tell gymnasium an environment as ``RPP/<id>``, with its default symmetry attached; if it knows the id itself."""
+    """Register ``RPP/<id>``, which has the default symmetry attached, if gymnasium knows ``<id>``."""
     if PREFIX + env_id in gym.registry or env_id not in gym.registry:
         return
     spec = gym.spec(env_id)
@@ -143,30 +147,30 @@ def _declared() -> SymmetryRegistry:
 def register_symmetry(
     env_id: str, symmetry: Symmetry | None = None, *, default: bool = False, **declaration: Any
 ) -> Symmetry:
-    """Declare a symmetry for an environment id, so that `rpp_rl.make` and the scripts know it.
+    """Declare a symmetry of an environment for `rpp_rl.make` and the commands.
 
-    Where gymnasium knows the id already, ``gym.make("RPP/<id>")`` works too from then on.
+    If gymnasium knows the id, ``gym.make("RPP/<id>")`` works too.
 
     Args:
-        env_id: the full id, with its version.
-        symmetry: the symmetry; or leave it out and declare one as follows.
-        default: make it the environment's default; the first one registered is.
-        **declaration: either the `reflection` of `rpp_rl.envs.derive_symmetry`, by which it is derived from the model,
-            with a `name` and what `breaks` it if you like; or the arguments of `rpp_rl.envs.reflection`, of which
-            `observation` and `action` may be left out where gymnasium knows the id and the model gives the names.
+        env_id: the id, with its version.
+        symmetry: the symmetry; None to declare one with the following arguments.
+        default: whether this is the default of the environment; the first registered symmetry always is.
+        **declaration: one of two forms. Either `reflection`, as for `rpp_rl.envs.derive_symmetry`, derives the symmetry
+            from the model; `name` and `breaks` are optional. Or the arguments of `rpp_rl.envs.reflection` declare it;
+            `observation` and `action` may be left out if gymnasium knows the id and the model gives the names.
 
     Returns:
-        The symmetry registered.
+        The registered symmetry.
 
     Raises:
-        SymmetryError: if the declaration is no group action or cannot be derived, or another one has the name.
-        UnknownNameError: if an entry is not known, or gymnasium does not know an id whose model is needed.
+        SymmetryError: if the declaration is not a group action or cannot be derived, or the name is taken.
+        UnknownNameError: if an entry is unknown, or the model is needed and gymnasium does not know the id.
     """
     if symmetry is not None and declaration:
         raise SymmetryError(f"give a Symmetry or its declaration, not both ({', '.join(declaration)})")
     if symmetry is None:
         symmetry = _of_model(env_id, declaration) if _needs_model(declaration) else reflection(**declaration)
-    # As of a cell of a notebook that is run again.
+    # Allow the same registration again, for example when a cell of a notebook is run twice.
     if _is_registered(env_id, symmetry, default):
         return symmetry
     found = symmetry
@@ -177,8 +181,8 @@ def register_symmetry(
 
 
 def _is_registered(env_id: str, symmetry: Symmetry, default: bool) -> bool:
-    names = REGISTRY.names(env_id) if base_id(env_id) in REGISTRY.environments() else ()
-    if symmetry.name not in names or (default and names[0] != symmetry.name):
+    known = REGISTRY.default(env_id)
+    if known is None or symmetry.name not in REGISTRY.names(env_id) or (default and known != symmetry.name):
         return False
     return REGISTRY.get(env_id, symmetry.name) == symmetry
 
@@ -190,7 +194,9 @@ def _needs_model(declaration: Mapping[str, Any]) -> bool:
 def _recipe(declaration: Mapping[str, Any], name: str) -> Derived:
     unknown = declaration.keys() - {"reflection", "name", "breaks"}
     if unknown:
-        raise SymmetryError(f"a symmetry that is derived from the model takes no {', '.join(sorted(unknown))}")
+        raise SymmetryError(
+            f"a symmetry with `reflection` is derived from the model, so leave out {', '.join(sorted(unknown))}"
+        )
     turns = declaration["reflection"]
     return Derived(name, turns if isinstance(turns, str) else tuple(turns), declaration.get("breaks", ""))
 
@@ -214,13 +220,13 @@ GROUP = "rpp_rl.symmetries"
 
 
 def load_plugins() -> None:
-    """Call every function of the group; one that fails is told of and does no harm to the others."""
+    """Call the entry points of installed packages that declare symmetries; warn of those that fail."""
     for entry_point in entry_points(group=GROUP):
         try:
             entry_point.load()()
         except Exception as error:
             warnings.warn(
                 f"the symmetries of {entry_point.value} could not be registered: {error!r}; "
-                "mend or uninstall that package",
+                "repair or uninstall that package",
                 stacklevel=2,
             )

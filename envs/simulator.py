@@ -1,4 +1,4 @@
-"""The full state of a MuJoCo environment: read it, set it, observe it, step from it."""
+"""Read and set the full state of a MuJoCo environment, observe it, and step from it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from rpp_rl.errors import SymmetryError
 
 Floats = NDArray[np.float64]
 
-# gymnasium's wrappers that remember earlier observations, which a state set from outside does not have.
+# The module of gymnasium's wrappers that remember earlier observations.
 _REMEMBERING = "gymnasium.wrappers.stateful_observation"
 
 
 @dataclass(frozen=True)
 class State:
-    """What decides a step beside the action.
+    """The state that, together with the action, determines a step.
 
     Attributes:
-        qpos: generalised positions, shape (nq,).
-        qvel: generalised velocities, shape (nv,).
-        ctrl: the controls of the last step, which observations of actuator forces hold; shape (nu,).
-        warmstart: the accelerations with which the constraint solver starts, shape (nv,).
-        act: the activations of actuators that have dynamics, shape (na,); empty for zeros.
+        qpos: generalized positions, shape (nq,).
+        qvel: generalized velocities, shape (nv,).
+        ctrl: controls of the last step, on which observed actuator forces depend, shape (nu,).
+        warmstart: accelerations with which the constraint solver starts, shape (nv,).
+        act: activations of actuators with dynamics, shape (na,); empty for zeros.
     """
 
     qpos: Floats
@@ -44,8 +44,8 @@ class Step:
     """The result of one step.
 
     Attributes:
-        observation: of the new state.
-        reward: of the step.
+        observation: the observation of the new state.
+        reward: the reward of the step.
         terminated: whether the task ended.
     """
 
@@ -58,12 +58,11 @@ class Simulator:
     """A gymnasium environment whose full MuJoCo state can be set.
 
     Args:
-        env: an environment with MuJoCo's `model` and `data` and a method `_get_obs`, as all of gymnasium's have;
-            wrappers that change single observations and actions are applied, others that change nothing are
-            passed through.
+        env: an environment with MuJoCo's `model` and `data` and a method `_get_obs`, like all of gymnasium's. Wrappers
+            that change single observations and actions are applied; other wrappers are skipped.
 
     Raises:
-        SymmetryError: if the environment is no such one, or a wrapper remembers earlier observations.
+        SymmetryError: if the environment is not of this kind, or a wrapper remembers earlier observations.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -77,7 +76,10 @@ class Simulator:
                     "gymnasium's, with model, data and _get_obs"
                 )
         if not isinstance(self.model, mujoco.MjModel):
-            raise SymmetryError(f"the model of {self.name} is no mujoco.MjModel, so its state cannot be set")
+            raise SymmetryError(
+                f"the state of {self.name} cannot be set: its model must be a mujoco.MjModel, got a "
+                f"{type(self.model).__name__}"
+            )
         self.observation_wrappers: list[gym.ObservationWrapper[Any, Any, Any]] = []
         self.action_wrappers: list[gym.ActionWrapper[Any, Any, Any]] = []
         for wrapper in wrappers_of(env):
@@ -108,18 +110,18 @@ class Simulator:
 
     @property
     def controls_are_actions(self) -> bool:
-        """Whether the environment hands its actions to the actuators as they are."""
+        """Whether the actions are the controls of the actuators, unchanged."""
         return not self.action_wrappers and self.model.nu == self.action_space.shape[0]
 
     def state(self) -> State:
-        """The present state."""
+        """The current state."""
         d = self.data
         return State(d.qpos.copy(), d.qvel.copy(), d.ctrl.copy(), d.qacc_warmstart.copy(), d.act.copy())
 
     def set(self, state: State) -> None:
-        """Set a state afresh, so that nothing of an earlier one is left.
+        """Reset the simulator and set a state, so that nothing of an earlier state remains.
 
-        Contact forces in observations are those of an earlier step; here they are zero until the next one.
+        Contact forces in observations belong to an earlier step; they are zero until the next step.
         """
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[:], self.data.qvel[:] = state.qpos, state.qvel
@@ -129,11 +131,11 @@ class Simulator:
         mujoco.mj_forward(self.model, self.data)
 
     def observe(self) -> Floats:
-        """The observation of the present state."""
+        """The observation of the current state."""
         return self._observed(self.base._get_obs())
 
     def step(self, action: Floats) -> Step:
-        """Step from the present state."""
+        """Step from the current state."""
         for wrapper in self.action_wrappers:
             action = wrapper.action(action)
         observation, reward, terminated, *_ = self.base.step(action)
@@ -145,7 +147,7 @@ class Simulator:
         return np.array(observation, dtype=np.float64)
 
     def in_contact(self) -> bool:
-        """Whether anything touches in the present state."""
+        """Whether there is a contact in the current state."""
         return bool(self.data.ncon > 0)
 
 

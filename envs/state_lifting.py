@@ -1,10 +1,10 @@
-"""How a declared symmetry moves the full state of the simulator, read off from how it moves observations.
+"""Lift a declared map of observations to a map of the full state of the simulator.
 
-Most entries of an observation are coordinates of the state, up to a constant. A handful of random states shows which;
-then the declared map of those entries is the map of the coordinates. What an observation leaves out follows from the
-rest: a position moves as its velocity does, and an angle that is seen only through sines and cosines has the one
-offset, among the quarter turns, under which the observation map holds. Where an observation leaves out more, the
-mirror images of the model's bodies are tried, and that one is taken under which the observation map holds best.
+Most entries of an observation are coordinates of the state, up to a constant and a factor. A few random states show
+which, and the declared map of these entries gives the map of the coordinates. Unobserved coordinates follow from the
+others: a position moves like its velocity. An angle that is observed through sines and cosines only gets the offset,
+among the quarter turns, for which the observation map holds. If an observation leaves out more, the matches of the
+model's bodies with their mirror images are tried, and the match for which the observation map holds best is taken.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from rpp_rl.envs.geometry.isometry import WORLD_MAPS
 from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import Move, StateMap, activation_map, state_map_of
 
-# Random states with which coordinates are recognised, and with which the observation map is measured.
+# Number of random states with which coordinates are recognized and the observation map is measured.
 _STATES = 12
 _QUARTERS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
-# Beyond this many angles, the product of offsets is no longer searched.
+# For more angles the product of offsets is too large to search.
 _MOST_ANGLES = 4
 
 
 @dataclass(frozen=True)
 class Coordinate:
-    """An entry of the observation that is `constant + slope * (one coordinate)`.
+    """An entry of the observation that equals `constant + slope * (one coordinate)`.
 
     Attributes:
         entry: index in the observation.
-        constant: in the observation's unit.
-        slope: of the entry, never zero.
+        constant: constant, in the unit of the entry.
+        slope: slope, never zero.
     """
 
     entry: int
@@ -47,8 +47,8 @@ class Lifting:
     """Lifts maps of observations to maps of full states.
 
     Args:
-        simulator: of the environment.
-        seed: of the random states.
+        simulator: simulator of the environment.
+        seed: seed of the random states.
     """
 
     def __init__(self, simulator: Simulator, seed: int = 0) -> None:
@@ -71,16 +71,16 @@ class Lifting:
 
     @cached_property
     def seen_positions(self) -> dict[int, Coordinate]:
-        """For each position that is an entry of the observation, that entry."""
-        return _recognise(np.array([s.qpos for s in self._samples[0]]), self._samples[1])
+        """The entry of the observation for each position that is observed."""
+        return _recognized(np.array([s.qpos for s in self._samples[0]]), self._samples[1])
 
     @cached_property
     def seen_velocities(self) -> dict[int, Coordinate]:
-        """For each velocity that is an entry of the observation, that entry."""
-        return _recognise(np.array([s.qvel for s in self._samples[0]]), self._samples[1])
+        """The entry of the observation for each velocity that is observed."""
+        return _recognized(np.array([s.qvel for s in self._samples[0]]), self._samples[1])
 
     def lift(self, move: Move) -> StateMap:
-        """The map of full states under which the observations of moved states are the moved observations."""
+        """The map of full states for which observations of moved states are the moved observations."""
         A, b, known_q = _moves(self.seen_positions, move.observation, move.offset, self.simulator.model.nq)
         L, _, known_v = _moves(self.seen_velocities, move.observation, 0 * move.offset, self.simulator.model.nv)
         controls = np.zeros((self.simulator.model.nu,) * 2)
@@ -97,7 +97,7 @@ class Lifting:
 
     @cached_property
     def _maps_of_the_model(self) -> list[StateMap]:
-        """The maps of states under which the model is its own image, for every symmetry of the square on the floor."""
+        """The maps of states that map the model to itself, for every symmetry of a square on the floor."""
         model, turn = self.simulator.model, WORLD_MAPS["rot90"]
         square = [np.linalg.matrix_power(turn, k) @ s for k in range(4) for s in (np.eye(3), WORLD_MAPS["x"])]
         none = np.zeros((model.nu, model.nu))
@@ -116,10 +116,10 @@ class Lifting:
         return itertools.product(_QUARTERS if len(angles) <= _MOST_ANGLES else (0.0,), repeat=len(angles))
 
     def _complete(self, A: Floats, known_q: set[int], L: Floats, known_v: set[int]) -> list[int] | None:
-        """Let unseen positions move as their velocities and the reverse.
+        """Complete the maps: unobserved positions move like their velocities, and unobserved velocities like positions.
 
         Returns:
-            The angles whose offset is open; None if the observation tells too little.
+            The angles with unknown offset; None if too few coordinates are observed.
         """
         model, angles = self.simulator.model, []
         dof_of = _paired_coordinates(model)
@@ -144,8 +144,8 @@ class Lifting:
         return angles if len(known_q) == model.nq and len(known_v) == model.nv else None
 
 
-def _recognise(coordinates: Floats, observations: Floats) -> dict[int, Coordinate]:
-    """Which columns of observations are affine in one column of coordinates, to rounding."""
+def _recognized(coordinates: Floats, observations: Floats) -> dict[int, Coordinate]:
+    """For each column of coordinates the first column of observations that is affine in it, if there is one."""
     seen: dict[int, Coordinate] = {}
     means, spread = observations.mean(axis=0), observations.std(axis=0)
     for j, values in enumerate(coordinates.T):
@@ -163,7 +163,7 @@ def _recognise(coordinates: Floats, observations: Floats) -> dict[int, Coordinat
 
 
 def _moves(seen: dict[int, Coordinate], rho: Floats, offset: Floats, size: int) -> tuple[Floats, Floats, set[int]]:
-    """The declared map, on those coordinates that are mapped to coordinates; and which those are."""
+    """The declared map (A, b) of the coordinates that are mapped to observed coordinates, and the set of these."""
     A, b, known = np.zeros((size, size)), np.zeros(size), set()
     coordinate_of = {c.entry: j for j, c in seen.items()}
     for j, own in seen.items():
@@ -181,7 +181,7 @@ def _moves(seen: dict[int, Coordinate], rho: Floats, offset: Floats, size: int) 
 
 
 def _paired_coordinates(model: mujoco.MjModel) -> dict[int, int]:
-    """Which position has which velocity as its rate: hinges, slides, and the places of free joints."""
+    """The velocity that belongs to each position of hinges, slides, and the places of free joints."""
     pairs = {}
     for j in range(model.njnt):
         q, d = int(model.jnt_qposadr[j]), int(model.jnt_dofadr[j])

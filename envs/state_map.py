@@ -1,4 +1,4 @@
-"""How one element of a group moves the full state of the simulator, and how it moves observations and actions."""
+"""Maps by which a group element moves the full state of the simulator, and observations and actions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rpp_rl.symmetry import Symmetry
 
 @dataclass(frozen=True, eq=False)
 class StateMap:
-    """qpos -> A qpos + b, qvel -> L qvel, ctrl -> C ctrl, act -> D act; the warm start moves as velocities do.
+    """The map qpos -> A qpos + b, qvel -> L qvel, ctrl -> C ctrl, act -> D act; the warm start moves like velocities.
 
     Attributes:
         positions: A, shape (nq, nq).
@@ -43,7 +43,7 @@ class StateMap:
 
 
 def activation_map(model: mujoco.MjModel, controls: Floats) -> Floats:
-    """D of act -> D act: activations move as the controls of their actuators do."""
+    """The matrix D of act -> D act: activations move like the controls of their actuators."""
     actuators = [i for i in range(model.nu) if model.actuator_actadr[i] >= 0 and model.actuator_actnum[i] == 1]
     if len(actuators) != model.na:
         return np.zeros((0, 0))
@@ -55,7 +55,7 @@ def activation_map(model: mujoco.MjModel, controls: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Move:
-    """How one element of a group moves observations, x -> rho x + offset, and actions, a -> sigma a.
+    """The map of observations, x -> rho x + offset, and of actions, a -> sigma a, for one group element.
 
     Attributes:
         observation: rho, shape (entries, entries).
@@ -87,10 +87,10 @@ class Move:
 
 
 def state_map_of(model: mujoco.MjModel, match: Match, controls: Floats) -> StateMap:
-    """Qpos -> A qpos + b, qvel -> L qvel and ctrl -> C ctrl under a match.
+    """The map of states under a match of bodies and joints.
 
     Free joints move by the isometry (R, t) of the world: position x -> R x + t, orientation Q -> R Q S^T with the frame
-    S of the body, velocity v -> R v; angular velocities, which MuJoCo keeps in the body's frame, move by det(S) S.
+    S of the body, velocity v -> R v. Angular velocities, which MuJoCo gives in the body's frame, move by det(S) S.
     """
     A, b, L = np.zeros((model.nq, model.nq)), np.zeros(model.nq), np.zeros((model.nv, model.nv))
     for joint in match.joints:
@@ -113,7 +113,7 @@ def state_map_of(model: mujoco.MjModel, match: Match, controls: Floats) -> State
 
 
 def _towards_reference(model: mujoco.MjModel, match: Match, joint: JointImage) -> Floats:
-    """The map of a free body's quaternion, of the two signs the one under which the reference stays near itself."""
+    """The map of a free body's quaternion, with the sign for which the image of the reference is near the reference."""
     turn = orientation_map(match.world.linear, joint.frame.linear)
     q, p = int(model.jnt_qposadr[joint.joint]) + 3, int(model.jnt_qposadr[joint.image]) + 3
     reference = float(model.qpos0[p : p + 4] @ turn @ model.qpos0[q : q + 4])
@@ -121,6 +121,6 @@ def _towards_reference(model: mujoco.MjModel, match: Match, joint: JointImage) -
 
 
 def _rounded(matrix: Floats) -> Floats:
-    """Without the rounding errors of frames: entries within 1e-7 of -1, 0 and 1 are those."""
+    """Remove rounding errors of frames: entries within 1e-7 of an integer become that integer."""
     near = np.abs(matrix - np.rint(matrix)) < 1e-7
     return np.where(near, np.rint(matrix) + 0.0, matrix)

@@ -1,4 +1,6 @@
-"""Symmetries declared in YAML files.
+"""Read symmetries from YAML files.
+
+An example of a file:
 
 name: mirror
 observation: [height, roll, left_hip, right_hip]
@@ -31,37 +33,37 @@ _LISTS = ("swap", "flip", "action_swap", "action_flip")
 def read_symmetry(path: str | Path, env: gym.Env[Any, Any] | None = None) -> Symmetry:
     """Read a reflection from a YAML file whose keys are the arguments of `rpp_rl.envs.reflection`.
 
-    Its name is that of the file unless it has one. Names of observation and action that are left out are those of the
-    joints of a MuJoCo environment. Entries under the key ``unknown`` are those that `rpp-rl new-symmetry` left to you.
+    The default of ``name`` is the name of the file. If ``observation`` and ``action`` are left out, the joints of a
+    MuJoCo environment give the names. `rpp-rl new-symmetry` lists entries that it could not derive under ``unknown``.
 
     Args:
-        path: of the file.
+        path: the file.
         env: the environment whose joints give names.
 
     Raises:
-        SymmetryError: if the file cannot be read, is no such mapping, or what it declares is no reflection.
-        UnknownNameError: if a key or an entry is not known.
+        SymmetryError: if the file cannot be read, is not such a mapping, or does not declare a reflection.
+        UnknownNameError: if a key or an entry is unknown.
     """
     path = Path(path)
     try:
         data = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not a text file"
         raise SymmetryError(f"the symmetry file {path} cannot be read: {reason}") from error
     except yaml.YAMLError as error:
-        raise SymmetryError(f"the symmetry file {path} is no YAML: {' '.join(str(error).split())}") from error
+        raise SymmetryError(f"the symmetry file {path} is not valid YAML: {' '.join(str(error).split())}") from error
     named = isinstance(data, Mapping) and {"observation", "action"} <= data.keys()
     if not isinstance(data, Mapping) or (env is None and not named):
         raise SymmetryError(
-            f"the symmetry file {path} must be a mapping with observation and action, the names of their entries or "
-            "their numbers, and swap, flip, action_swap, action_flip as needed"
+            f"the symmetry file {path} must be a mapping with observation and action (the names or the number of their "
+            "entries), and swap, flip, action_swap, action_flip as needed"
         )
     try:
         checked = {"name": path.stem, "source": f"declared in {path.name}", **_checked(data, path)}
         if checked.pop("unknown", None):
             raise SymmetryError(
                 f"it is still unknown how {', '.join(map(str, data['unknown']))} moves; put each into swap or flip, or "
-                "nowhere if it does not move, and take it out of unknown"
+                "nowhere if it does not move, and delete the key unknown"
             )
         return reflection(**checked) if named or env is None else reflection_by_joints(env, **checked)
     except UnknownNameError as error:

@@ -1,4 +1,4 @@
-"""The wrapper that gives an environment its symmetry, and the ways to make wrapped environments."""
+"""The wrapper that attaches a symmetry to an environment, and functions that make wrapped environments."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ Declared = Symmetry | Mapping[str, Any] | str | None
 
 
 class ResumableWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """Let the whole state of an environment be saved and put back, that of the wrappers inside included.
+    """Save and restore the whole state of an environment and of the wrappers inside.
 
-    Observations and rewards are checked for their form: stable-baselines3 would silently broadcast an observation of
-    another shape.
+    The wrapper checks shape and type of observations and rewards, because stable-baselines3 would silently broadcast
+    an observation of another shape.
 
     Args:
         env: the environment.
 
     Raises:
-        EnvironmentFailureError: by `reset` and `step`, if an observation or a reward is of another form than it should.
+        EnvironmentFailureError: by `reset` and `step`, if an observation does not fit its space, or a reward is not a
+            number.
     """
 
     is_resumable: ClassVar[bool] = True
@@ -42,18 +43,18 @@ class ResumableWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         gym.Wrapper.__init__(self, env)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """As the environment's, checked."""
+        """Reset the environment, and check the observation."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._check(observation)
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """As the environment's, checked."""
+        """Step the environment, and check observation and reward."""
         outcome = self.env.step(action)
         self._check(outcome[0])
         reward: Any = outcome[1]
         if not isinstance(reward, float | int | np.floating | np.integer) and np.ndim(reward) != 0:
-            raise EnvironmentFailureError(f"{name_of(self)} gave a reward that is no number: {str(reward)[:80]}")
+            raise EnvironmentFailureError(f"{name_of(self)} returned a reward that is not a number: {str(reward)[:80]}")
         return outcome
 
     def _check(self, observation: Any) -> None:
@@ -61,8 +62,8 @@ class ResumableWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         expected = self.observation_space.shape
         if array.shape != expected or array.dtype.kind not in "fiub":
             raise EnvironmentFailureError(
-                f"{name_of(self)} gave an observation of shape {array.shape} and type {array.dtype}, where "
-                f"its space has {expected} numbers"
+                f"{name_of(self)} returned an observation of shape {array.shape} and type {array.dtype}, but its space "
+                f"has numbers of shape {expected}"
             )
 
     def save_state(self) -> dict[str, Any]:
@@ -70,10 +71,10 @@ class ResumableWrapper(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return environment_state(self)
 
     def restore_state(self, state: dict[str, Any]) -> None:
-        """Put a state back; the environment must have been made in the same way.
+        """Restore a state of an environment that was made in the same way.
 
         Raises:
-            PlainDataError: if it was not.
+            PlainDataError: if the environment was made in another way.
         """
         restore_environment(self, state)
 
@@ -83,16 +84,16 @@ class SymmetryWrapper(ResumableWrapper):
 
     Args:
         env: the environment; its spaces must be boxes of one axis.
-        symmetry: the name of a registered symmetry, None for the default one, ``"trivial"`` for the group of
-            one element, the path of a YAML file (see `rpp_rl.envs.symmetry_files`), or a `Symmetry` (as an object or
-            as the dictionary of `Symmetry.to_dict`).
+        symmetry: the name of a registered symmetry, None for the default, ``"trivial"`` for the trivial group, the path
+            of a YAML file (see `rpp_rl.envs.symmetry_files`), or a `Symmetry` (the object or the dictionary of
+            `Symmetry.to_dict`).
 
     Attributes:
         symmetry: the `Symmetry`.
 
     Raises:
-        SymmetryError: if the spaces are no boxes, sizes differ, or the action bounds are not preserved.
-        UnknownNameError: if the environment or the name is not known.
+        SymmetryError: if the spaces are not boxes, sizes differ, or the action bounds are not preserved.
+        UnknownNameError: if the environment or the name is unknown.
     """
 
     def __init__(self, env: gym.Env[Any, Any], symmetry: Declared = None) -> None:
@@ -109,13 +110,13 @@ class SymmetryWrapper(ResumableWrapper):
 
 
 def resolve(symmetry: Declared, env: gym.Env[Any, Any]) -> Symmetry:
-    """The symmetry of an environment that a name, a dictionary, a file or nothing stands for.
+    """Find the symmetry of an environment; `symmetry` is as for `SymmetryWrapper`.
 
-    What is declared for an id is carried through the wrappers that stand around the environment.
+    A symmetry declared for an id is carried through the wrappers around the environment.
 
     Raises:
-        SymmetryError: if a wrapper cannot carry it, or a file cannot be read.
-        UnknownNameError: if the environment or the name is not known.
+        SymmetryError: if it cannot be carried through a wrapper, or a file cannot be read.
+        UnknownNameError: if the environment or the name is unknown.
     """
     if isinstance(symmetry, Symmetry):
         return symmetry
@@ -128,7 +129,7 @@ def resolve(symmetry: Declared, env: gym.Env[Any, Any]) -> Symmetry:
     env_id, recipe = name_of(env), REGISTRY.recipe(name_of(env), symmetry)
     if recipe is None or _is_as_registered(env):
         return carried(REGISTRY.get(env_id, symmetry), changing_wrappers(env))
-    # Another model file, or other entries in the observation: the map is derived for this form of the task.
+    # Other arguments can change the model or the observation, so the map is derived for these arguments.
     plain = gym.make(base_id(env_id), **_kwargs(env.spec))
     try:
         return carried(recipe(plain), changing_wrappers(env))
@@ -137,7 +138,7 @@ def resolve(symmetry: Declared, env: gym.Env[Any, Any]) -> Symmetry:
 
 
 def name_of(env: gym.Env[Any, Any]) -> str:
-    """The environment's id, or the name of its class if it has none."""
+    """The environment's id; the name of its class if it has no id."""
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
@@ -148,7 +149,7 @@ def _is_as_registered(env: gym.Env[Any, Any]) -> bool:
 
 
 def _kwargs(spec: EnvSpec | None) -> dict[str, Any]:
-    """The arguments of an environment that its task depends on."""
+    """The arguments of an environment on which its task depends."""
     looks = ("render_mode", "width", "height", "camera_id", "camera_name", "default_camera_config", "max_geom")
     return {} if spec is None else {key: value for key, value in spec.kwargs.items() if key not in looks}
 
@@ -174,25 +175,25 @@ def box_sizes(observation: gym.Space[Any], action: gym.Space[Any], where: str) -
 
 
 def make(env_id: str, symmetry: Declared = None, **kwargs: Any) -> SymmetryWrapper:
-    """`gymnasium.make`, with a symmetry attached.
+    """Make an environment as `gymnasium.make` does, and attach a symmetry.
 
     Args:
-        env_id: an id of gymnasium, with or without ``RPP/`` in front.
-        symmetry: as for `SymmetryWrapper`; None for the default one.
+        env_id: an id of gymnasium, with or without the prefix ``RPP/``.
+        symmetry: as for `SymmetryWrapper`; None for the default.
         **kwargs: as for `gymnasium.make`.
 
     Raises:
         SymmetryError: if the symmetry does not fit the environment.
-        UnknownNameError: if the environment or the name of the symmetry is not known.
+        UnknownNameError: if the environment or the name of the symmetry is unknown.
     """
     return SymmetryWrapper(make_plain(env_id, **kwargs), symmetry)
 
 
 def make_plain(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
-    """`gymnasium.make`, without a symmetry and without ``RPP/``.
+    """Make an environment as `gymnasium.make` does, without a symmetry; a prefix ``RPP/`` is ignored.
 
     Raises:
-        UnknownNameError: if gymnasium does not know the id; says which may have been meant.
+        UnknownNameError: if gymnasium does not know the id; the message suggests one.
     """
     import_module_of(env_id)
     try:

@@ -24,7 +24,7 @@ _Wrapper = gym.Wrapper[Any, Any, Any, Any]
 def changing_wrappers(env: gym.Env[Any, Any]) -> list[_Wrapper]:
     """The wrappers of an environment that change its observations or actions, the innermost first.
 
-    Those that gymnasium itself puts around every environment of the id are part of what the id means.
+    Wrappers that gymnasium puts around every environment of the id are left out, because they belong to the id.
     """
     changing = [wrapper for wrapper in reversed(list(wrappers_of(env))) if _changes(wrapper)]
     own = gym.registry[env.spec.id].additional_wrappers if env.spec and env.spec.id in gym.registry else ()
@@ -35,23 +35,26 @@ def changing_wrappers(env: gym.Env[Any, Any]) -> list[_Wrapper]:
 
 
 def carried(symmetry: Symmetry, through: Sequence[_Wrapper]) -> Symmetry:
-    """The symmetry of the wrapped environment.
+    """Carry the symmetry of an environment through wrappers.
 
     Args:
-        symmetry: of the environment within.
+        symmetry: symmetry of the environment inside.
         through: the wrappers, the innermost first.
 
+    Returns:
+        The symmetry of the wrapped environment.
+
     Raises:
-        SymmetryError: if a wrapper is not known, or breaks the symmetry; names it.
+        SymmetryError: if a wrapper is unknown or breaks the symmetry; the message names it.
     """
     for wrapper in through:
         law = LAWS.get(type(wrapper))
         if law is None:
-            hint = ", or normalise with rpp_rl.agents.SymmetricVecNormalize" if "Normalize" in str(wrapper) else ""
+            hint = ", or normalize with rpp_rl.agents.SymmetricVecNormalize" if "Normalize" in str(wrapper) else ""
             raise SymmetryError(
-                f"symmetry {symmetry.name!r} cannot be carried through {type(wrapper).__name__}, of which it is not "
-                f"known how it moves under the group; leave the wrapper out{hint}, or give SymmetryWrapper a Symmetry "
-                "of the wrapped environment"
+                f"symmetry {symmetry.name!r} cannot be carried through the wrapper {type(wrapper).__name__}, for which "
+                f"no rule is known; leave the wrapper out{hint}, or give SymmetryWrapper a Symmetry of the wrapped "
+                "environment"
             )
         symmetry = law(wrapper, symmetry)
     return symmetry
@@ -97,7 +100,7 @@ def _rescaled_action(wrapper: Any, symmetry: Symmetry) -> Symmetry:
 
 
 def _affine(function: Callable[[Any], Any], size: int) -> tuple[Floats, Floats]:
-    """B and a of x -> a x + b, entry by entry."""
+    """The vectors b and a of the elementwise map x -> a x + b."""
     b, c = (np.asarray(function(np.full(size, x, dtype=np.float32)), dtype=np.float64) for x in (0.0, 0.5))
     return b, 2 * (c - b)
 
@@ -109,8 +112,8 @@ def _need_commuting(wrapper: _Wrapper, symmetry: Symmetry, rho: Floats, scale: F
 
 def _broken(wrapper: _Wrapper, symmetry: Symmetry) -> SymmetryError:
     return SymmetryError(
-        f"{type(wrapper).__name__} breaks symmetry {symmetry.name!r}: it scales or shifts entries that the symmetry "
-        "exchanges differently; give them the same bounds"
+        f"{type(wrapper).__name__} breaks symmetry {symmetry.name!r}: it scales or shifts entries differently that the "
+        "symmetry exchanges; give them the same bounds"
     )
 
 
@@ -130,4 +133,4 @@ LAWS: MappingProxyType[type[Any], Callable[[Any, Symmetry], Symmetry]] = Mapping
         ResidualPolicy: _unchanged,
     }
 )
-"""How each wrapper carries a symmetry; `ResidualPolicy` as far as its base policy is equivariant."""
+"""The rule for each wrapper. That of `ResidualPolicy` assumes that its base policy is equivariant."""

@@ -1,8 +1,7 @@
 """Residual Pathway Priors for reinforcement learning: symmetries, equivariant and residual networks.
 
-The core imports numpy, scipy and torch only. Environments are in `rpp_rl.envs`, agents in `rpp_rl.agents`;
-`rpp_rl.make` and `rpp_rl.register_symmetry` are short for the functions of `rpp_rl.envs`, which they import when first
-used.
+The core imports numpy, scipy and torch only. Environments are in `rpp_rl.envs`, agents in `rpp_rl.agents`. `make` and
+`register_symmetry` are functions of `rpp_rl.envs`, which is imported when one of them is first used.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -97,7 +96,7 @@ __all__ = [
 ]
 
 
-# Of `rpp_rl.envs`, whose import takes as long as that of the simulator.
+# Names from `rpp_rl.envs`, imported on first use, because importing the simulator is slow.
 _OF_ENVS = ("make", "register_symmetry")
 
 

@@ -1,14 +1,14 @@
 """Orthonormal bases of the equivariant linear maps, W rho_in(g) = rho_out(g) W for every g.
 
-vec(W) = Q beta with W flattened row by row and orthonormal Q (Finzi, Welling and Wilson 2021, section 3). Two ways
-to Q:
+vec(W) = Q beta with W flattened row by row and orthonormal Q (Finzi, Welling and Wilson 2021, section 3). Q is
+computed in one of two ways:
 
-- signed permutations: W[i, j] moves to W[pi_out(i), pi_in(j)] with a sign, so entries fall into orbits, and each
-  orbit whose signs agree is one column of Q. Closed form; time and memory O(generators rows columns).
-- any other matrices: the float64 null space of the constraints of the generators (`rpp_rl.invariants`), for each
-  distinct pair of summands once.
+- Signed permutations: W[i, j] moves to W[pi_out(i), pi_in(j)] with a sign, so the entries form orbits. Each orbit
+  with consistent signs gives one column of Q in closed form. Time and memory are O(generators rows columns).
+- Any other matrices: Q is the float64 null space of the constraints of the generators (`rpp_rl.invariants`), computed
+  once for each distinct pair of summands.
 
-Bases are values: `equivariant_basis` remembers them by the content of the two representations.
+Bases are immutable; `equivariant_basis` caches them by the content of the two representations.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class OrbitBasis:
 
     Attributes:
         orbit: index of the coefficient of each entry, shape (n_out, n_in); 0 where the entry is always zero.
-        coefficient: +-1 / sqrt(orbit length), and 0 where signs within the orbit contradict each other.
+        coefficient: +-1 / sqrt(orbit length); 0 where the signs within the orbit contradict each other.
         rank: number of coefficients.
     """
 
@@ -70,8 +70,8 @@ class OrbitBasis:
     def init_scale(self) -> Matrix:
         """Scale of each coefficient at which W has the row variances of a dense matrix with entries of scale 1.
 
-        An entry is beta / sqrt(orbit length): the length undoes the shrinkage. Rows in which some entries must
-        be zero are enlarged so that the sum over the row is that of a full one.
+        An entry is beta / sqrt(orbit length), so the scale contains sqrt(orbit length). In rows where some entries
+        are always zero the others are larger, so that the variance of the row is that of a dense row.
         """
         filled = (self.coefficient != 0).sum(axis=1, keepdims=True)
         per_entry = np.sqrt(self.shape[1] / np.maximum(filled, 1))
@@ -120,7 +120,7 @@ class BlockType:
 
 @dataclass(frozen=True, eq=False)
 class BlockBasis:
-    """Basis for arbitrary matrices, block by block over direct sums.
+    """Basis for arbitrary matrices, one block for each pair of summands.
 
     Coefficients are ordered by block type, then by block, then within the block's basis.
 
@@ -192,13 +192,13 @@ def equivariant_basis(rep_in: Representation, rep_out: Representation) -> Equiva
     """The basis of all W of shape (rep_out.size, rep_in.size) with W rho_in(g) = rho_out(g) W.
 
     Raises:
-        RepresentationError: if the two represent different groups, if a null space is too large (more than 4096
-            unknowns that a generator couples), or if its singular values leave no clear gap.
+        RepresentationError: if the groups differ, if a generator couples more than 4096 unknowns, or if the singular
+            values of the constraints have no clear gap.
     """
     if rep_in.group != rep_out.group:
         raise RepresentationError(
-            f"no map is equivariant between representations of {rep_in.group.name} and {rep_out.group.name}; "
-            "both must represent one group"
+            f"inputs have group {rep_in.group.name} and outputs have group {rep_out.group.name}; an equivariant "
+            "map needs one group for both"
         )
     if rep_in.is_signed_permutation and rep_out.is_signed_permutation:
         return orbit_basis(rep_in, rep_out)
@@ -206,10 +206,10 @@ def equivariant_basis(rep_in: Representation, rep_out: Representation) -> Equiva
 
 
 def orbit_basis(rep_in: Representation, rep_out: Representation) -> OrbitBasis:
-    """The closed form; both representations must be signed permutations.
+    """The basis in closed form; both representations must be signed permutations.
 
     The orbits of signed entries are the connected components of the graph on (entry, +) and (entry, -) with an edge
-    for each generator; an entry is always zero if its two signs are in one component.
+    for each generator. An entry is always zero if both of its signs are in one component.
     """
     shape = (rep_out.size, rep_in.size)
     size = rep_out.size * rep_in.size
@@ -239,7 +239,7 @@ def orbit_basis(rep_in: Representation, rep_out: Representation) -> OrbitBasis:
 
 
 def null_space_basis(rep_in: Representation, rep_out: Representation) -> BlockBasis:
-    """Null spaces of the constraints, once for each distinct pair of summands."""
+    """The basis from null spaces of the constraints, one for each distinct pair of summands."""
     columns, rows = _spans(rep_in), _spans(rep_out)
     blocks: dict[tuple[Representation, Representation], list[NDArray[np.int64]]] = {}
     for atom_out, i in rows:

@@ -29,8 +29,8 @@ class EMLPBlock(nn.Module):
     Args:
         rep_in: representation on inputs.
         rep_out: representation on outputs.
-        rpp: whether linear map and nonlinearity have residuals; the bilinear layer has none.
-        bilinear_scale: c.
+        rpp: whether linear map and nonlinearity have residuals; the bilinear layer never has one.
+        bilinear_scale: the factor c of the bilinear layer.
         residual_init_scale: see `RPPLinear` and `GatedNonlinearity`.
     """
 
@@ -63,12 +63,12 @@ class EMLP(nn.Module):
     Args:
         rep_in: representation on inputs.
         rep_out: representation on outputs.
-        hidden: the hidden layers: a number of channels each, which become `uniform_rep(channels, group)`, or a
-            representation each; one per hidden layer, or one for all.
-        layers: number of hidden layers if `hidden` is one for all.
-        rpp: whether the network is a Residual Pathway Prior; exactly equivariant if not.
-        bilinear_scale: the weight c of the bilinear layers.
-        residual_init_scale: see `RPPLinear` and `GatedNonlinearity`; without effect if not `rpp`.
+        hidden: the hidden layers, each as a number of channels, which becomes `uniform_rep(channels, group)`, or as a
+            representation; one for each layer, or one for all.
+        layers: number of hidden layers; used if `hidden` is one for all.
+        rpp: whether the network is a Residual Pathway Prior; otherwise it is exactly equivariant.
+        bilinear_scale: the factor c of the bilinear layers.
+        residual_init_scale: see `RPPLinear` and `GatedNonlinearity`; ignored unless `rpp`.
 
     Attributes:
         rep_in: representation on inputs.
@@ -79,7 +79,7 @@ class EMLP(nn.Module):
         head: the last linear layer.
 
     Raises:
-        NetworkError: if a number of layers or channels is not positive, or a scale is not a number.
+        NetworkError: if a number of layers or channels is not positive, or a scale is not finite.
         RepresentationError: if representations are of different groups.
     """
 
@@ -95,7 +95,7 @@ class EMLP(nn.Module):
     ) -> None:
         super().__init__()
         if not math.isfinite(bilinear_scale):
-            raise NetworkError(f"bilinear_scale must be a number, got {bilinear_scale}")
+            raise NetworkError(f"bilinear_scale must be finite, got {bilinear_scale}")
         self.rep_in, self.rep_out, self.rpp = rep_in, rep_out, rpp
         self.bilinear_scale, self.residual_init_scale = bilinear_scale, residual_init_scale
         self.hidden = _hidden_representations(rep_in, hidden, layers)
@@ -113,7 +113,7 @@ class EMLP(nn.Module):
         return y
 
     def to_rpp(self) -> EMLP:
-        """A new RPP-EMLP that computes the same: this network's parameters, and residuals that start from zero."""
+        """Make an RPP-EMLP that computes the same function: with this network's parameters and residuals of zero."""
         network = EMLP(
             self.rep_in,
             self.rep_out,

@@ -33,14 +33,15 @@ class Summands:
 
 @dataclass(frozen=True)
 class Term:
-    """All products that read summands of one kind as maps from a second kind to a third.
+    """All products in which summands of one kind act as maps from a second kind to a third.
 
     Attributes:
-        read: index of the first kind, among those of the inputs.
-        source: index of the second kind, among those of the inputs.
-        out: index of the third kind, among those of the outputs.
-        factor_sizes: sizes of the factors of a summand that is read.
-        axes: the order in which these factors are those of the third kind and of the dual of the second.
+        read: index of the first kind among the kinds of the inputs.
+        source: index of the second kind among the kinds of the inputs.
+        out: index of the third kind among the kinds of the outputs.
+        factor_sizes: sizes of the factors of a summand of the first kind.
+        axes: the order of these factors in which those of the third kind come first, then those of the dual of the
+            second.
         sizes: (d_out, d_in), the shape of one map.
         shape: (inputs, maps, outputs), the number of summands of the kinds; the shape of the weights.
     """
@@ -60,14 +61,14 @@ class Term:
 
     @property
     def apply_first(self) -> bool:
-        """Whether it is cheaper to apply the maps to all inputs than to mix the inputs by the weights first."""
+        """Whether applying the maps to all inputs is cheaper than mixing the inputs by the weights first."""
         inputs, maps, outputs = self.shape
         d_out, d_in = self.sizes
         mixing = inputs * maps * outputs
         return d_out * (maps * inputs * d_in + mixing) <= d_in * (mixing + d_out * maps * outputs)
 
     def maps(self, read: Tensor) -> Tensor:
-        """The summands that are read, as maps: shape (batch, d_out, d_in, maps)."""
+        """The summands of the first kind as maps, shape (batch, d_out, d_in, maps)."""
         d_out, d_in = self.sizes
         if self.axes != tuple(range(len(self.axes))):
             axes = (0, *(a + 1 for a in self.axes), len(self.axes) + 1)
@@ -75,7 +76,7 @@ class Term:
         return read.reshape(-1, d_out, d_in, self.shape[1])
 
     def applied(self, read: Tensor, source: Tensor) -> Tensor:
-        """All x_k x_a, shape (batch, d_out, maps * inputs)."""
+        """All products x_k x_a of maps and inputs, shape (batch, d_out, maps * inputs)."""
         inputs, count, _ = self.shape
         d_out, d_in = self.sizes
         products = self.maps(read).transpose(2, 3).reshape(-1, d_out * count, d_in) @ source
@@ -97,11 +98,11 @@ class Bilinear(nn.Module):
     Args:
         rep_in: representation on inputs.
         rep_out: representation on outputs.
-        chosen: which of the summands of a kind are read as maps, by their numbers among those of the kind; the first
-            d of them unless given, where d is the size of one, for more would cost much and add little.
+        chosen: for each kind the numbers of the summands that act as maps. By default the first d summands act, where
+            d is the size of one: more would cost much and add little.
 
     Raises:
-        NetworkError: if `chosen` names a summand that is not there.
+        NetworkError: if `chosen` has a number that is out of range.
     """
 
     weight: nn.Parameter
@@ -127,7 +128,7 @@ class Bilinear(nn.Module):
         self.register_buffer("output_index", torch.from_numpy(output_index), persistent=False)
         for i, chosen_here in enumerate(numbers):
             self.register_buffer(f"chosen_{i}", torch.tensor(chosen_here, dtype=torch.int64), persistent=False)
-        # Terms that share outputs are mixed by one matrix product, and so are those that share inputs.
+        # One matrix product mixes all terms that share outputs; another, all terms that share inputs.
         first = [t for t in terms if t.apply_first]
         self._by_out = {t.out: [u for u in first if u.out == t.out] for t in first}
         after = [t for t in terms if not t.apply_first]
@@ -138,7 +139,7 @@ class Bilinear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew, from N(0, 1)."""
+        """Draw the weights from N(0, 1)."""
         nn.init.normal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -169,7 +170,7 @@ class Bilinear(nn.Module):
 
 
 def kind(factors: Sequence[Representation]) -> Kind:
-    """What tensor products of the same factors in any order have in common; equal signs cancel in pairs."""
+    """A key that is equal for tensor products of the same factors in any order; equal signs cancel in pairs."""
     digests = sorted(digest(f) for f in factors if f.size > 1)
     signs = [digest(f) for f in factors if f.size == 1 and not f.is_scalar and f.is_orthogonal]
     others = sorted(digest(f) for f in factors if f.size == 1 and not f.is_orthogonal)
@@ -177,7 +178,7 @@ def kind(factors: Sequence[Representation]) -> Kind:
 
 
 def summands_by_kind(rep: Representation) -> dict[Kind, Summands]:
-    """The summands of a representation, by kind; of tensors with the factors in another order only the first kind."""
+    """The summands of a representation by kind; tensors are permuted to the factor order of the first of their kind."""
     found: dict[Kind, tuple[Representation, list[NDArray[np.int64]]]] = {}
     kinds: dict[int, Kind] = {}
     for atom, place in zip(rep.atoms, rep.places, strict=True):
@@ -190,7 +191,7 @@ def summands_by_kind(rep: Representation) -> dict[Kind, Summands]:
 
 
 def axes_of(atom: Representation, factors: Sequence[Representation]) -> tuple[int, ...]:
-    """The order of the axes of `atom` that makes it a tensor with the given factors; they are of one kind."""
+    """The order of the axes of `atom` that makes it a tensor with the given factors, which are of the same kind."""
     axes, free = [], [i for i, f in enumerate(atom.factors) if f.size > 1]
     for factor in factors:
         if factor.size > 1:
@@ -201,7 +202,7 @@ def axes_of(atom: Representation, factors: Sequence[Representation]) -> tuple[in
 
 
 def _terms(inputs: dict[Kind, Summands], outputs: dict[Kind, Summands], chosen: Sequence[int]) -> list[Term]:
-    """Every way to read one kind of input as the maps from a kind of input to a kind of output."""
+    """All ways in which one kind of input acts as maps from a kind of input to a kind of output."""
     kinds = list(inputs)
     terms = []
     for out, target in enumerate(outputs.values()):
@@ -219,7 +220,7 @@ def _terms(inputs: dict[Kind, Summands], outputs: dict[Kind, Summands], chosen: 
 
 
 def _component_first(summands: dict[Kind, Summands]) -> NDArray[np.int64]:
-    """The coordinates kind by kind, within a kind component by component."""
+    """The coordinates ordered by kind, and within a kind by component."""
     return np.concatenate([s.places.T.ravel() for s in summands.values()])
 
 
@@ -229,27 +230,25 @@ def _chosen(summands: Summands, chosen: Mapping[Representation, Sequence[int]] |
         return list(range(min(count, summands.atom.size)))
     numbers = list(chosen.get(summands.atom, ()))
     if any(not 0 <= n < count for n in numbers):
-        raise NetworkError(
-            f"there are {count} summands {summands.atom.name}, numbered from 0, but {numbers} are chosen"
-        )
+        raise NetworkError(f"cannot choose {numbers}: there are {count} summands {summands.atom.name}, numbered from 0")
     return numbers
 
 
 class GatedNonlinearity(nn.Module):
-    """x -> sigmoid(gate(x)) * x, and with a residual sigmoid(gate(x)) * x + w * swish(x).
+    """x -> sigmoid(gate(x)) * x, or with a residual x -> sigmoid(gate(x)) * x + w * swish(x).
 
-    Inputs carry `gated(rep)`, outputs `rep`: each summand that is not a permutation representation is scaled by the
-    sigmoid of its scalar gate, which is invariant; every other entry is its own gate, which makes it swish (Finzi,
-    Welling and Wilson 2021, section 5). The residual swishes every entry on its own, so it breaks the symmetry
-    (Finzi, Benton and Wilson 2021, section 4).
+    Inputs carry `gated(rep)`, outputs `rep`. Each summand that is not a permutation representation is scaled by the
+    sigmoid of its scalar gate, which is invariant. Every other entry is its own gate, which gives swish (Finzi,
+    Welling and Wilson 2021, section 5). The residual applies swish to every entry and so breaks the symmetry (Finzi,
+    Benton and Wilson 2021, section 4).
 
     Attributes:
         weight_basic: w, shape (rep.size,), or None.
 
     Args:
         rep: representation on outputs.
-        rpp: whether there is a residual.
-        residual_init_scale: every entry of w starts here.
+        rpp: whether the layer has a residual.
+        residual_init_scale: initial value of every entry of w.
     """
 
     gate: Tensor
@@ -281,7 +280,7 @@ class GatedNonlinearity(nn.Module):
 
 
 def _gate_positions(rep: Representation) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Where in `gated(rep)` the gate of each entry of `rep` is."""
+    """The position in `gated(rep)` of the gate of each entry of `rep`."""
     positions, following = np.arange(rep.size), rep.size
     for atom, place in zip(rep.atoms, rep.places, strict=True):
         if not atom.is_permutation:

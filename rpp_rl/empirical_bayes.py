@@ -1,15 +1,15 @@
-"""Learning how strong the priors of a network should be: empirical Bayes by the evidence of its linearisation.
+"""Learn how strong the priors of a network should be: empirical Bayes with the evidence of its linearization.
 
-Around trained parameters theta, f(x) + J (theta' - theta) is linear in theta', so under theta'_k ~ N(0, s_k^2 I) and
-noise N(0, sigma^2) the pseudo-targets z = y - f + J theta are normal with covariance
+Around trained parameters theta, f(x) + J (theta' - theta) is linear in theta'. With theta'_k ~ N(0, s_k^2 I) and
+noise N(0, sigma^2) the pseudo-targets z = y - f + J theta are therefore normal with covariance
 
     C = sigma^2 1 + sum over k of s_k^2 J_k J_k^T,
 
-k running over the layers and pathways. The evidence log N(z; 0, C) is Laplace's approximation of the marginal
-likelihood with the Gauss-Newton curvature (MacKay 1992; Immer et al. 2021), maximised over the s_k and sigma. It is
-computed in the space of outputs, where it is exact for a subset of them; a subset's evidence is a lower bound in
-expectation (Immer et al. 2023). A diagonal curvature would be cheaper and wrong here: a residual has far more
-parameters than there are data, and the diagonal counts each of them as if data determined it alone.
+where k runs over the layers and pathways. The evidence log N(z; 0, C) is Laplace's approximation of the marginal
+likelihood with the Gauss-Newton curvature (MacKay 1992; Immer et al. 2021). `learn` maximizes it over the s_k and
+sigma. It is computed in the space of outputs, where it is exact for a subset of them; the evidence of a subset is a
+lower bound in expectation (Immer et al. 2023). A diagonal curvature would be cheaper, but wrong here: a residual has
+far more parameters than there are data, and the diagonal counts each as if the data determined it alone.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from rpp_rl.errors import NetworkError
 from rpp_rl.priors import GaussianPrior, layer_parameters
 
 Key = tuple[str, str]
-# Between these bounds of log s and log sigma a maximum is looked for; a pathway without use ends near the lower one.
+# Bounds of log s and log sigma for the maximum; a pathway that does not help ends near the lower bound.
 LOWEST, HIGHEST = math.log(1e-5), math.log(1e2)
 
 
 @dataclass(frozen=True, eq=False)
 class Linearization:
-    """A network about its parameters, at some outputs of some examples.
+    """The linearization of a network around its parameters, for some outputs of some examples.
 
     Attributes:
         kernels: J_k J_k^T for each group of parameters, shape (m, m), float64.
@@ -46,7 +46,7 @@ class Learned:
     """The maximum of the evidence.
 
     Attributes:
-        prior: standard deviations s_k of the groups; those of parameters in neither pathway are as they were.
+        prior: standard deviations s_k of the groups; those of parameters in neither pathway are unchanged.
         noise: sigma.
         log_evidence: log N(z; 0, C), per output.
     """
@@ -57,13 +57,13 @@ class Learned:
 
 
 def linearize(network: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Linearization:
-    """Linearise in the parameters of both pathways; parameters in neither are taken as known.
+    """Linearize a network in the parameters of both pathways; parameters in neither are constants.
 
     Args:
         network: computes one row per example.
-        x: examples, shape (m, n_in); memory is for m times the number of parameters.
-        y: their targets, shape (m, n_out); of each example one output, drawn at random, is used.
-        generator: of that draw.
+        x: examples, shape (m, n_in); memory grows as m times the number of parameters.
+        y: targets, shape (m, n_out); one output of each example, drawn at random, is used.
+        generator: draws the outputs.
     """
     groups = {key: found for key, found in layer_parameters(network).items() if key[1] != "plain"}
     flat = [p for found in groups.values() for p in found]
@@ -83,13 +83,13 @@ def linearize(network: nn.Module, x: Tensor, y: Tensor, generator: torch.Generat
     return Linearization({k: (J @ J.T).double() for k, J in stacked.items()}, torch.stack(targets).double())
 
 
-def log_evidence(linearisation: Linearization, log_stds: Tensor, log_noise: Tensor) -> Tensor:
+def log_evidence(linearization: Linearization, log_stds: Tensor, log_noise: Tensor) -> Tensor:
     """Log N(z; 0, C) for log s_k, in the order of the kernels, and log sigma; a differentiable scalar."""
-    kernels = torch.stack(list(linearisation.kernels.values()))
-    z = linearisation.targets
+    kernels = torch.stack(list(linearization.kernels.values()))
+    z = linearization.targets
     one = torch.eye(len(z), dtype=z.dtype, device=z.device)
     C = torch.einsum("k,kij->ij", (2 * log_stds).exp().to(z), kernels) + (2 * log_noise).exp().to(z) * one
-    # Rounding alone can make C indefinite where kernels are large and noise is small.
+    # Rounding can make C indefinite if kernels are large and the noise is small.
     factor = torch.linalg.cholesky(C + 1e-9 * C.diagonal().mean() * one)
     whitened = torch.linalg.solve_triangular(factor, z[:, None], upper=False)
     density: Tensor = -0.5 * whitened.square().sum() - factor.diagonal().log().sum()
@@ -97,48 +97,48 @@ def log_evidence(linearisation: Linearization, log_stds: Tensor, log_noise: Tens
 
 
 @torch.no_grad()
-def effective_parameters(prior: GaussianPrior, linearisation: Linearization, noise: float) -> dict[Key, float]:
+def effective_parameters(prior: GaussianPrior, linearization: Linearization, noise: float) -> dict[Key, float]:
     """How many parameters of each group the data determine: gamma_k = s_k^2 tr(C^-1 J_k J_k^T) (MacKay 1992).
 
-    The sum over the groups is no more than the number of outputs in the linearisation. A residual with gamma near zero
-    is held by its prior: the data ask for nothing that the equivariant pathway does not give, and the layer could as
-    well be exactly equivariant. One that has much of the sum breaks the symmetry because the data do.
+    The sum over the groups is at most the number of outputs in the linearization. If gamma of a residual is near zero,
+    its prior determines it: the equivariant pathway fits the data, and the layer could be exactly equivariant. If it
+    has a large part of the sum, the data break the symmetry.
 
     Args:
         prior: standard deviations s_k of the network's groups.
-        linearisation: of the network.
+        linearization: linearization of the network.
         noise: sigma.
     """
-    z = linearisation.targets
-    scaled = {key: prior.stds[key] ** 2 * kernel for key, kernel in linearisation.kernels.items()}
+    z = linearization.targets
+    scaled = {key: prior.stds[key] ** 2 * kernel for key, kernel in linearization.kernels.items()}
     C = torch.stack(list(scaled.values())).sum(0) + noise**2 * torch.eye(len(z), dtype=z.dtype, device=z.device)
     factor = torch.linalg.cholesky(C)
     return {key: float(torch.cholesky_solve(kernel, factor).trace()) for key, kernel in scaled.items()}
 
 
 def learn(
-    prior: GaussianPrior, linearisation: Linearization, noise: float, steps: int = 300, pooled: bool = False
+    prior: GaussianPrior, linearization: Linearization, noise: float, steps: int = 300, pooled: bool = False
 ) -> Learned:
-    """Maximise the evidence over the variances and the noise, from a prior and a noise to start from.
+    """Maximize the evidence over the variances and the noise, starting from a prior and a noise.
 
     Args:
-        prior: standard deviations to start from; none may be infinite in a pathway.
-        linearisation: of the network.
-        noise: sigma to start from.
-        steps: of Adam on the logarithms.
-        pooled: scale all standard deviations of a pathway by one factor, instead of finding each layer's. A few
-            hundred outputs tell the pathways apart, but hardly the layers of one.
+        prior: initial standard deviations; those of the pathways must be finite.
+        linearization: linearization of the network.
+        noise: initial sigma.
+        steps: steps of Adam on the logarithms.
+        pooled: scale all standard deviations of a pathway by one factor, instead of each layer separately. A few
+            hundred outputs distinguish the pathways, but hardly the layers of one pathway.
 
     Raises:
-        NetworkError: if the prior is of another network or flat, or the linearisation is not finite.
+        NetworkError: if the prior belongs to another network or is flat, or the linearization is not finite.
     """
-    keys = list(linearisation.kernels)
+    keys = list(linearization.kernels)
     stds = [prior.stds.get(key, math.nan) for key in keys]
     if not all(math.isfinite(s) for s in stds):
-        raise NetworkError("a prior is learnt from one of the same network with finite standard deviations")
-    if not all(bool(t.isfinite().all()) for t in (linearisation.targets, *linearisation.kernels.values())):
+        raise NetworkError("cannot start from this prior: give one of the same network with finite standard deviations")
+    if not all(bool(t.isfinite().all()) for t in (linearization.targets, *linearization.kernels.values())):
         raise NetworkError("the network's outputs or gradients are not finite; train it with a lower learning rate")
-    device = linearisation.targets.device
+    device = linearization.targets.device
     start = torch.tensor([*stds, noise], dtype=torch.float64).log().clamp(LOWEST, HIGHEST).to(device)
     kinds = [*((pathway if pooled else (layer, pathway)) for layer, pathway in keys), "noise"]
     which = torch.tensor([list(dict.fromkeys(kinds)).index(kind) for kind in kinds], device=device)
@@ -147,11 +147,11 @@ def learn(
     for _ in range(steps):
         optimizer.zero_grad()
         logs = (start + factors[which]).clamp(LOWEST, HIGHEST)
-        loss = -log_evidence(linearisation, logs[:-1], logs[-1])
+        loss = -log_evidence(linearization, logs[:-1], logs[-1])
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     with torch.no_grad():
         logs = (start + factors[which]).clamp(LOWEST, HIGHEST)
-        value = float(log_evidence(linearisation, logs[:-1], logs[-1])) / len(linearisation.targets)
+        value = float(log_evidence(linearization, logs[:-1], logs[-1])) / len(linearization.targets)
     found = dict(zip(keys, logs[:-1].exp().tolist(), strict=True))
     return Learned(GaussianPrior({**prior.stds, **found}), math.exp(float(logs[-1])), value)

@@ -1,22 +1,22 @@
-"""The exceptions of the library: each message is one sentence that says what was wrong and what to do."""
+"""The exceptions of the library; each message is one sentence that says what is wrong and what to do."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """Names for a sentence; of many the first, and how many more there are."""
-    # Names of files need be no text.
+    """Names for a sentence, at most `most` of them, followed by how many more there are."""
+    # Names of files need not be valid text.
     shown = [name.encode("utf-8", "backslashreplace").decode() for name in names[:most]]
     return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class RPPError(ValueError):
-    """Base of every error that a caller's input can cause; the command line turns it into exit code 2."""
+    """Base of all errors that a caller's input can cause; commands then end with exit code 2."""
 
 
 class GroupError(RPPError):
-    """Generators that do not generate a matrix group, or elements asked for that a group does not have."""
+    """Generators that do not generate a matrix group, or elements that a group does not have."""
 
 
 class RepresentationError(RPPError):
@@ -24,11 +24,11 @@ class RepresentationError(RPPError):
 
 
 class SymmetryError(RPPError):
-    """A declared symmetry that is no group action, or that does not fit the spaces it is declared on."""
+    """A declared symmetry that is not a group action, or does not fit the spaces of its environment."""
 
 
 class UnknownNameError(RPPError):
-    """A name (environment, algorithm, symmetry, entry) that is not known; carries the nearest one."""
+    """An unknown name of an environment, algorithm, symmetry or entry; the message has the nearest known name."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
@@ -45,23 +45,23 @@ class UnknownNameError(RPPError):
 
 
 class NetworkError(RPPError):
-    """A network that cannot be built as asked, for example a width that the group's order does not divide."""
+    """A network that cannot be built, for example with a width that the group's order does not divide."""
 
 
 class NonFiniteError(RPPError):
-    """A NaN or an infinity where a number was needed."""
+    """NaN or infinity where a finite number is needed."""
 
 
 class EnvironmentFailureError(RPPError):
-    """An environment that raised, died, hangs, or returned something of another form than its spaces say."""
+    """An environment that raises, dies, hangs, or returns values that do not fit its spaces."""
 
 
 class StatisticsError(RPPError):
-    """Scores or settings that a statistic is not defined for."""
+    """Scores or settings for which a statistic is not defined."""
 
 
 class RunError(RPPError):
-    """A run folder, model file or setting with which a command cannot go on."""
+    """A run folder, model file or setting that a command cannot use."""
 
 
 class PlainDataError(RPPError):

@@ -1,4 +1,4 @@
-"""Exit codes of commands: an error that a caller's input can cause is one sentence and exit code 2."""
+"""Exit codes of commands; an error of the input prints one sentence and gives exit code 2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rpp_rl.errors import RPPError
 
 
 def exit_code(run: Callable[[], object]) -> int:
-    """Run a command; returns 0, or 2 after an error of its input or of the file system, which is printed."""
+    """Run a command; return 0, or print an error of its input or of the file system and return 2."""
     hook = threading.excepthook
     threading.excepthook = _silent_about_files(hook)
     try:
@@ -22,7 +22,7 @@ def exit_code(run: Callable[[], object]) -> int:
         where = f" {error.filename}" if error.filename else ""
         print(f"rpp-rl: a file cannot be read or written:{where} {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("rpp-rl: interrupted before there was anything to save", file=sys.stderr)
+        print("rpp-rl: interrupted before anything was saved", file=sys.stderr)
     else:
         return 0
     finally:
@@ -31,7 +31,7 @@ def exit_code(run: Callable[[], object]) -> int:
 
 
 def _silent_about_files(hook: Callable[[Any], object]) -> Callable[[Any], object]:
-    """A hook for errors of threads. TensorBoard's writer thread fails, and the main thread raises its error later."""
+    """A hook that ignores OSErrors of threads: the main thread raises those of TensorBoard's writer thread later."""
 
     def handle(failed: Any) -> None:
         if not issubclass(failed.exc_type, OSError):

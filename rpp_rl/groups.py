@@ -1,9 +1,9 @@
 """Matrix groups, finite or continuous, given by generators.
 
-A group is known by the matrices of its generators. The elements of a finite one are found once, breadth first, by
-multiplying with generators from the left. A continuous group has generators of its Lie algebra beside its discrete
-ones: they add linear constraints to an equivariant basis (`rpp_rl.bases`), and it has no list of elements.
-Continuous groups by name are in `rpp_rl.named_groups`.
+The matrices of its generators define a group. The elements of a finite group are listed once, breadth first, by
+multiplication with generators from the left. A continuous group has generators of its Lie algebra beside discrete
+generators. They add linear constraints to an equivariant basis (`rpp_rl.bases`); there is no list of elements.
+`rpp_rl.named_groups` has the usual groups by name.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Matrix = NDArray[np.float64]
 Word = tuple[int, ...]
 
 MAX_ORDER = 10_000
-# Generators may come in single precision; elements of a finite group of moderate order lie far apart.
+# Generators may have single precision; different elements of a finite group of moderate order lie far apart.
 SAME = 1e-5
 _TOO_LARGE = 1e6
 _COMPACT_STEPS, _OTHER_STEPS = 24, 2
-# Discrete generators of a continuous group: how far their products are followed to tell its components.
+# Limits of the search for the components of a continuous group among products of its discrete generators.
 _LONGEST_WORD, _MOST_COMPONENTS = 12, 256
 
 
 def read_only(matrix: ArrayLike) -> Matrix:
-    """A read-only float64 copy in which entries within 1e-12 of an integer are that integer."""
+    """Make a read-only float64 copy; entries within 1e-12 of an integer are rounded to it."""
     array = np.array(matrix, dtype=np.float64)
     near = np.abs(array - np.rint(array)) < 1e-12
     array[near] = np.rint(array[near]) + 0.0
@@ -47,20 +47,20 @@ Sampler = Callable[["Group", np.random.Generator], Matrix]
 class Group:
     """The group that invertible matrices g_k and the exponentials of matrices A_k generate.
 
-    Without A_k it is finite, or at least discrete. Two groups are equal when their generators are, whatever their
-    names.
+    Without A_k it is finite, or at least discrete. Two groups are equal if their generators are equal; names do not
+    matter.
 
     Attributes:
-        name: for people, for example ``"C2"``.
+        name: a name for messages, for example ``"C2"``.
         generators: one (d, d) matrix per discrete generator; none for a connected or the trivial group.
         dimension: d, the size of the defining representation.
-        generator_names: one word per discrete generator; ``g0, g1, ...`` unless given.
+        generator_names: one word per discrete generator; ``g0, g1, ...`` by default.
         lie_generators: one (d, d) matrix per generator of the Lie algebra; none for a discrete group.
-        sampler: how `sample` draws one element; chosen from the generators unless given, and part of no comparison.
+        sampler: draws one element for `sample`; by default it follows from the generators. Comparisons ignore it.
 
     Raises:
         GroupError: if a generator is not square, finite and invertible, if a generator of the Lie algebra is zero,
-            or if sizes differ. Asking for the elements of a group that has more than 10 000 raises it too.
+            or if sizes differ. The list of elements raises it too, if there are more than 10 000.
     """
 
     name: str
@@ -83,7 +83,10 @@ class Group:
             if not np.isfinite(g).all() or abs(np.linalg.det(g)) < 1e-6:
                 raise GroupError(f"generator {name!r} of {self.name} is not an invertible matrix of finite numbers")
             if 0 < np.abs(g - np.eye(self.dimension)).max() < SAME:
-                raise GroupError(f"generator {name!r} of {self.name} is too close to the identity to be told from it")
+                raise GroupError(
+                    f"generator {name!r} of {self.name} differs from the identity by less than {SAME:g}, which is not "
+                    "distinguishable from rounding; give the identity itself, or another matrix"
+                )
         for i, A in enumerate(self.lie_generators):
             self._check_shape(f"Lie generator {i}", A)
             if not np.isfinite(A).all() or not A.any():
@@ -116,7 +119,7 @@ class Group:
 
     @property
     def is_continuous(self) -> bool:
-        """Whether there is a Lie algebra, and so no list of elements."""
+        """Whether the group has a Lie algebra, and therefore no list of elements."""
         return bool(self.lie_generators)
 
     @cached_property
@@ -136,7 +139,7 @@ class Group:
         """Words of all elements, the table of left products with generators, and the elements' matrices."""
         if self.is_continuous:
             raise GroupError(
-                f"{self.name} is continuous and has no list of elements; draw some of them with sample(rng, count)"
+                f"{self.name} is continuous and has no list of elements; draw elements with sample(rng, count)"
             )
         return _all_elements(self.generators, self.dimension, self.name)
 
@@ -174,20 +177,23 @@ class Group:
         nearest = int(differences.argmin())
         distance = float(differences[nearest])
         if not distance < SAME:
-            raise GroupError(f"this matrix is no element of {self.name}: the nearest differs by {distance:.1e}")
+            raise GroupError(
+                f"the matrix is not an element of {self.name}: the nearest element differs by {distance:.1e}"
+            )
         return nearest
 
     def sample(self, rng: np.random.Generator, count: int) -> Matrix:
         """Draw elements as matrices of the defining representation, shape (count, d, d).
 
-        - finite groups: uniform over the elements;
-        - SO(n), O(n), U(n) and their products: exactly Haar; other orthogonal groups: the end of a random walk of
-          24 steps exp(sum of a_k A_k), a_k normal, and random generators, which is Haar up to the walk's mixing;
-        - non-compact groups have no uniform distribution: two steps of that walk with a_k of standard deviation 1/2,
-          so that elements stay within a few units of the identity.
+        - Finite groups: uniform over the elements.
+        - SO(n), O(n), U(n) and their products: exactly Haar.
+        - Other orthogonal groups: the end of a random walk of 24 steps exp(sum of a_k A_k), a_k normal, and random
+          generators. This is Haar up to the mixing of the walk.
+        - Non-compact groups, which have no uniform distribution: two steps of the walk with a_k of standard deviation
+          1/2, so that elements stay within a few units of the identity.
 
         Args:
-            rng: numpy's generator; the only source of randomness.
+            rng: the only source of randomness.
             count: number of independent elements.
         """
         draw = self.sampler or (_random_walk if self.is_continuous else _uniform_element)
@@ -197,7 +203,7 @@ class Group:
         """A discrete word h and elements A_1, ... of the Lie algebra with g = h exp(A_1) exp(A_2) ...
 
         Raises:
-            GroupError: if g is no such product with a short h; it is then not in the group, or cannot be told to be.
+            GroupError: if no such product with a short h is found; g may still be an element.
         """
         matrix = np.asarray(g, dtype=np.float64)
         if not self.is_continuous:
@@ -206,7 +212,9 @@ class Group:
             logs = lie_algebra.logarithms(inverse @ matrix, self.algebra)
             if logs is not None:
                 return word, logs
-        raise GroupError(f"this matrix is no element of {self.name}, or its logarithm does not lie in the Lie algebra")
+        raise GroupError(
+            f"the matrix is not an element of {self.name}, or its logarithm does not lie in the Lie algebra"
+        )
 
     def has_in_algebra(self, A: ArrayLike) -> bool:
         """Whether A, shape (d, d), lies in the Lie algebra (to 1e-5, relative)."""
@@ -214,7 +222,7 @@ class Group:
 
     @cached_property
     def _components(self) -> tuple[tuple[tuple[int, ...], Matrix], ...]:
-        """Words, by the indices of generators, that reach the components of a continuous group, and their inverses."""
+        """The components of a continuous group: for each a word of generators that reaches it, and its inverse."""
         found: list[tuple[tuple[int, ...], Matrix]] = [((), np.eye(self.dimension))]
         for length in range(1, _LONGEST_WORD + 1):
             for word, inverse in [f for f in found if len(f[0]) == length - 1]:
@@ -227,13 +235,13 @@ class Group:
         return tuple(found)
 
     def __contains__(self, g: ArrayLike) -> bool:
-        """Whether g, shape (d, d), is found to be an element; see `exponents` for continuous groups.
+        """Whether g, shape (d, d), is an element; see `exponents` for continuous groups.
 
         Raises:
             GroupError: if a discrete group has more than 10 000 elements.
         """
         if not self.is_continuous:
-            # Asked for first, so that a group too large for a list is an error and not an answer.
+            # A group that is too large to list raises here, before its error could be taken for "not an element".
             self.words  # noqa: B018
         try:
             self.exponents(g)
@@ -242,7 +250,7 @@ class Group:
         return True
 
     def __mul__(self, other: Group) -> Group:
-        """The direct product, acting on the direct sum of the two defining spaces."""
+        """The direct product, which acts on the direct sum of the two defining spaces."""
         n, m = self.dimension, other.dimension
         left = [lie_algebra.diagonal_blocks(g, np.eye(m)) for g in self.generators]
         right = [lie_algebra.diagonal_blocks(np.eye(n), g) for g in other.generators]
@@ -258,12 +266,12 @@ class Group:
 def _all_elements(
     generators: Sequence[Matrix], dimension: int, name: str
 ) -> tuple[tuple[Word, ...], NDArray[np.int64], Matrix]:
-    """The elements of the group that some matrices generate.
+    """List the elements of the group that matrices generate.
 
     Args:
         generators: matrices of shape (d, d).
         dimension: d.
-        name: of the group, for errors.
+        name: name of the group, for messages.
 
     Returns:
         The words of all elements as products of generators, the identity first; the index of (generator k) * (element
@@ -275,7 +283,7 @@ def _all_elements(
     elements = [np.eye(dimension)]
     words: list[tuple[int, ...]] = [()]
     rng = np.random.default_rng(0)
-    # Elements are looked up by a random projection, so that a group of order n costs n look-ups.
+    # Elements are looked up by a random projection, so that a product is compared with few of them.
     direction = rng.standard_normal((dimension, dimension))
     buckets: dict[int, list[int]] = {}
 
@@ -301,8 +309,8 @@ def _all_elements(
                 index = len(elements)
                 if index == MAX_ORDER:
                     raise GroupError(
-                        f"{name} has more than {MAX_ORDER} elements: its generators do not close to a "
-                        "finite group of usable size; check that each has a finite order"
+                        f"{name} has more than {MAX_ORDER} elements: its generators do not generate a finite group of "
+                        "usable size; check that each has a finite order"
                     )
                 elements.append(product)
                 words.append((k, *words[i]))
@@ -314,13 +322,13 @@ def _all_elements(
 
 
 def _uniform_element(group: Group, rng: np.random.Generator) -> Matrix:
-    """Uniform over the elements of a finite group."""
+    """Draw uniformly from the elements of a finite group."""
     element: Matrix = group.element_matrices[rng.integers(group.order)]
     return element
 
 
 def _random_walk(group: Group, rng: np.random.Generator) -> Matrix:
-    """The end of a random walk: Haar for an orthogonal group once mixed, near the identity for another."""
+    """Draw the end of a random walk: Haar for an orthogonal group once mixed, near the identity for others."""
     element = np.eye(group.dimension)
     steps, scale = (_COMPACT_STEPS, 2.0) if group.is_orthogonal else (_OTHER_STEPS, 0.5)
     for _ in range(steps):
@@ -333,5 +341,5 @@ def _random_walk(group: Group, rng: np.random.Generator) -> Matrix:
 
 
 def _independent_pair(_: Group, rng: np.random.Generator, *, left: Group, right: Group) -> Matrix:
-    """An element of a direct product from independent elements of its factors."""
+    """Draw an element of a direct product: one element of each factor, independently."""
     return lie_algebra.diagonal_blocks(left.sample(rng, 1)[0], right.sample(rng, 1)[0])

@@ -1,7 +1,7 @@
 """Invariant tensors: the w in a tensor product of representations with rho(g) w = w for every g.
 
-An equivariant map from A to B is an invariant tensor of B * A.T, and that of T(2) to T(1) is one of T(3): so the
-tensors of one set of factors are solved once, whatever factors belong to the input and whatever to the output.
+An equivariant map from A to B is an invariant tensor of B * A.T; for example, a map from T(2) to T(1) is a tensor in
+T(3). So the tensors of one set of factors are computed once, whichever factors belong to the input and the output.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def invariant_tensors(factors: Factors) -> Matrix:
         factors: the factors, none of them a direct sum.
 
     Returns:
-        Shape (product of the sizes, rank), tensors flattened with the first factor the slowest. The basis depends on
-        the space alone, so it is the same in every process.
+        Shape (product of the sizes, rank); tensors are flattened with the first factor the slowest. The basis depends
+        on the space alone, so it is the same in every process.
 
     Raises:
         RepresentationError: if a null space is too large or has no clear gap; see `rpp_rl.null_space`.
@@ -58,7 +58,7 @@ def _sort_key(factor: Representation) -> tuple[int, bytes]:
 
 @lru_cache(maxsize=1024)
 def digest(factor: Representation) -> bytes:
-    """A short name for the content of a representation, the same in every process."""
+    """A hash of the content of a representation that is the same in every process."""
     return hashlib.sha256(repr(factor.content).encode()).digest()
 
 
@@ -74,7 +74,7 @@ def _constraints(factors: Factors) -> Iterator[Any]:
         else:
             dense.append([as_matrix(m) for m in images])
     for k in _commuting_first(group):
-        # In units of the generator, so that generators of any scale mean the same.
+        # Scaled to norm one, so that the scale of a generator does not matter.
         scale = float(np.linalg.norm(group.lie_generators[k], 2))
         yield _derivation([f.lie_images[k] / scale for f in factors])
     for matrices in dense:
@@ -97,7 +97,7 @@ def _derivation(matrices: Sequence[Matrix]) -> Any:
 
 
 def _balanced(matrices: Sequence[Matrix]) -> Any:
-    """L * 1 - 1 * R^-1, which vanishes where L * R - 1 does and has far fewer entries, for two halves L and R."""
+    """L * 1 - 1 * R^-1 for two halves L and R: the same null space as L * R - 1, with far fewer entries."""
     half = len(matrices) // 2
     left = _kron([sp.csr_matrix(M) for M in matrices[:half]])
     right = _kron([sp.csr_matrix(np.linalg.inv(M)) for M in matrices[half:]])
@@ -106,9 +106,9 @@ def _balanced(matrices: Sequence[Matrix]) -> Any:
 
 
 def _commuting_first(group: Group) -> list[int]:
-    """Indices of the Lie generators: the sparsest first, then those that commute with all before, then the others.
+    """Indices of the Lie generators: from the sparsest on those that commute with all before, then the others.
 
-    Commuting constraints leave the tensors of weight zero under a torus, which are few, before others couple them.
+    Commuting constraints leave only the few tensors of weight zero under a torus, before other constraints couple them.
     """
     algebra = group.lie_generators
     off_diagonal = [int(np.count_nonzero(A - np.diag(np.diag(A)))) for A in algebra]

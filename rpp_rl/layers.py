@@ -2,7 +2,8 @@
 
 `EquivariantLinear` has weights in the span of an equivariant basis. `RPPLinear` adds an unconstrained residual to
 weight and bias: y = x (A + B)^T + a + b (Finzi, Benton and Wilson 2021, section 4). The two pathways are added in
-weight space, so an input meets one dense matrix, and either layer collapses into a plain `torch.nn.Linear`.
+weight space, so each input is multiplied by one dense matrix, and either layer can be merged into a plain
+`torch.nn.Linear`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rpp_rl.representations import Representation, trivial_representation
 
 
 class OrbitAssembly(nn.Module):
-    """W = coefficient * beta[orbit]: one gather, whatever the group."""
+    """Assemble W = coefficient * beta[orbit] with one gather, whatever the group."""
 
     orbit: Tensor
     coefficient: Tensor
@@ -31,9 +32,9 @@ class OrbitAssembly(nn.Module):
         super().__init__()
         self.shape = basis.shape
         self.rank = basis.rank
-        # Buffers follow from the representations, so they are not part of what is saved.
+        # The buffers are not saved, because the representations determine them.
         self.register_buffer("orbit", torch.from_numpy(basis.orbit.ravel().copy()), persistent=False)
-        # Kept to come back to at a change of dtype, for a float32 copy is not exact in float64.
+        # Kept in float64 for changes of dtype: a buffer in float32 cannot become exact again.
         self._exact = basis.coefficient
         coefficient = torch.from_numpy(basis.coefficient.copy()).to(torch.get_default_dtype())
         self.register_buffer("coefficient", coefficient, persistent=False)
@@ -51,7 +52,7 @@ class OrbitAssembly(nn.Module):
 
 
 class BlockAssembly(nn.Module):
-    """W from small dense bases: one matrix product per block type, then one gather."""
+    """Assemble W from small dense bases: one matrix product per block type, then one gather."""
 
     position: Tensor
 
@@ -60,7 +61,7 @@ class BlockAssembly(nn.Module):
         self.shape = basis.shape
         self.sizes = [t.rank for t in basis.types]
         size = self.shape[0] * self.shape[1]
-        # Entries that no block reaches take the zero in front of the values of all blocks.
+        # Position 0 holds the zero for the entries that no block reaches.
         reached = np.concatenate([np.zeros(0, np.int64), *(t.entries.ravel() for t in basis.types)])
         position = np.zeros(size, np.int64)
         position[reached] = np.arange(1, len(reached) + 1)
@@ -86,14 +87,14 @@ class BlockAssembly(nn.Module):
 
 
 def assembly(basis: EquivariantBasis) -> OrbitAssembly | BlockAssembly:
-    """The module for a basis."""
+    """The module that assembles weights from coefficients in a basis."""
     return OrbitAssembly(basis) if isinstance(basis, OrbitBasis) else BlockAssembly(basis)
 
 
 class EquivariantLinear(nn.Module):
     """x -> x A^T + a with rho_out(g) A = A rho_in(g) and rho_out(g) a = a, for inputs of shape (..., n_in).
 
-    The coefficients are initialised so that an output has the variance that `torch.nn.Linear` gives it.
+    The coefficients are initialized so that outputs have the variance that `torch.nn.Linear` gives them.
 
     Attributes:
         weight_equiv: coefficients of A in the orthonormal basis, shape (rank,).
@@ -102,7 +103,7 @@ class EquivariantLinear(nn.Module):
     Args:
         rep_in: representation on inputs.
         rep_out: representation on outputs.
-        bias: whether there is a bias.
+        bias: whether the layer has a bias.
 
     Raises:
         RepresentationError: if the representations are of different groups.
@@ -128,35 +129,34 @@ class EquivariantLinear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the coefficients anew: entries as those of `torch.nn.Linear`, U(-k, k) with k = n_in^(-1/2)."""
+        """Draw coefficients such that entries vary as in `torch.nn.Linear`, U(-k, k) with k = n_in^(-1/2)."""
         _uniform_coefficients(self.weight_equiv, self._weight_basis, self.in_features)
         if self.bias_equiv is not None:
             _uniform_coefficients(self.bias_equiv, self._bias_basis, self.in_features)
 
     @torch.no_grad()
     def reset_as_projection(self) -> None:
-        """Draw the coefficients anew as those of P(w), P the projector, w a dense matrix with entries N(0, 1 / n_in).
+        """Draw the coefficients of P w, P the projector on equivariant matrices, w dense with entries N(0, 1 / n_in).
 
-        So the authors initialise EMLP: a projection shrinks, and outputs are smaller than a plain layer's. Where a
-        bilinear layer follows, whose outputs are quadratic in these, that is what keeps deep networks finite.
+        The authors of EMLP initialize in this way. Outputs are smaller than those of a plain layer, because P shrinks
+        w. This keeps deep networks finite if a bilinear layer follows, whose outputs are quadratic in these.
         """
         self.weight_equiv.normal_(std=1 / math.sqrt(self.in_features))
 
     @torch.no_grad()
     def correct_for(self, x: Tensor) -> None:
-        """Rescale freshly drawn coefficients so that outputs of inputs like `x` have a plain layer's second moment.
+        """Rescale initial coefficients so that outputs have the second moment of a plain layer's, for inputs like `x`.
 
-        Needed where coefficients are shared within a row, that is, where a hidden layer meets the output; a layer
-        between regular representations shares none and is left as it is.
+        Only layers that share coefficients within a row need this, such as the layer from the last hidden
+        representation to the output. A layer between regular representations shares none and does not change.
         """
         moment = (x.T @ x / len(x)).double().cpu().numpy()
         wanted = np.full(self.out_features, np.trace(moment))
         if self.bias_equiv is not None:
-            # A plain bias has the variance of one weight; where symmetry forbids it the weights stand in for it.
+            # A plain bias has the variance of one weight; where symmetry forbids a bias, the weights replace it.
             wanted += np.maximum(1.0 - self._bias_basis.row_moments(np.ones((1, 1))), 0.0)
         given = self._weight_basis.row_moments(moment)
-        # Rows that symmetry (almost) forbids for such inputs hold rounding only, and dead inputs give nothing at all:
-        # such rows stay as they are.
+        # Rows that symmetry (almost) forbids hold rounding errors only, and dead inputs give zero: these rows stay.
         correctable = given > 1e-4 * wanted
         factor = np.sqrt(np.divide(wanted, given, out=np.ones_like(wanted), where=correctable))
         self.weight_equiv.mul_(torch.from_numpy(self._weight_basis.per_coefficient(factor)).to(self.weight_equiv))
@@ -170,7 +170,7 @@ class EquivariantLinear(nn.Module):
         return None if self.bias_equiv is None else self.assemble_bias(self.bias_equiv).flatten()
 
     def merged(self) -> tuple[Tensor, Tensor | None]:
-        """Weight (n_out, n_in) and bias (n_out,) of the plain layer that computes the same."""
+        """Weight (n_out, n_in) and bias (n_out,) of the plain layer that computes the same function."""
         return self.equivariant_weight(), self.equivariant_bias()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -186,7 +186,7 @@ class EquivariantLinear(nn.Module):
         return {"equiv": self.equivariant_weight()}
 
     def to_linear(self) -> nn.Linear:
-        """A new plain layer that computes the same."""
+        """Make a plain layer that computes the same function."""
         with torch.no_grad():
             weight, bias = self.merged()
             linear = nn.Linear(self.in_features, self.out_features, bias is not None).to(weight)
@@ -210,8 +210,8 @@ class RPPLinear(EquivariantLinear):
     Args:
         rep_in: representation on inputs.
         rep_out: representation on outputs.
-        bias: whether there is a bias.
-        residual_init_scale: B and b start at this multiple of the initialisation of `torch.nn.Linear`.
+        bias: whether the layer has a bias.
+        residual_init_scale: B and b start at this multiple of the initialization of `torch.nn.Linear`.
 
     Raises:
         NetworkError: if `residual_init_scale` is negative or not finite.
@@ -234,13 +234,13 @@ class RPPLinear(EquivariantLinear):
         self.reset_residual()
 
     def reset_parameters(self) -> None:
-        """Draw both pathways anew."""
+        """Draw the parameters of both pathways."""
         super().reset_parameters()
         if "weight_basic" in self._parameters:
             self.reset_residual()
 
     def reset_residual(self) -> None:
-        """Draw the residual anew: U(-k, k) with k = residual_init_scale * n_in^(-1/2)."""
+        """Draw the residual from U(-k, k) with k = residual_init_scale * n_in^(-1/2)."""
         bound = self.residual_init_scale / math.sqrt(self.in_features)
         nn.init.uniform_(self.weight_basic, -bound, bound)
         if self.bias_basic is not None:
@@ -264,11 +264,11 @@ class RPPLinear(EquivariantLinear):
 
 @contextmanager
 def merged_once(module: nn.Module) -> Iterator[None]:
-    """Within this context each equivariant layer of a module is merged once, however often it is called.
+    """Merge each equivariant layer of a module once, and use the merged weights for all calls within this context.
 
-    For a network that is called many times between two changes of its parameters, such as a vector field under an
-    integrator. Gradients flow to the parameters as before; a change to parameters within the context has no effect on
-    outputs before it is left. Not for several threads at once.
+    Use it for a network that is called many times between two changes of its parameters, such as a vector field in an
+    integrator. Gradients flow to the parameters as usual. Changes of parameters within the context affect outputs only
+    after it. Do not use it from several threads at once.
     """
     layers = [m for m in module.modules() if isinstance(m, EquivariantLinear) and m._held is None]
     try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
-# Generators may come in single precision.
+# Generators may have single precision.
 _INDEPENDENT = 1e-5
 _ROUNDING = 1e-10
 
@@ -25,12 +25,12 @@ def bracket(A: Matrix, B: Matrix) -> Matrix:
 def closure(
     generators: Sequence[Matrix], conjugators: Sequence[Matrix] = (), largest: int | None = None
 ) -> tuple[Matrix, ...]:
-    """A basis of the smallest space of matrices that holds the generators, their brackets and their conjugates.
+    """A basis of the smallest space of matrices that contains the generators, their brackets and their conjugates.
 
     Args:
-        generators: matrices of shape (n, n); their independent ones come first in the basis, each scaled to length 1.
+        generators: matrices of shape (n, n); the independent ones come first in the basis, each scaled to length 1.
         conjugators: invertible matrices h of shape (n, n); the space is closed under A -> h A h^-1.
-        largest: stop as soon as the basis has more members than this; the result is then no closure.
+        largest: stop as soon as the basis has more members than this; the result is then not closed.
 
     Returns:
         The basis, linearly independent.
@@ -38,7 +38,7 @@ def closure(
     pairs = [(h, np.linalg.inv(h)) for h in conjugators]
     basis: list[Matrix] = []
     frame = np.zeros((0, generators[0].size if len(generators) else 0))
-    # Generators may be of any scale; brackets and conjugates of members of length 1 that vanish are rounding.
+    # Generators may have any scale. Short brackets and conjugates of members of length 1 are rounding errors.
     lengths = [float(np.linalg.norm(A)) for A in generators]
     waiting = [
         np.asarray(A, dtype=np.float64) / length for A, length in zip(generators, lengths, strict=True) if length
@@ -61,7 +61,7 @@ def closure(
 
 
 def coordinates(basis: Sequence[Matrix], A: Matrix) -> Matrix | None:
-    """Coefficients c with A = sum of c_k basis_k, or None if A is not in the span (to 1e-5, relative)."""
+    """Coefficients c with A = sum of c_k basis_k; None if A is not in the span (to 1e-5, relative)."""
     if not len(basis):
         return np.zeros(0) if np.abs(A).max(initial=0.0) < _ROUNDING else None
     columns = np.stack([B.ravel() for B in basis], axis=1)
@@ -85,10 +85,10 @@ def exponential(A: Matrix) -> Matrix:
 
 
 def logarithms(g: Matrix, algebra: Sequence[Matrix]) -> tuple[Matrix, ...] | None:
-    """Matrices A_1, ... in a Lie algebra with g = exp(A_1) exp(A_2) ..., or None if none are found.
+    """Matrices A_1, ... in a Lie algebra with g = exp(A_1) exp(A_2) ...; None if none are found.
 
-    Tried are the principal logarithm, and the factors of the polar decomposition, g = exp(K) exp(P) with antisymmetric
-    K and symmetric P; the latter reaches every element of the connected groups by name.
+    The function tries the principal logarithm, then the polar decomposition g = exp(K) exp(P) with antisymmetric K and
+    symmetric P, which reaches every element of the connected groups in `rpp_rl.named_groups`.
     """
     candidates: list[tuple[Matrix, ...]] = []
     if g.any() and not _has_negative_eigenvalue(g):
@@ -102,13 +102,13 @@ def logarithms(g: Matrix, algebra: Sequence[Matrix]) -> tuple[Matrix, ...] | Non
 
 
 def _has_negative_eigenvalue(g: Matrix) -> bool:
-    """Whether a real eigenvalue is not positive, so that there is no principal logarithm."""
+    """Whether a real eigenvalue is not positive; then there is no principal logarithm."""
     values = np.linalg.eigvals(g)
     return bool(((np.abs(values.imag) < 1e-9) & (values.real < 1e-9)).any())
 
 
 def _orthogonal_logarithm(u: Matrix) -> Matrix | None:
-    """The logarithm block by block of the real Schur form; half turns are paired as they come."""
+    """The logarithm from the blocks of the real Schur form; half turns are paired in order. None if det u < 0."""
     if np.linalg.det(u) < 0:
         return None
     form, vectors = _real_schur(u)
@@ -137,6 +137,6 @@ def _real_schur(u: Matrix) -> tuple[Any, Any]:
 
 
 def diagonal_blocks(a: Matrix, b: Matrix) -> Matrix:
-    """The block-diagonal matrix of two."""
+    """The block-diagonal matrix with blocks a and b."""
     n, m = len(a), len(b)
     return np.block([[a, np.zeros((n, m))], [np.zeros((m, n)), b]])

@@ -1,4 +1,4 @@
-"""How symmetric a function is, as numbers: used by tests, callbacks and audits alike."""
+"""Measure how symmetric a function is; tests, callbacks and audits use the same functions."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def equivariance_error(
         x: inputs, shape (batch, n_in).
         rep_in: representation on inputs.
         rep_out: representation on outputs; trivial for an invariant function.
-        elements: matrices of the elements to measure with, shape (count, d, d), for example from `Group.sample`;
-            unless given, all elements of a finite group and always the same 16 samples of a continuous one.
+        elements: matrices of the elements to measure with, shape (count, d, d), for example from `Group.sample`.
+            None takes all elements of a finite group and the same 16 samples of a continuous group.
 
     Returns:
-        One error per element, in the order of `Group.words`, whose first, the identity's, is zero; or in that of
-        `elements`.
+        One error per element, in the order of `elements`, or in that of `Group.words`, where the identity comes first
+        and has error zero.
     """
     if elements is None and rep_in.group.is_continuous:
         elements = rep_in.group.sample(np.random.default_rng(0), 16)
@@ -65,6 +65,6 @@ def residual_share(layer: nn.Module) -> float:
 
 
 def residual_shares(module: nn.Module) -> dict[str, float]:
-    """The residual share of every layer with both pathways in a network, by the layer's name."""
+    """The residual share of every layer of a network that has both pathways, by the name of the layer."""
     layers = {name: layer for name, layer in module.named_modules() if hasattr(layer, "pathway_weights")}
-    return {name: residual_share(layer) for name, layer in layers.items() if "basic" in layer.pathways()}  # type: ignore[operator]
+    return {name: residual_share(layer) for name, layer in layers.items() if "basic" in layer.pathways()}

@@ -1,7 +1,7 @@
-"""Multilayer perceptrons over representations: RPP, exactly equivariant, and plain, from one constructor.
+"""Multilayer perceptrons on representations: RPP, exactly equivariant, and plain, with one constructor.
 
-Hidden layers carry copies of the regular representation, on which group elements only permute channels; so
-pointwise activations keep the symmetry exactly, and after merging an `RPPMLP` is a plain MLP.
+Hidden layers carry copies of the regular representation, on which group elements only permute channels. Therefore
+pointwise activations keep the symmetry exactly, and a merged `RPPMLP` is a plain MLP.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NetworkKind = Literal["rpp", "equivariant", "plain"]
 
 
 class Shift(nn.Module):
-    """x -> x - c, in front of a network whose group fixes c instead of the origin."""
+    """x -> x - c, the first layer of a network whose group fixes c instead of the origin."""
 
     center: Tensor
 
@@ -31,28 +31,28 @@ class Shift(nn.Module):
         self.register_buffer("center", torch.tensor(center, dtype=torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Inputs relative to the centre."""
+        """Inputs relative to the center."""
         return x - self.center
 
 
 class MLP(nn.Sequential):
-    """A plain perceptron on the sizes of the representations; the base of the family.
+    """A plain perceptron with the input and output sizes of representations; the base class of the others.
 
     Args:
         rep_in: representation on inputs.
-        rep_out: representation on outputs; None stops after the last hidden activation, as
+        rep_out: representation on outputs; None ends the network with the last hidden activation, as
             stable-baselines3's ``create_mlp`` does for ``output_dim=-1``.
         net_arch: widths of the hidden layers.
         activation_fn: class of a pointwise activation.
-        residual_init_scale: see `RPPLinear`; without effect on networks that have no residual.
+        residual_init_scale: see `RPPLinear`; networks without a residual ignore it.
         center: a point of input space that the group fixes instead of the origin; empty for the origin.
 
     Attributes:
         rep_in: representation on inputs.
-        rep_out: representation on outputs, that of the last hidden layer if none was given.
+        rep_out: representation on outputs; that of the last hidden layer if None was given.
 
     Raises:
-        NetworkError: if the group's order does not divide a width (says the next one that it divides).
+        NetworkError: if the group's order does not divide a width; the message says the next width that works.
     """
 
     kind: ClassVar[NetworkKind] = "plain"
@@ -73,12 +73,14 @@ class MLP(nn.Sequential):
             modules += [self.linear(rep, following, residual_init_scale), activation_fn()]
             rep = following
         if rep_out is not None:
-            modules.append(self.linear(rep, rep_out, residual_init_scale))
+            head = self.linear(rep, rep_out, residual_init_scale)
+            correct_for: Callable[[Tensor], None] | None = getattr(head, "correct_for", None)
+            if correct_for is not None:
+                correct_for(nn.Sequential(*modules)(standard_inputs(rep_in.size, center)))
+            modules.append(head)
             rep = rep_out
         super().__init__(*modules)
         self.rep_in, self.rep_out = rep_in, rep
-        if rep_out is not None and isinstance(self[-1], EquivariantLinear):
-            self[-1].correct_for(nn.Sequential(*modules[:-1])(standard_inputs(rep_in.size, center)))
 
     @staticmethod
     def hidden(rep_in: Representation, width: int, index: int) -> Representation:
@@ -93,7 +95,7 @@ class MLP(nn.Sequential):
         return nn.Linear(rep_in.size, rep_out.size)
 
     def merged(self) -> nn.Sequential:
-        """A new plain network that computes the same, with `torch.nn.Linear` layers."""
+        """Make a plain network of `torch.nn.Linear` layers that computes the same function."""
         return nn.Sequential(*(merged(m) for m in self))
 
 
@@ -128,14 +130,14 @@ class RPPMLP(EquivariantMLP):
 
 
 def merged(layer: nn.Module) -> nn.Module:
-    """A new plain layer that computes the same: a `torch.nn.Linear` for an equivariant or residual one."""
+    """Make a plain layer that computes the same function: a `torch.nn.Linear` for an equivariant or RPP layer."""
     convert: Callable[[], nn.Module] = getattr(layer, "to_linear", partial(copy.deepcopy, layer))
     return convert()
 
 
 @torch.no_grad()
 def standard_inputs(size: int, center: Sequence[float] = (), batch: int = 1024) -> Tensor:
-    """Standard normal inputs about the centre, always the same ones and without touching the global generator."""
+    """The same standard normal inputs about the center on every call; torch's global generator is not used."""
     x = torch.randn(batch, size, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     x = x.to(torch.get_default_dtype())
     return x + torch.tensor(center, dtype=x.dtype) if any(center) else x

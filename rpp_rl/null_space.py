@@ -1,12 +1,12 @@
 """Null spaces of sparse constraints, one constraint after the other.
 
-The space that all constraints so far leave is held as a sparse orthonormal basis N. The next constraint C couples
-only some columns of C N; connected components are solved one by one, so a diagonal constraint costs nothing and one
-of a rotation in a plane costs little. Nothing is ever larger than a component.
+A sparse orthonormal basis N spans the null space of all constraints so far. The next constraint C couples only some
+columns of C N. The connected components are solved one by one, so a diagonal constraint costs nothing and that of a
+rotation in a plane costs little. No dense matrix is larger than a component.
 
-A singular value is zero or clearly not: a value in between is an error and never a guess. On the space that the
-earlier constraints leave, the singular values of C are no smaller than those of all constraints stacked, so deciding
-one after the other is never less clear.
+Each singular value must be zero or clearly not zero; a value in between is an error. On the null space of the earlier
+constraints, the singular values of C are at least those of all constraints stacked, so the sequential decision is at
+least as clear.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from scipy.sparse import csgraph
 from rpp_rl.errors import RepresentationError
 from rpp_rl.groups import Matrix
 
-# Single-precision generators leave singular values of 1e-7 where exact ones leave 1e-16; a true constraint is of the
-# order of one. A value between the two is a group we must not guess about.
+# Zero shows as 1e-16 for exact generators and as 1e-7 for those in single precision; a true constraint is of order one.
 ZERO, NONZERO = 1e-5, 1e-3
 MAX_COMPONENT = 4096
 _NEGLIGIBLE = 1e-14
@@ -35,10 +34,10 @@ def null_space(constraints: Iterable[Any], size: int, what: str) -> Matrix:
     Args:
         constraints: sparse matrices of shape (any, size), of norm about one; the cheapest first.
         size: number of unknowns.
-        what: names the unknowns in errors.
+        what: a name of the unknowns for messages.
 
     Raises:
-        RepresentationError: if a singular value is neither zero nor clearly not, or if a component has more than
+        RepresentationError: if a singular value is neither zero nor clearly nonzero, or if a component has more than
             4096 unknowns.
     """
     N = sp.identity(size, format="csc")
@@ -51,10 +50,10 @@ def null_space(constraints: Iterable[Any], size: int, what: str) -> Matrix:
 
 
 def canonical(N: Matrix) -> Matrix:
-    """The basis of the same space that depends on the space alone, not on how it was found.
+    """A basis of the same space that depends on the space alone, not on the algorithm that found N.
 
-    Gram-Schmidt on the columns of the projector N N^T, that of the largest remaining norm first and the first of
-    several equal ones: so the coefficients of a saved network mean the same on every machine.
+    Gram-Schmidt on the columns of the projector N N^T takes the column with the largest remaining norm first, and the
+    first of several equal ones. So the coefficients of a saved network have the same meaning on every machine.
     """
     rank = N.shape[1]
     rest, Q = N.copy(), np.zeros(N.shape)
@@ -69,13 +68,13 @@ def canonical(N: Matrix) -> Matrix:
 
 
 def _kept(M: Any, what: str) -> Any:
-    """A sparse orthonormal basis of the null space of M, component by component of the columns it couples."""
+    """A sparse orthonormal basis of the null space of M, computed for each component of coupled columns."""
     _, coupled = csgraph.connected_components(sp.bmat([[None, M], [M.T, None]]), directed=False)
     largest = int(np.bincount(coupled[M.shape[0] :]).max(initial=0))
     if largest > MAX_COMPONENT:
         raise RepresentationError(
-            f"{what} are coupled in {largest} unknowns at once, more than the {MAX_COMPONENT} for which a null space "
-            "is computed; write the representations as direct sums of smaller ones"
+            f"{what} couple {largest} unknowns, more than the {MAX_COMPONENT} for which a null space is computed; "
+            "write the representations as direct sums of smaller ones"
         )
     M, gram = M.tocsr(), _pruned(M.T @ M)
     count, label = csgraph.connected_components(gram, directed=False)
@@ -94,7 +93,7 @@ def _kept(M: Any, what: str) -> Any:
     for start, end in zip((ends - lengths)[lengths > 1].tolist(), ends[lengths > 1].tolist(), strict=True):
         members = order[start:end]
         block = _dense_block(blocks, start, end)
-        # Components repeat, for example for each value of an index that the constraint leaves alone.
+        # Components repeat, for example for each value of an index that the constraint does not act on.
         key = (block.round(12) + 0.0).tobytes()
         if key not in known:
             known[key] = _dense_null_space(block, M[:, members], what)
@@ -117,7 +116,7 @@ def _dense_block(blocks: Any, start: int, end: int) -> Matrix:
 
 
 def _dense_null_space(gram: Matrix, M: Any, what: str) -> Matrix:
-    """From the eigenvectors of M^T M, corrected once by M itself: squares cost half of the digits."""
+    """The null space from eigenvectors of M^T M; a correction with M restores the digits that squaring loses."""
     values, vectors = np.linalg.eigh(gram)
     singular = np.sqrt(np.maximum(values, 0.0))
     _check_gap(singular, what)
@@ -131,8 +130,8 @@ def _check_gap(singular: NDArray[np.float64], what: str) -> None:
     unclear = singular[~((singular < ZERO) | (singular >= NONZERO))]
     if len(unclear):
         raise RepresentationError(
-            f"{what} cannot be told from others: a singular value of {unclear[0]:.1e} is neither zero nor clearly "
-            "not; give the generators to more digits"
+            f"{what} cannot be determined: a singular value of {unclear[0]:.1e} is neither zero nor clearly nonzero; "
+            "give the generators to more digits"
         )
 
 

@@ -1,7 +1,7 @@
-"""Values as JSON and arrays, and back: what is saved without pickle can be read without running anything.
+"""Convert values to JSON and arrays, and back: files without pickle can be read without running code in them.
 
-JSON has no arrays, tuples, infinities or sets of integers as keys; each of these becomes an object with one key that
-begins with ``$``. Arrays and tensors are kept apart, by name, for a file format of their own.
+JSON has no arrays, tuples, infinities or integer keys; each of these becomes an object whose key begins with ``$``.
+Arrays and tensors are kept separately, by name, and are saved in a binary format.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rpp_rl.errors import PlainDataError
 
 Arrays = dict[str, NDArray[Any]]
-# Of an array's dtype: booleans, integers, floats. Objects and text are not stored as arrays.
+# Kinds of dtypes that are saved: booleans, integers, floats; not objects or text.
 _KINDS = "biuf"
 _DEEPEST = 40
 _BIT_GENERATORS = {
@@ -32,27 +32,27 @@ def to_plain(value: Any, where: str = "value") -> tuple[Any, Arrays]:
 
     Args:
         value: numbers, text, None, lists, tuples, deques, dictionaries, arrays, tensors and numpy generators, nested.
-        where: what it is, for messages.
+        where: a name of the value for messages.
 
     Raises:
-        PlainDataError: if there is anything else in it; names the place.
+        PlainDataError: if the value contains anything else; the message names the place.
     """
     arrays: Arrays = {}
     return _encode(value, where, arrays, 0), arrays
 
 
 def from_plain(data: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """What `to_plain` was given; tensors come back as tensors.
+    """Convert the result of `to_plain` back.
 
     Raises:
-        PlainDataError: if the data is not of its form.
+        PlainDataError: if the data does not have the form that `to_plain` gives it.
     """
     try:
         return _decode(data, arrays, 0)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         if isinstance(error, PlainDataError):
             raise
-        raise PlainDataError(f"this is no saved data: {type(error).__name__} {error}") from error
+        raise PlainDataError(f"the saved data is damaged: {type(error).__name__} {error}") from error
 
 
 def _encode(value: Any, where: str, arrays: Arrays, depth: int) -> Any:
@@ -83,12 +83,12 @@ def _encode_container(value: Any, where: str, arrays: Arrays, depth: int) -> Any
         if type(value) is list:
             return encoded
         return {"$tuple": encoded} if type(value) is tuple else {"$deque": encoded, "maxlen": value.maxlen}
-    raise PlainDataError(f"{where} is a {type(value).__name__}, which is not saved")
+    raise PlainDataError(f"{where} is a {type(value).__name__}, which cannot be saved as plain data")
 
 
 def _keep(array: NDArray[Any], where: str, arrays: Arrays) -> str:
     if array.dtype.kind not in _KINDS:
-        raise PlainDataError(f"{where} is an array of {array.dtype}, which is not saved")
+        raise PlainDataError(f"{where} is an array of {array.dtype}, which cannot be saved as plain data")
     key = str(len(arrays))
     arrays[key] = np.array(array, order="C")
     return key
@@ -96,7 +96,7 @@ def _keep(array: NDArray[Any], where: str, arrays: Arrays) -> str:
 
 def _decode(data: Any, arrays: Mapping[str, NDArray[Any]], depth: int) -> Any:
     if depth > 2 * _DEEPEST:
-        raise PlainDataError("this is no saved data: it is nested too deep")
+        raise PlainDataError("the saved data is damaged: it is nested too deep")
     if isinstance(data, list):
         return [_decode(v, arrays, depth + 1) for v in data]
     if not isinstance(data, dict):
@@ -128,10 +128,10 @@ def _decode_tagged(tag: str, inner: Any, data: Mapping[str, Any]) -> Any:
         generator = np.random.Generator(_BIT_GENERATORS[inner["bit_generator"]]())
         generator.bit_generator.state = inner
         return generator
-    raise PlainDataError(f"this is no saved data: unknown tag {tag!r}")
+    raise PlainDataError(f"the saved data is damaged: unknown tag {tag!r}")
 
 
-# Never part of a state.
+# Values of these classes are never part of a state.
 _STATELESS = (FunctionType, MethodType, BuiltinFunctionType, ModuleType, type)
 _DEEPEST_OBJECT = 6
 
@@ -139,15 +139,15 @@ _DEEPEST_OBJECT = 6
 def object_state(
     instance: Any, skip: Collection[str] = (), stateless: tuple[type, ...] = ()
 ) -> tuple[dict[str, Any], list[str]]:
-    """The attributes of an object.
+    """Take the state of an object from its attributes.
 
     Args:
         instance: any object that keeps its attributes in its ``__dict__``.
         skip: names of attributes to leave out.
-        stateless: classes of attributes that carry no state.
+        stateless: classes of attributes without state, which are left out.
 
     Returns:
-        The state, plain data, and the places within the object that are not saved.
+        The state as plain data, and for each attribute that cannot be saved a sentence.
     """
     unsaved: list[str] = []
     return _state(instance, type(instance).__name__, frozenset(skip), stateless, unsaved, 0), unsaved
@@ -173,22 +173,25 @@ def _state(
 
 
 def _is_frozen(value: Any) -> bool:
-    """Whether a value is of a frozen dataclass, which nothing changes after it was made."""
+    """Whether a value is an instance of a frozen dataclass, which does not change."""
     parameters = getattr(type(value), "__dataclass_params__", None)
     return parameters is not None and bool(parameters.frozen)
 
 
 def restore_object(instance: Any, state: dict[str, Any]) -> None:
-    """Put a state back.
+    """Restore the state of an object.
 
     Raises:
-        PlainDataError: if the object is of another type than the one that the state was taken from, or lacks a part.
+        PlainDataError: if the object is of another type than the saved one, or lacks an attribute.
     """
     if state["type"] != type(instance).__qualname__:
-        raise PlainDataError(f"the saved state is that of a {state['type']}, not of a {type(instance).__qualname__}")
+        raise PlainDataError(
+            f"cannot restore the state of a {state['type']} into a {type(instance).__qualname__}; make the object as "
+            "it was when it was saved"
+        )
     for name, value in state["values"].items():
         setattr(instance, name, value)
     for name, inner in state["objects"].items():
         if name not in vars(instance):
-            raise PlainDataError(f"the saved state has a part {name!r} that this {state['type']} lacks")
+            raise PlainDataError(f"the saved state has an attribute {name!r} that this {state['type']} lacks")
         restore_object(vars(instance)[name], inner)

@@ -2,8 +2,8 @@
 
 beta ~ N(0, s_eq^2 I) and B ~ N(0, s_res^2 I) add wd_equiv |beta|^2 + wd_basic |B|^2 to the loss, with
 wd = 1 / (2 s^2) per datum (Finzi, Benton and Wilson 2021, section 4). `PathwayPrior` is the two strengths;
-`GaussianPrior` has the standard deviations of each layer, the density, and samples of functions. How strong a prior
-should be is learnt in `rpp_rl.empirical_bayes`.
+`GaussianPrior` has the standard deviations of each layer, the density, and samples of functions.
+`rpp_rl.empirical_bayes` learns how strong a prior should be.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class PathwayPrior:
 
     @property
     def step_ratio(self) -> float:
-        """Adam's step for the residual beside that for the equivariant pathway: s_res / s_eq, and no more than 1.
+        """Adam's step size for the residual relative to the equivariant pathway: s_res / s_eq, at most 1.
 
-        Adam moves every parameter by about its learning rate, however narrow the prior. If that is several of the
-        prior's standard deviations, the residual never converges and is noise for the equivariant pathway. With this
-        ratio both move equally fast in units of their standard deviations. A flat prior on either has no such unit,
-        and the ratio is 1.
+        Adam moves every parameter by about its learning rate, however narrow the prior. If this step is several
+        standard deviations of the prior, the residual does not converge and acts as noise on the equivariant pathway.
+        With this ratio both pathways move equally fast in units of their standard deviations. The ratio is 1 if either
+        prior is flat, since a flat prior has no such unit.
         """
         if not (self.equiv_wd > 0 and self.basic_wd > 0):
             return 1.0
@@ -73,7 +73,7 @@ class PathwayPrior:
         return {p: self.strength(p) * squared_norm(list(groups[p].values())) for p in PATHWAYS if groups[p]}
 
     def optimizer_groups(self, module: nn.Module, weight_decay: float = 0.0) -> list[dict[str, Any]]:
-        """Parameter groups for an optimiser whose `weight_decay` adds ``weight_decay * p`` to the gradient of p.
+        """Parameter groups for an optimizer whose `weight_decay` adds ``weight_decay * p`` to the gradient of p.
 
         The gradient of wd * |p|^2 is 2 wd p, so each group's decay is 2 wd beyond the common `weight_decay`.
         """
@@ -90,14 +90,14 @@ class PathwayPrior:
 
 @dataclass(frozen=True)
 class GaussianPrior:
-    """Independent normal priors: beta ~ N(0, s_eq^2 I) and B ~ N(0, s_res^2 I) in each layer, with its own variances.
+    """Independent normal priors beta ~ N(0, s_eq^2 I) and B ~ N(0, s_res^2 I) with separate variances for each layer.
 
     The merged weight W = A + B of a layer, with vec(A) = Q beta, is then normal with covariance
-    (s_eq^2 + s_res^2) Q Q^T + s_res^2 P, where P = 1 - Q Q^T projects on what is not equivariant.
+    (s_eq^2 + s_res^2) Q Q^T + s_res^2 P, where P = 1 - Q Q^T projects on the complement of the equivariant matrices.
 
     Attributes:
-        stds: the standard deviation of each group of parameters, by (name of the layer, pathway), the pathway being
-            ``"equiv"``, ``"basic"`` or, for what is in neither, ``"plain"``. Infinity is a flat prior.
+        stds: the standard deviation of each group of parameters, by (name of the layer, pathway). The pathway is
+            ``"equiv"``, ``"basic"`` or, for parameters in neither, ``"plain"``. Infinity is a flat prior.
 
     Raises:
         NetworkError: if a standard deviation is not positive.
@@ -112,20 +112,20 @@ class GaussianPrior:
 
     @classmethod
     def uniform(cls, module: nn.Module, equiv: float, basic: float, plain: float = 1.0) -> GaussianPrior:
-        """The same variances in all layers of a network.
+        """A prior with the same variances in all layers of a network.
 
         Args:
             module: the network.
             equiv: s_eq.
             basic: s_res.
-            plain: for parameters that are in neither pathway, such as a bilinear layer's, which are N(0, 1) as
-                published.
+            plain: standard deviation of parameters in neither pathway, such as those of bilinear layers, which are
+                N(0, 1) as published.
         """
         given = {"equiv": equiv, "basic": basic, "plain": plain}
         return cls({key: given[key[1]] for key in layer_parameters(module)})
 
     def penalty(self, module: nn.Module) -> dict[str, Tensor]:
-        """-log p of the parameters without its constant, by pathway: the sum of |theta|^2 / (2 s^2) over the layers.
+        """The negative log density up to a constant, by pathway: the sum of |theta|^2 / (2 s^2) over the layers.
 
         For a mean squared error over N examples and d outputs with noise sigma, multiply by 2 sigma^2 / (N d).
         """
@@ -136,7 +136,7 @@ class GaussianPrior:
         return {pathway: torch.stack(found).sum() for pathway, found in terms.items()}
 
     def log_density(self, module: nn.Module) -> Tensor:
-        """Log p of the parameters; a flat prior adds nothing."""
+        """The log density of the parameters; flat priors add nothing."""
         total = -torch.stack(list(self.penalty(module).values())).sum()
         for key, parameters in self._of(module).items():
             if math.isfinite(self.stds[key]):
@@ -148,7 +148,10 @@ class GaussianPrior:
         groups = layer_parameters(module)
         if groups.keys() != self.stds.keys():
             layer, pathway = sorted(groups.keys() ^ self.stds.keys())[0]
-            raise NetworkError(f"this prior is of another network: only one of them has {pathway} of layer {layer!r}")
+            raise NetworkError(
+                f"the prior belongs to another network: only one of the two has parameters of pathway {pathway!r} in "
+                f"layer {layer!r}"
+            )
         return groups
 
 
@@ -157,23 +160,25 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @torch.no_grad()
 def sample(prior: GaussianPrior, network: Network, generator: torch.Generator | None = None) -> Network:
-    """A function drawn from a prior: a copy of a network with all parameters drawn anew.
+    """Draw a function from a prior: a copy of a network with all parameters drawn from it.
 
     Args:
-        prior: of this network.
-        network: only its form matters.
-        generator: source of randomness; torch's global one unless given.
+        prior: a prior of this network.
+        network: the network; its parameter values do not matter.
+        generator: source of randomness; torch's global generator by default.
 
     Raises:
-        NetworkError: if the prior is of another network, or is flat somewhere, for then there is nothing to draw from.
+        NetworkError: if the prior belongs to another network, or is flat for some parameters.
     """
     drawn = copy.deepcopy(network)
     for (layer, pathway), parameters in prior._of(drawn).items():
         std = prior.stds[layer, pathway]
         if not math.isfinite(std):
-            raise NetworkError(f"no function can be drawn from a flat prior; give {pathway} of layer {layer!r} a std")
+            raise NetworkError(
+                f"cannot draw a function from a flat prior; set a finite std for pathway {pathway!r} of layer {layer!r}"
+            )
         for p in parameters:
-            # Drawn on the generator's device, so that a seed means the same function everywhere.
+            # Drawn on the generator's device, so that a seed gives the same function on every device.
             device = generator.device if generator is not None else p.device
             p.copy_(std * torch.randn(p.shape, generator=generator, dtype=p.dtype, device=device))
     return drawn
@@ -204,11 +209,11 @@ def pathway_parameters(module: nn.Module) -> Mapping[str, dict[str, nn.Parameter
 
 
 def _pathway(layer: nn.Module, parameter: nn.Parameter) -> str:
-    """What a layer says of its own parameter; a parameter that it does not name is in neither pathway."""
+    """The pathway in which a layer lists a parameter; a parameter that it does not list is plain."""
     pathways: Callable[[], Mapping[str, tuple[nn.Parameter | None, ...]]] = getattr(layer, "pathways", dict)
     return next((name for name, own in pathways().items() if any(p is parameter for p in own)), "plain")
 
 
 def squared_norm(tensors: list[nn.Parameter]) -> Tensor:
-    """The sum of squares of all entries of some tensors."""
+    """The sum of squares of all entries of tensors."""
     return torch.stack([t.square().sum() for t in tensors]).sum()

@@ -1,4 +1,4 @@
-"""Signed permutations: how every reflection of a jointed robot moves its coordinates."""
+"""Signed permutations, as which reflections of jointed robots act on coordinates."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from rpp_rl.errors import RepresentationError
 class SignedPermutation:
     """The linear map (g x)[i] = sign[i] * x[perm[i]].
 
-    Its matrix has one entry of +1 or -1 in each row and column, so it is orthogonal, and products, inverses
-    and Kronecker products stay in the family at the cost of a gather.
+    Its matrix has one entry of +1 or -1 in each row and column, so it is orthogonal. Products, inverses and Kronecker
+    products are signed permutations too, and cost one gather.
 
     Attributes:
-        perm: for each coordinate of the image, where it comes from; a permutation of 0..n-1.
+        perm: for each coordinate of the image, the coordinate that it comes from; a permutation of 0..n-1.
         sign: +1 or -1 for each coordinate of the image.
 
     Raises:
-        RepresentationError: if `perm` is no permutation or `sign` holds anything but +1 and -1.
+        RepresentationError: if `perm` is not a permutation or `sign` has a value other than +1 and -1.
     """
 
     perm: tuple[int, ...]
@@ -37,18 +37,15 @@ class SignedPermutation:
             raise RepresentationError(
                 f"a signed permutation needs as many signs as entries, got {len(self.sign)} and {len(self.perm)}"
             )
-        repeated = [p for p in range(len(self.perm)) if self.perm.count(p) != 1] if self._is_broken() else []
-        if repeated:
+        if sorted(self.perm) != list(range(len(self.perm))):
+            wrong = next(p for p in range(len(self.perm)) if self.perm.count(p) != 1)
             raise RepresentationError(
                 f"perm must name each of 0..{len(self.perm) - 1} exactly once, "
-                f"but {repeated[0]} occurs {self.perm.count(repeated[0])} times"
+                f"but {wrong} occurs {self.perm.count(wrong)} times"
             )
         for i, s in enumerate(self.sign):
             if s not in (1, -1):
                 raise RepresentationError(f"sign must be +1 or -1, but entry {i} is {s}")
-
-    def _is_broken(self) -> bool:
-        return sorted(self.perm) != list(range(len(self.perm)))
 
     @classmethod
     def identity(cls, size: int) -> SignedPermutation:
@@ -57,7 +54,7 @@ class SignedPermutation:
 
     @classmethod
     def from_matrix(cls, matrix: NDArray[np.float64]) -> SignedPermutation | None:
-        """Read a matrix as a signed permutation, or return None if it is not one (to 1e-6)."""
+        """Convert a matrix to a signed permutation; None if it is not one (to 1e-6)."""
         rounded = np.rint(matrix)
         one_per_line = (np.abs(rounded).sum(0) == 1).all() and (np.abs(rounded).sum(1) == 1).all()
         if not one_per_line or np.abs(matrix - rounded).max(initial=0.0) > 1e-6:
@@ -107,9 +104,9 @@ class SignedPermutation:
         return SignedPermutation(self.perm, (1,) * self.size)
 
     def __matmul__(self, other: SignedPermutation) -> SignedPermutation:
-        """First `other`, then `self`."""
+        """The product, which applies `other` first."""
         if self.size != other.size:
-            raise RepresentationError(f"cannot compose maps on {self.size} and {other.size} coordinates")
+            raise RepresentationError(f"cannot compose maps on {self.size} and on {other.size} coordinates")
         return SignedPermutation(
             tuple(other.perm[p] for p in self.perm),
             tuple(s * other.sign[p] for s, p in zip(self.sign, self.perm, strict=True)),

@@ -1,4 +1,4 @@
-"""YAML as people mean it: a key that is given twice is an error, where YAML itself would take the last one."""
+"""Read YAML and refuse repeated keys, of which YAML itself takes the last."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import yaml
 
 
 class _EachKeyOnce(yaml.SafeLoader):
-    """The safe loader, which makes numbers, words, lists and mappings only."""
+    """PyYAML's safe loader, which makes numbers, text, lists and mappings only."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping.
+        """Make a dictionary from a mapping.
 
         Raises:
-            yaml.YAMLError: if it gives a key twice.
+            yaml.YAMLError: if a key is given twice.
         """
         seen: set[str] = set()
         for key, _ in node.value:
@@ -27,10 +27,10 @@ class _EachKeyOnce(yaml.SafeLoader):
 
 
 def load_yaml(text: str) -> Any:
-    """What a text in YAML says.
+    """Parse YAML.
 
     Raises:
-        yaml.YAMLError: if it is none, or a mapping gives a key twice.
+        yaml.YAMLError: if the text is not YAML, or a mapping has a key twice.
     """
     loader = _EachKeyOnce(text)
     try:

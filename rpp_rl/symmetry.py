@@ -16,7 +16,7 @@ from rpp_rl.named_groups import trivial_group
 from rpp_rl.representations import Array, Map, Representation
 from rpp_rl.signed_permutation import SignedPermutation
 
-# Of what is read from files: a matrix of this size is still quickly made.
+# Limits for symmetries read from files: matrices of this size are still made quickly.
 _LARGEST_GROUP, _LARGEST_SPACE = 2048, 1_000_000
 
 
@@ -24,18 +24,18 @@ _LARGEST_GROUP, _LARGEST_SPACE = 2048, 1_000_000
 class Symmetry:
     """How a finite group moves the observations and actions of a task: x -> c + rho(g) (x - c), a -> rho(g) a.
 
-    The centre c is zero for every reflection or rotation that fixes the origin of the observation; it is needed
-    where, say, a mirror plane lies elsewhere. Values are immutable, compare and hash by content, and go to plain
-    JSON and back.
+    The center c is zero for every reflection or rotation that fixes the origin of the observation. It is needed, for
+    example, if a mirror plane does not contain the origin. Symmetries are immutable, compare and hash by content, and
+    convert to plain JSON and back.
 
     Attributes:
         name: the name under which the symmetry is registered.
         observation: orthogonal representation on observations.
         action: orthogonal representation on actions, of the same group.
-        observation_names: one name per entry; ``obs[0], obs[1], ...`` unless given.
-        action_names: one name per entry; ``act[0], act[1], ...`` unless given.
+        observation_names: one name per entry; ``obs[0], obs[1], ...`` by default.
+        action_names: one name per entry; ``act[0], act[1], ...`` by default.
         center: the point c of observation space that the group fixes; empty for the origin.
-        breaks: what breaks the symmetry, in words; empty if nothing is known to.
+        breaks: what breaks the symmetry, for people; empty if nothing is known to break it.
         source: where the declaration comes from.
 
     Raises:
@@ -54,8 +54,8 @@ class Symmetry:
     def __post_init__(self) -> None:
         if self.observation.group != self.action.group:
             raise SymmetryError(
-                f"symmetry {self.name!r}: observations carry {self.observation.group.name} and actions "
-                f"{self.action.group.name}; both must carry one group"
+                f"symmetry {self.name!r}: observations have group {self.observation.group.name} and actions have "
+                f"group {self.action.group.name}; represent one group on both"
             )
         if self.group.is_continuous:
             raise SymmetryError(
@@ -65,7 +65,7 @@ class Symmetry:
         for what, rep in (("observation", self.observation), ("action", self.action)):
             if not rep.is_orthogonal:
                 raise SymmetryError(
-                    f"symmetry {self.name!r}: the {what} map is not orthogonal; scale its entries alike"
+                    f"symmetry {self.name!r}: the {what} map is not orthogonal; scale the entries that it mixes alike"
                 )
         names = {"observation_names": self.observation, "action_names": self.action}
         for attribute, rep in names.items():
@@ -98,18 +98,18 @@ class Symmetry:
         sizes: tuple[int, int] | None = None,
         **details: Any,
     ) -> Symmetry:
-        """Build from one map per generator.
+        """Build a symmetry from one map per generator.
 
         Args:
             name: the name of the symmetry.
             group: its group.
             observation: the image of each generator on observations.
             action: the image of each generator on actions.
-            sizes: of observation and action; needed only for a group without generators.
+            sizes: sizes of observation and action; needed only for a group without generators.
             **details: the remaining attributes.
 
         Raises:
-            SymmetryError: if the maps are no group action; names the generator and the entry.
+            SymmetryError: if the maps are not a group action; the message names the generator and the entry.
         """
         try:
             observation_rep = Representation(group, observation, "the observation map", sizes[0] if sizes else None)
@@ -120,7 +120,7 @@ class Symmetry:
 
     @classmethod
     def trivial(cls, observation_size: int, action_size: int) -> Symmetry:
-        """The symmetry of one element, under which every map is equivariant."""
+        """The symmetry of the trivial group, under which every map is equivariant."""
         source = "the group of one element"
         return cls.from_generators("trivial", trivial_group(), (), (), (observation_size, action_size), source=source)
 
@@ -153,9 +153,9 @@ class Symmetry:
         return array.new_tensor(values)
 
     def stacked(self, frames: int) -> Symmetry:
-        """The symmetry of the last `frames` observations one after the other, the oldest first.
+        """The symmetry of a stack of the last `frames` observations, the oldest first.
 
-        Entries of older frames carry their age in their names: ``height[t-2]``, ``height[t-1]``, ``height``.
+        The names of older entries end with their age: ``height[t-2]``, ``height[t-1]``, ``height``.
         """
         ages = [f"[t-{age}]" if age else "" for age in range(frames - 1, -1, -1)]
         return replace(
@@ -166,7 +166,7 @@ class Symmetry:
         )
 
     def with_invariants(self, names: Sequence[str]) -> Symmetry:
-        """The symmetry of observations with further entries behind them that no group element moves."""
+        """The symmetry of observations to which entries are appended that no group element moves."""
         still = SignedPermutation.identity(len(names))
         rep = Representation(self.group, [still] * len(self.group.generators), "invariants", len(names))
         return replace(
@@ -180,7 +180,7 @@ class Symmetry:
         """Check that observations and actions have the declared sizes.
 
         Raises:
-            SymmetryError: if not; `where` names the environment.
+            SymmetryError: if they have not; `where` names the environment in the message.
         """
         for what, rep, size in (
             ("observation", self.observation, observation_size),
@@ -189,14 +189,14 @@ class Symmetry:
             if rep.size != size:
                 raise SymmetryError(
                     f"symmetry {self.name!r} is declared for an {what} of {rep.size} entries, but that of {where} has "
-                    f"{size}; register a symmetry for this form of the environment"
+                    f"{size}; declare a symmetry for these arguments or wrappers of the environment"
                 )
 
     def check_action_bounds(self, low: NDArray[np.floating[Any]], high: NDArray[np.floating[Any]], where: str) -> None:
         """Check that every generator maps the box [low, high] of actions onto itself.
 
         Raises:
-            SymmetryError: if not; names the generator and the entry.
+            SymmetryError: if one does not; the message names the generator and the entry.
         """
         box = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
         for generator, image in zip(self.group.generator_names, self.action.images, strict=True):
@@ -211,7 +211,7 @@ class Symmetry:
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data that `from_dict` reads."""
+        """Convert to plain JSON data, which `from_dict` reads."""
         return {
             "name": self.name,
             "group": {
@@ -238,7 +238,7 @@ class Symmetry:
         """Read what `to_dict` wrote.
 
         Raises:
-            SymmetryError: if an entry is missing or of the wrong kind, or the maps are no group action.
+            SymmetryError: if a key is missing, a value has the wrong type, or the maps are not a group action.
         """
         try:
             group = Group(
@@ -260,11 +260,14 @@ class Symmetry:
             sizes = (int(data["observation_size"]), int(data["action_size"])) if not generators else None
             name = str(data["name"])
             if group.dimension > _LARGEST_GROUP or max(sizes or (0,)) > _LARGEST_SPACE:
-                raise SymmetryError(f"symmetry {name!r} acts on more entries than any task has")
+                raise SymmetryError(
+                    f"symmetry {name!r} is too large: the limits are a group of {_LARGEST_GROUP} dimensions and "
+                    f"{_LARGEST_SPACE} entries"
+                )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             if isinstance(error, RPPError):
                 raise
-            raise SymmetryError(f"this is no symmetry as Symmetry.to_dict writes it: {error!r}") from error
+            raise SymmetryError(f"the data must have the form that Symmetry.to_dict writes: {error!r}") from error
         return cls.from_generators(name, group, observation, action, sizes, **details)
 
     def to_json(self) -> str:
@@ -276,14 +279,14 @@ class Symmetry:
         """Read what `to_json` wrote.
 
         Raises:
-            SymmetryError: if the text is no JSON object, or not that of a symmetry.
+            SymmetryError: if the text is not JSON, or its data does not describe a symmetry.
         """
         try:
             data = json.loads(text)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise SymmetryError(f"this is no JSON: {error}") from error
+            raise SymmetryError(f"the text is not JSON: {error}") from error
         if not isinstance(data, dict):
-            raise SymmetryError(f"a symmetry is a JSON object, not a {type(data).__name__}")
+            raise SymmetryError(f"a symmetry must be a JSON object, got a {type(data).__name__}")
         return cls.from_dict(data)
 
 
@@ -311,7 +314,7 @@ def _map_from_dict(prefix: str, data: Mapping[str, Any]) -> Map | ArrayLike:
 
 
 def _with_names(message: str, details: Mapping[str, Any]) -> str:
-    """Put the name of an entry behind its number where the declaration gives names."""
+    """Add the name of an entry to a message that gives its number, if the declaration gives names."""
     kind = "action_names" if "the action map" in message else "observation_names"
     for i, name in enumerate(details.get(kind, ())):
         message = message.replace(f" at entry {i},", f" at entry {i} ({name}),")

@@ -77,6 +77,16 @@ def _reachable(start: str, edges: dict[str, set[str]]) -> set[str]:
     return seen
 
 
+def syntax_trees(root: Path) -> dict[str, ast.Module]:
+    """The syntax trees of the package by the names of its modules."""
+    trees = {}
+    for path in (path for folder in PLACES for path in sorted((root / folder).rglob("*.py"))):
+        folder, *rest = path.relative_to(root).with_suffix("").parts
+        name = "/".join([PLACES[folder], *rest]).removesuffix("/__init__").replace("/", ".")
+        trees[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return trees
+
+
 def lines(path: Path) -> int:
     """The number of lines of a file, blank ones included."""
     return len(path.read_text(encoding="utf-8").splitlines())
@@ -100,11 +110,7 @@ def measure(root: Path, train: bool) -> dict[str, str]:
     rows = {f"`{f}`: files, lines": f"{len(p)}, {sum(map(lines, p))}" if p else "-" for f, p in files.items()}
     package = [path for folder, paths in files.items() if folder != "tests" for path in paths]
     rows["the package: files, lines"] = f"{len(package)}, {sum(map(lines, package))}"
-    trees = {}
-    for path in package:
-        folder, *rest = path.relative_to(root).with_suffix("").parts
-        name = "/".join([PLACES[folder], *rest]).removesuffix("/__init__").replace("/", ".")
-        trees[name] = ast.parse(path.read_text(encoding="utf-8"))
+    trees = syntax_trees(root)
     sizes = {
         f"{name}.{node.name}".removeprefix("rpp_rl."): (node.end_lineno or 0) - node.lineno + 1
         for name, tree in trees.items()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from rpp_rl.agents.common.saving.agent_files import load_safely, read_agent
@@ -32,7 +32,7 @@ USES: Mapping[str, tuple[str, str]] = {
 RUN_KEYS: Mapping[str, Any] = {"n_timesteps": 1, "n_envs": 1, "normalize": False}
 # Entries that stand for the argument `action_noise`, as in RL Zoo.
 NOISE_KEYS: Mapping[str, Any] = {"noise_type": "", "noise_std": 0.0}
-_NOISES: Mapping[str, type[ActionNoise]] = {
+_NOISES: Mapping[str, Any] = {
     "normal": NormalActionNoise,
     "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise,
 }
@@ -295,8 +295,8 @@ def _with_action_noise(values: Mapping[str, Any], env: Any) -> dict[str, Any]:
         RunError: if only one of both is given, or no such noise exists.
     """
     given = {name: value for name, value in values.items() if name not in NOISE_KEYS}
-    kind, std = values.get("noise_type"), values.get("noise_std")
-    if kind is None and std is None:
+    kind, std = str(values.get("noise_type")), values.get("noise_std")
+    if not values.keys() & NOISE_KEYS.keys():
         return given
     if kind not in _NOISES or not isinstance(std, int | float) or std < 0:
         raise RunError(

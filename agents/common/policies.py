@@ -72,6 +72,8 @@ class SymmetricPolicy(BasePolicy):
         NetworkError: if a network cannot be built, or a prior is given for a pathway that does not exist.
     """
 
+    actor: Any
+    critic: Any
     default_kind: ClassVar[str] = "rpp"
     actor_class: ClassVar[type[Any]]
 

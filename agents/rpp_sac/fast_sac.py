@@ -15,7 +15,7 @@ from rpp_rl.agents.common.arguments import owned
 from rpp_rl.agents.common.saving.agent_files import SafeFiles
 from rpp_rl.agents.rpp_sac.fast_update import FastUpdate, Learner, Losses, StackedActor, Temperature, mean_losses
 from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import graphs_on
-from rpp_rl.agents.rpp_sac.fast_update.support import PRECISIONS, Fingerprint, fingerprint, need_precision
+from rpp_rl.agents.rpp_sac.fast_update.support import PRECISIONS, Fingerprint, need_precision
 from rpp_rl.errors import NetworkError
 
 
@@ -37,7 +37,7 @@ class FastSAC(SafeFiles, SAC):
         self._unknown_to_fast_update = False
         self._update: FastUpdate | None = None
         # The fingerprint of this agent when the update was built.
-        self._built_for: Fingerprint = ()
+        self._built_for: Fingerprint | None = None
         self._learner: Learner | None = None
         self._actor_ahead: StackedActor | None = None
         # The generators that stand for numpy's and torch's global ones, as they were before the next action is drawn.
@@ -81,20 +81,20 @@ class FastSAC(SafeFiles, SAC):
             "_learner": None,
             "_actor_ahead": None,
             "_stacked": None,
-            "_built_for": (),
+            "_built_for": None,
         }
 
     def _merged_targets(self) -> list[torch.Tensor]:
         """The merged weights of the target critics as the fast update has them; empty before there is one."""
         update, number, built_for = self._stacked or (self._update, 0, self._built_for)
-        return [] if update is None or built_for != self._fingerprint() else update.merged_targets(number)
+        if update is None or built_for is None or not built_for.matches(*self._fast_step_parts(self.batch_size)):
+            return []
+        return update.merged_targets(number)
 
-    def _fingerprint(self, batch_size: int | None = None) -> Fingerprint:
-        """Return a value that changes with everything that the fast update is built from; see `fingerprint`."""
-        size = self.batch_size if batch_size is None else batch_size
-        drawn_from = (self.replay_buffer, self._vec_normalize_env)
-        settings = (size, self.precision, float(self.target_entropy), *drawn_from)
-        return fingerprint(self.policy, *self._temperature_parts(), *settings)
+    def _fast_step_parts(self, batch_size: int) -> tuple[Any, ...]:
+        """Return the objects that the fast update is built from, as `Fingerprint` takes them."""
+        settings = (batch_size, self.precision, float(self.target_entropy))
+        return self.policy, *self._temperature_parts(), *settings, self.replay_buffer, self._vec_normalize_env
 
     def _follow_learning_rate_schedule(self) -> None:
         """Set the learning rate of all optimisers to that of the schedule, and record it."""
@@ -122,11 +122,12 @@ class FastSAC(SafeFiles, SAC):
         """
         if not self.fast_update or self._unknown_to_fast_update:
             return None
-        if self._update is None or self._built_for != self._fingerprint(batch_size):
+        parts = self._fast_step_parts(batch_size)
+        if self._update is None or self._built_for is None or not self._built_for.matches(*parts):
             try:
                 self._update = FastUpdate([self.policy], self._temperature(), batch_size, PRECISIONS[self.precision])
                 # Building the update moves the parameters.
-                self._built_for = self._fingerprint(batch_size)
+                self._built_for = Fingerprint(*parts)
             except NetworkError as error:
                 if self.precision != "float32":
                     raise NetworkError(

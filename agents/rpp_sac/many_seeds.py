@@ -73,16 +73,19 @@ class _Together:
             [seat.torch_rng for seat in seats],
         )
         for k, merged in enumerate(targets):
-            update.take_over_targets(k, merged)
+            update.restore_targets(k, merged)
         buffers: list[Any] = [agent.replay_buffer for agent in agents]
         normalizers = [agent._vec_normalize_env for agent in agents]
         learner = Learner(update, buffers, normalizers, [seat.numpy_rng for seat in seats])
-        built_for = tuple(agent._fingerprint() for agent in agents)
+        built_for = tuple(Fingerprint(*agent._fast_step_parts(agent.batch_size)) for agent in agents)
         return cls(update, learner, StackedActor(update, first.n_envs), built_for)
 
     def is_of(self, seats: Sequence[_Seat]) -> bool:
         """Whether it was built for these agents, and they have not changed since."""
-        return self.built_for == tuple(seat.agent._fingerprint() for seat in seats)
+        return len(seats) == len(self.built_for) and all(
+            built_for.matches(*seat.agent._fast_step_parts(seat.agent.batch_size))
+            for built_for, seat in zip(self.built_for, seats, strict=True)
+        )
 
 
 class ManySeeds:

@@ -10,7 +10,7 @@ from pathlib import Path
 import rpp_rl.envs.robots  # noqa: F401, registers the example robots
 from rpp_rl.envs import REGISTRY, audit
 from rpp_rl.envs.auditing.report import THRESHOLDS, GeneratorAudit, SymmetryAudit, Verdict
-from rpp_rl.experiments.environments import say_simulator_warnings_once
+from rpp_rl.experiments.environments import print_simulator_warnings_once
 
 STATES = 1000
 HEAD = """# The declared symmetries, measured
@@ -68,7 +68,7 @@ def main(path: Path) -> None:
     """Audit every symmetry and write the page."""
     head = HEAD.format(states=STATES, gymnasium=version("gymnasium"), mujoco=version("mujoco"), thresholds=THRESHOLDS)
     rows, texts = [], []
-    say_simulator_warnings_once()
+    print_simulator_warnings_once()
     for env_id in REGISTRY.environments():
         for i, name in enumerate(REGISTRY.names(env_id)):
             done = audit(env_id, name, STATES)

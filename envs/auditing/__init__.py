@@ -1,4 +1,4 @@
-"""Compare symmetries with the simulator, and name what breaks them."""
+"""Audits: compare symmetries with the simulator, and name what breaks them."""
 
 from rpp_rl.envs.auditing.audit import audit, quick_audit
 from rpp_rl.envs.auditing.measurement import QUICK, Thoroughness

@@ -1,4 +1,4 @@
-"""Compare declared symmetries with the simulator, and say by name what breaks them."""
+"""Audit a symmetry: compare it with the simulator, and name what breaks it."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def audit(
 ) -> SymmetryAudit:
     """Compare a symmetry with the simulator.
 
-    States s along rollouts of several kinds of actions a are set, mirrored as full states (solver warm start
-    included), and stepped: the step from g s under g a should be the mirror image of the step from s under a.
+    The audit takes states s and actions a from rollouts of several kinds, and mirrors the full states, including the
+    solver's warm start. The step from g s with g a should be the mirror image of the step from s with a.
 
     Args:
         env: a MuJoCo environment, which is reset and stepped, or the id of one.
-        symmetry: a symmetry, the name of a declared one, the path of a YAML file, or None for the one that the
-            environment carries or that is its default.
+        symmetry: a symmetry, the name of a declared one, or the path of a YAML file. None takes the symmetry that the
+            environment carries, or else its default.
         states: number of transitions.
-        seed: of states and actions.
-        policy: from observation to action; if given, a fourth of the rollouts follow it.
-        thoroughness: which of the costlier parts are done.
+        seed: seed of states and actions.
+        policy: maps observations to actions; if given, a fourth of the rollouts follow it.
+        thoroughness: the expensive parts to run.
         track: wraps the samples to show progress.
 
     Raises:
         SymmetryError: if the symmetry does not fit the environment, or its state cannot be set or moved.
-        UnknownNameError: if the environment or the name is not known.
+        UnknownNameError: if the environment or the name is unknown.
     """
     made = make_plain(env) if isinstance(env, str) else env
     try:
@@ -65,14 +65,14 @@ def audit(
 
 
 def quick_audit(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> SymmetryAudit:
-    """Audit a symmetry on 100 transitions, in about a second; for use before training.
+    """Audit a symmetry with 100 transitions, in about a second; for use before training.
 
     Args:
         env: a MuJoCo environment, which is reset and stepped.
         symmetry: the symmetry.
-        seed: of states and actions.
+        seed: seed of states and actions.
 
     Raises:
-        SymmetryError: if the environment cannot be audited; the message says why, and training can start all the same.
+        SymmetryError: if the environment cannot be audited; training is possible nevertheless.
     """
     return audit_symmetry(Simulator(env), symmetry, _QUICK_STATES, seed=seed, thoroughness=QUICK)

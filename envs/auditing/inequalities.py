@@ -1,4 +1,4 @@
-"""What a model file gives unequally to two sides that a symmetry exchanges: by name, pair by pair, both values."""
+"""Find the quantities of a model that differ between two parts that a symmetry exchanges."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _SCALAR = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 @dataclass(frozen=True)
 class Inequality:
-    """One quantity that differs between two parts, or that a part should not have on a mirror.
+    """A quantity that differs between a part and its image, or between a part and itself after the reflection.
 
     Attributes:
-        kind: of the quantity, such as ``"stiffness"``.
-        names: of the two parts; the same twice where a part is its own image.
-        values: of the two; the second is already moved to the first's side.
-        repair: makes the two equal in a model, where that is a matter of one number.
+        kind: the quantity, such as ``"stiffness"``.
+        names: names of the two parts; the same twice if a part is its own image.
+        values: values of the two; the second is already moved to the side of the first.
+        repair: makes the two equal in a model; None if a change of one number cannot do it.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Inequality:
 
 
 def inequalities(simulator: Simulator, move: Move, state_map: StateMap, states: list[State]) -> tuple[Inequality, ...]:
-    """Everything unequal that can be read off the model; `states` tell how bodies lie in space."""
+    """Find all inequalities in a model; `states` are states in which the places of bodies are compared."""
     model = simulator.model
     bodies = _body_pairs(model, state_map)
     found = [*_joints(model, state_map), *_bodies(model, bodies), *_geoms(model, bodies)]
@@ -63,7 +63,7 @@ def inequalities(simulator: Simulator, move: Move, state_map: StateMap, states: 
 
 
 def _single(matrix: Floats) -> Iterator[tuple[int, int, float]]:
-    """(i, j, sign) for every row i of a matrix that takes from one entry j."""
+    """(i, j, sign) for every row i of a matrix that has one nonzero entry, at j, of size 1."""
     for i, row in enumerate(matrix):
         (sources,) = np.nonzero(np.abs(row) > 1e-9)
         if len(sources) == 1 and abs(abs(row[sources[0]]) - 1) < 1e-6:
@@ -114,7 +114,7 @@ def _actuators(model: Any, move: Move) -> Iterator[Inequality]:
 
 
 def _body_pairs(model: Any, state_map: StateMap) -> dict[int, int]:
-    """The image of each body: that of its joints, or else what the images of its children or its parent say."""
+    """The image of each body, from the images of its joints, or else of its children or its parent."""
     pairs = {0: 0}
     for d, e, _ in _single(state_map.velocities):
         pairs.setdefault(int(model.dof_bodyid[d]), int(model.dof_bodyid[e]))
@@ -157,7 +157,7 @@ def _geoms(model: Any, pairs: dict[int, int]) -> Iterator[Inequality]:
             names = _names(model.geom, (one, other))
             sizes = [model.geom_size[g] for g in (one, other)]
             if model.geom_type[one] == mujoco.mjtGeom.mjGEOM_BOX:
-                # The frame of a box may name its sides in another order.
+                # The sides of a box may have another order in its frame.
                 sizes = [np.sort(size) for size in sizes]
             yield from _differ("size", names, *sizes)
             yield from _differ("friction", names, model.geom_friction[one], model.geom_friction[other])
@@ -166,7 +166,7 @@ def _geoms(model: Any, pairs: dict[int, int]) -> Iterator[Inequality]:
 def _world(
     simulator: Simulator, state_map: StateMap, pairs: dict[int, int], states: list[State]
 ) -> tuple[NDArray[np.float64] | None, list[tuple[tuple[int, int], float]]]:
-    """The isometry of space that best maps bodies to the bodies of moved states, and how far each body misses it."""
+    """The isometry of space that best maps bodies to those of moved states, and the distance of each body from it."""
     bodies = [b for b in pairs if b and simulator.model.body_mass[b] > 0]
     images = [pairs[b] for b in bodies]
     ours, moved = [], []
@@ -180,13 +180,13 @@ def _world(
     off = np.linalg.norm(y - x @ rotation.T - shift, axis=1).reshape(len(states), -1)
     missed = np.median(off, axis=0)
     if np.median(missed) > 1e-2:
-        # No isometry is near: this is no mirror of space, and neither gravity nor geometry can be judged by it.
+        # No isometry fits, so gravity and geometry cannot be compared.
         return None, []
     return rotation, [((b, c), float(m)) for b, c, m in zip(bodies, images, missed, strict=True)]
 
 
 def _axes(simulator: Simulator, state_map: StateMap, rotation: Floats) -> Iterator[Inequality]:
-    """Joints whose axis is tilted against the image of their partner's, in the reference configuration."""
+    """Joints whose axis differs from the image of their partner's axis in the reference configuration."""
     model, axes = simulator.model, []
     still = np.zeros(model.nv)
     reference = State(model.qpos0.copy(), still, np.zeros(model.nu), still)
@@ -203,7 +203,7 @@ def _axes(simulator: Simulator, state_map: StateMap, rotation: Floats) -> Iterat
 
 
 def _isometry(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """R and t with y = R x + t for most points, by least absolute distances; R is a signed permutation if one fits."""
+    """R and t with y = R x + t for most points, by least absolute distances; R is rounded to a signed permutation."""
     weights, rotation, shift = np.ones(len(x)), np.eye(3), np.zeros(3)
     for _ in range(30):
         w = weights / weights.sum()
@@ -235,7 +235,7 @@ def _differ(kind: str, names: tuple[str, str], one: Any, other: Any) -> Iterator
 def _copied(
     model: Any, kind: str, attribute: str, names: tuple[str, str], pair: tuple[int, int]
 ) -> Iterator[Inequality]:
-    """A number that a model keeps in an array; the repair gives both the mean."""
+    """Compare one number in an array of the model; the repair sets both to the mean."""
     one, other = (float(getattr(model, attribute)[i]) for i in pair)
 
     def repair(model: Any) -> None:

@@ -28,7 +28,7 @@ from rpp_rl.symmetry import Symmetry
 
 Track = Callable[[Sequence[Sample]], Iterable[Sample]]
 
-# How many of the samples the costlier parts of an audit use.
+# Numbers of samples for the expensive parts of an audit.
 _CONTROL = 25
 _DIVERGENCE = 50
 _REPAIR = 100
@@ -38,12 +38,12 @@ _SIGNIFICANCE = 0.01
 
 @dataclass(frozen=True)
 class Thoroughness:
-    """Which of an audit's costlier parts are done.
+    """The expensive parts of an audit that are run.
 
     Attributes:
-        control: the negative control.
-        causes: the repair of what is unequal.
-        resets: resets to compare; 0 for none.
+        control: whether to run the negative control.
+        causes: whether to repair inequalities and measure again.
+        resets: number of resets whose distribution is compared; 0 for none.
     """
 
     control: bool = True
@@ -65,7 +65,7 @@ def audit_symmetry(
     thoroughness: Thoroughness = THOROUGH,
     track: Track = iter,
 ) -> SymmetryAudit:
-    """Compare a symmetry with a simulator; see `rpp_rl.envs.audit`.
+    """Compare a symmetry with a simulator, as `rpp_rl.envs.audit` describes.
 
     Raises:
         SymmetryError: if the symmetry does not fit the environment, or its state cannot be set or moved.
@@ -143,7 +143,7 @@ def _audit_generator(
 
 
 def _spread(drawn: Sequence[Sample], count: int) -> Sequence[Sample]:
-    """About that many samples, from all over."""
+    """About `count` samples at equal distances."""
     return drawn[:: max(1, len(drawn) // count)]
 
 
@@ -158,7 +158,7 @@ def _median(errors: Floats) -> float | None:
 def _reward_error(done: Transitions) -> float:
     difference = float(np.abs(done.moved_reward - done.reward).mean())
     spread = float(done.reward.std())
-    # A reward that never varies has no scale of its own.
+    # A constant reward has no scale.
     return difference / spread if spread > 1e-12 else difference
 
 
@@ -169,7 +169,7 @@ def _entry_errors(done: Transitions, move: Move, names: Sequence[str]) -> dict[s
 
 
 def _broken_at_reset(simulator: Simulator, move: Move, names: Sequence[str], resets: int, seed: int) -> tuple[str, ...]:
-    """Entries whose distribution at reset differs from that of its mirror image, at 1 % over all entries."""
+    """Entries whose distribution at reset differs from its mirror image, at a level of 1 % over all entries."""
     if resets == 0:
         return ()
     drawn = []
@@ -177,7 +177,7 @@ def _broken_at_reset(simulator: Simulator, move: Move, names: Sequence[str], res
         simulator.env.reset(seed=seed + i)
         drawn.append(simulator.observe())
     observations = np.array(drawn)
-    # Rounded, so that a constant and its image, equal up to rounding, do not look like two distributions.
+    # Rounded, so that a constant and its image, which differ by rounding errors, have the same distribution.
     one, other = np.round(observations[:resets], 9), np.round(move.observe(observations[resets:]), 9)
     p = np.array([stats.ks_2samp(a, b).pvalue for a, b in zip(one.T, other.T, strict=True)])
     return _named(np.flatnonzero(p < _SIGNIFICANCE / len(p)).tolist(), names)

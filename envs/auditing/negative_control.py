@@ -1,9 +1,8 @@
-"""Would the audit have noticed? Spoil a map entry by entry and see whether the error tells.
+"""The negative control of an audit: change a map entry by entry, and check that the error grows.
 
-A check that accepts wrong maps proves nothing. Every entry of a generator is spoilt by its sign and, where the
-generator exchanges it with another, by the signs of both and by leaving both in their places. An entry for which
-nothing is noticed is reported as untested; one where the spoilt map is clearly better than the declared one is a
-suspect.
+A check that accepts wrong maps proves nothing. For every entry of a generator the control changes the sign. If the
+generator exchanges the entry with another, it also changes the signs of both, and leaves both in place. An entry is
+untested if no change is noticed. It is a suspect if a changed map is clearly better than the declared one.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from rpp_rl.envs.simulator import Floats
 from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move, StateMap
 
-# A change of the mean error by this share is noticed; a fall to this share makes the declared entry a suspect.
+# A relative change of the mean error by the first share is noticed; a fall below the second makes an entry a suspect.
 _NOTICED = 0.02
 _BETTER = 0.5
 _LEAST = 1e-9
@@ -26,12 +25,12 @@ _LEAST = 1e-9
 
 @dataclass(frozen=True)
 class Control:
-    """What a negative control found, as indices of entries.
+    """The result of a negative control, as indices of entries.
 
     Attributes:
-        untested_observation: entries that could be wrong without being noticed.
+        untested_observation: entries of the observation that could be wrong without notice.
         untested_action: the same for actions.
-        suspect_observation: entries whose change of sign, or of place, makes the error less than half.
+        suspect_observation: entries of the observation whose change of sign or place more than halves the error.
         suspect_action: the same for actions.
     """
 
@@ -44,14 +43,14 @@ class Control:
 def negative_control(
     lifting: Lifting, drawn: Sequence[Sample], move: Move, state_map: StateMap, done: Transitions
 ) -> Control:
-    """Spoil every entry of a move once.
+    """Change every entry of a move, and measure the error.
 
     Args:
-        lifting: of the environment.
-        drawn: a dozen or two of samples to step again.
-        move: the move that is audited.
-        state_map: its lift.
-        done: the transitions of the whole audit, which tell about entries that are no coordinates of the state.
+        lifting: lifting of the environment.
+        drawn: some twenty samples to step again.
+        move: the audited move.
+        state_map: its map of states.
+        done: all transitions of the audit, used for entries that are not coordinates of the state.
     """
     simulator = lifting.simulator
     right = _error(transitions(simulator, drawn, move, state_map), move)
@@ -64,7 +63,7 @@ def negative_control(
                 untested.append(i)
             continue
         errors = []
-        for rho in _spoilt(move.observation, i):
+        for rho in _changed_maps(move.observation, i):
             wrong = replace(move, observation=rho)
             errors.append(_error(transitions(simulator, drawn, wrong, lifting.lift(wrong)), wrong))
         _judge(i, errors, right, untested, suspects)
@@ -72,15 +71,15 @@ def negative_control(
     suspect_action: list[int] = []
     for i in range(len(move.action)):
         errors = []
-        for sigma in _spoilt(move.action, i):
+        for sigma in _changed_maps(move.action, i):
             wrong = replace(move, action=sigma)
             errors.append(_error(transitions(simulator, drawn, wrong, state_map), move))
         _judge(i, errors, right, untested_action, suspect_action)
     return Control(tuple(untested), tuple(untested_action), tuple(suspects), tuple(suspect_action))
 
 
-def _spoilt(matrix: Floats, i: int) -> Iterator[Floats]:
-    """The matrix with row i of the other sign; where it takes from another entry also with both, or both in place."""
+def _changed_maps(matrix: Floats, i: int) -> Iterator[Floats]:
+    """The matrix with the sign of row i changed; for an exchange also with both signs changed, or both in place."""
     flipped = matrix.copy()
     flipped[i] *= -1
     yield flipped
@@ -95,7 +94,7 @@ def _spoilt(matrix: Floats, i: int) -> Iterator[Floats]:
 
 def _error(done: Transitions, move: Move) -> float:
     before = done.moved_before - move.observe(done.before)
-    # An observation map that does not hold counts with the same weight as a wrong step.
+    # A wrong observation map counts as much as a wrong step.
     scale = np.maximum(done.before.std(axis=0), 1e-9)
     return float(done.relative_error(move).mean() + np.linalg.norm(before / scale, axis=1).mean())
 
@@ -108,8 +107,8 @@ def _judge(i: int, errors: list[float], right: float, untested: list[int], suspe
 
 
 def _static(move: Move, i: int, done: Transitions) -> bool:
-    """Whether a spoilt entry that is no coordinate would have been noticed in the observations."""
-    for rho in _spoilt(move.observation, i):
+    """Whether the observations show a change of an entry that is not a coordinate of the state."""
+    for rho in _changed_maps(move.observation, i):
         for x, moved in ((done.before, done.moved_before), (done.after, done.moved_after)):
             right = np.abs(moved[:, i] - x @ move.observation[i] - move.offset[i]).mean()
             wrong = np.abs(moved[:, i] - x @ rho[i] - move.offset[i]).mean()

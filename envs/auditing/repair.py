@@ -1,4 +1,4 @@
-"""How much of a symmetry's error each inequality of the model causes: repair it and measure again."""
+"""Measure how much of a symmetry's error each inequality of the model causes: repair it, and measure again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rpp_rl.envs.auditing.rollouts import Sample, transitions
 from rpp_rl.envs.simulator import Simulator
 from rpp_rl.envs.state_map import Move, StateMap
 
-# The arrays of a model that repairs write into.
+# The arrays of a model that repairs change.
 _ARRAYS = (
     *("dof_damping", "dof_armature", "dof_frictionloss", "jnt_stiffness", "jnt_range"),
     *("actuator_gear", "body_mass"),
@@ -26,9 +26,10 @@ def error_shares(
     state_map: StateMap,
     unequal: Sequence[Inequality],
 ) -> dict[str, float]:
-    """By kind of inequality, 1 - (mean error with it repaired) / (mean error), largest first; negative if it grew.
+    """The share of the error that repairing each kind removes, largest first; negative if the error grows.
 
-    Where several kinds can be repaired, ``"all of these"`` tells what repairing them together does.
+    The share is 1 - (mean error after the repair) / (mean error). If several kinds can be repaired, the key
+    ``"all of these"`` has the share for repairing them together.
     """
 
     def error() -> float:
@@ -54,7 +55,7 @@ def error_shares(
 
 @contextmanager
 def repaired(simulator: Simulator, unequal: Sequence[Inequality]) -> Iterator[None]:
-    """The simulator's model with these inequalities made equal; as it was afterwards."""
+    """Repair inequalities of the simulator's model within this context."""
     model = simulator.model
     kept = {name: getattr(model, name).copy() for name in _ARRAYS}
     gravity = model.opt.gravity.copy()

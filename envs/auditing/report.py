@@ -1,13 +1,15 @@
-"""The result of an audit: measured errors, and the verdict that they amount to."""
+"""The result of an audit: measured errors and verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 from rpp_rl.envs.auditing.inequalities import Inequality
+from rpp_rl.errors import listed
 from rpp_rl.symmetry import Symmetry
 
 
@@ -24,11 +26,11 @@ class Verdict(IntEnum):
 
 
 EXACT = 1e-8
-"""The 95th percentile of the relative error, or the observation error, up to which a map is exact: rounding."""
+"""A map is exact if the 95th percentile of the relative error, or the observation error, is at most this (rounding)."""
 NEAR_EXACT = 0.05
-"""The median of the relative error up to which it is nearly exact."""
+"""A map is nearly exact if the median of the relative error is at most this."""
 UNRELATED = 2**0.5
-"""The relative error of a step that has nothing to do with the one it should be: of two vectors of one length."""
+"""The relative error of two unrelated steps: the distance of two orthogonal vectors of length 1."""
 
 THRESHOLDS = (
     f"exact: 95 % of steps within {EXACT:g}; near-exact: half of them within {NEAR_EXACT:g}; approximate: half of them "
@@ -38,7 +40,7 @@ THRESHOLDS = (
 
 
 def dynamics_verdict(median: float, p95: float, suspects: Sequence[str] = ()) -> Verdict:
-    """The verdict on one-step dynamics."""
+    """The verdict on the dynamics of one step."""
     if suspects or median >= UNRELATED:
         return Verdict.MIS_SPECIFIED
     if p95 <= EXACT:
@@ -47,14 +49,14 @@ def dynamics_verdict(median: float, p95: float, suspects: Sequence[str] = ()) ->
 
 
 def observation_verdict(error: float) -> Verdict:
-    """The verdict on the observation map, which geometry alone decides: there is no excuse for a large error."""
+    """The verdict on the observation map; it depends on geometry only, so a large error means a wrong declaration."""
     if error <= EXACT:
         return Verdict.EXACT
     return Verdict.NEAR_EXACT if error <= NEAR_EXACT else Verdict.MIS_SPECIFIED
 
 
 def task_verdict(reward_error: float, termination_mismatch: float) -> Verdict:
-    """The verdict on reward and termination; a task that breaks its robot's symmetry is approximate at worst."""
+    """The verdict on reward and termination; the worst is approximate, since a task may break its robot's symmetry."""
     if reward_error <= EXACT and termination_mismatch == 0:
         return Verdict.EXACT
     small = reward_error <= NEAR_EXACT and termination_mismatch <= NEAR_EXACT
@@ -64,7 +66,7 @@ def task_verdict(reward_error: float, termination_mismatch: float) -> Verdict:
 def verdict_sentence(
     dynamics: Verdict, observation: Verdict, task: Verdict, reset: bool, suspects: Sequence[str]
 ) -> str:
-    """What a person should know."""
+    """The verdict in one sentence."""
     if suspects:
         return f"mis-specified: with the other sign or place of {', '.join(suspects)} the error is less than half"
     if observation == Verdict.MIS_SPECIFIED:
@@ -79,28 +81,28 @@ def verdict_sentence(
 
 @dataclass(frozen=True)
 class GeneratorAudit:
-    """What was measured for one generator g; errors of dynamics are those of `relative_error`.
+    """The measurements for one generator g; errors of dynamics are those of `relative_error`.
 
     Attributes:
-        name: of the generator.
+        name: name of the generator.
         observation_error: the largest |obs(g s) - g obs(s)|.
-        observation_worst: the entry where it is.
-        dynamics_median: over the transitions, one step.
-        dynamics_p95: the 95th percentile.
-        contact_free_median: the median without contacts; None if every state touches something.
-        contact_median: the median with contacts; None if no state does.
-        exact_share: of transitions with an error up to 1e-6.
-        rollout25_median: the median error after 25 mirrored steps.
-        entry_errors: by name, the root mean square error of an entry over that of its change.
+        observation_worst: the entry with the largest error.
+        dynamics_median: median error of one step over the transitions.
+        dynamics_p95: 95th percentile of the error of one step.
+        contact_free_median: median error without contacts; None if every transition has contacts.
+        contact_median: median error with contacts; None if no transition has contacts.
+        exact_share: share of transitions with an error up to 1e-6.
+        rollout25_median: median error after 25 mirrored steps.
+        entry_errors: root mean square error of each entry over that of its change, by name.
         reward_error: mean |difference of rewards| over their standard deviation.
-        termination_mismatch: share of transitions of which only one ends the task.
+        termination_mismatch: share of transitions for which only one of the two steps ends the task.
         reset_invariant: whether a two-sample test finds no entry whose distribution at reset the map changes.
-        reset_broken: the entries for which it does.
-        unequal: what the model gives unequally to two sides.
-        causes: by kind of inequality, the share of the error that goes away when it is repaired.
-        untested: entries that could be wrong without being noticed.
-        suspects: entries of which another sign or place is clearly better.
-        axes: the verdict on observation, dynamics, and task (reward and termination).
+        reset_broken: the entries for which the test finds a change.
+        unequal: quantities of the model that differ between the two sides.
+        causes: by kind of inequality, the share of the error that its repair removes.
+        untested: entries that could be wrong without notice.
+        suspects: entries for which another sign or place is clearly better.
+        axes: the verdicts on observation, dynamics, and task (reward and termination).
     """
 
     name: str
@@ -130,14 +132,28 @@ class GeneratorAudit:
 
     @property
     def sentence(self) -> str:
-        """The verdict for a person."""
+        """The verdict in one sentence."""
         axes = self.axes
         return verdict_sentence(
             axes["dynamics"], axes["observation"], axes["task"], self.reset_invariant, self.suspects
         )
 
+    @property
+    def findings(self) -> list[str]:
+        """The verdict and its causes in sentences: unequal quantities, repairs, untested entries, largest errors."""
+        lines = [self.sentence]
+        lines += [f"unequal {inequality}" for inequality in self.unequal]
+        lines += [f"repairing {kind} removes {share:.0%} of the error" for kind, share in self.causes.items()]
+        if self.untested:
+            lines.append(f"untested, a wrong map of these entries would not be noticed: {listed(self.untested)}")
+        worst = sorted(self.entry_errors.items(), key=lambda item: -item[1])[:5]
+        if worst and worst[0][1] > 1e-6:
+            largest = ", ".join(f"{name} {error:.2g}" for name, error in worst)
+            lines.append(f"entries with the largest errors: {largest}")
+        return lines
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
+        """Convert to plain JSON data."""
         unequal = [{"kind": u.kind, "names": list(u.names), "values": list(u.values)} for u in self.unequal]
         return {
             **{k: v for k, v in vars(self).items() if k not in ("unequal", "axes")},
@@ -151,15 +167,37 @@ class GeneratorAudit:
         }
 
 
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2g}"
+
+
+MEASURED: Mapping[str, Callable[[GeneratorAudit], str]] = MappingProxyType(
+    {
+        "observation map, largest error": lambda g: f"{g.observation_error:.2g} ({g.observation_worst})",
+        "one step, median relative error": lambda g: f"{g.dynamics_median:.2g}",
+        "one step, 95th percentile": lambda g: f"{g.dynamics_p95:.2g}",
+        "  without contact, median": lambda g: _number(g.contact_free_median),
+        "  in contact, median": lambda g: _number(g.contact_median),
+        "transitions exact to 1e-6": lambda g: f"{g.exact_share:.1%}",
+        "25 steps, median relative error": lambda g: f"{g.rollout25_median:.2g}",
+        "reward, mean difference / deviation": lambda g: f"{g.reward_error:.2g}",
+        "termination, mismatch": lambda g: f"{g.termination_mismatch:.1%}",
+        "starts symmetrically": lambda g: "yes" if g.reset_invariant else "no: " + listed(g.reset_broken),
+        "verdict": lambda g: str(g.verdict),
+    }
+)
+"""What an audit measures of a generator, in the order of a report: the label, and the value as text."""
+
+
 @dataclass(frozen=True)
 class SymmetryAudit:
     """The audit of one symmetry.
 
     Attributes:
-        environment: its id.
-        symmetry: what was audited.
+        environment: environment id.
+        symmetry: the audited symmetry.
         states: number of transitions.
-        generators: one audit each.
+        generators: the audit of each generator.
     """
 
     environment: str
@@ -169,11 +207,11 @@ class SymmetryAudit:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the generators'; a group of one element is exact."""
+        """The worst verdict of the generators; the trivial group is exact."""
         return max((g.verdict for g in self.generators), default=Verdict.EXACT)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
+        """Convert to plain JSON data."""
         return {
             "name": self.symmetry.name,
             "group": self.symmetry.group.name,

@@ -1,4 +1,4 @@
-"""States and actions to audit a symmetry on, and what the simulator makes of them and of their mirror images."""
+"""Draw states and actions for an audit, and step them and their mirror images on the simulator."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from rpp_rl.envs.state_map import Move, StateMap
 
 Policy = Callable[[Floats], Floats]
 
-# Steps after which a rollout starts anew even if it goes well, so that young and old episodes are seen.
+# A rollout is reset after this number of steps, so that early and late states of episodes occur.
 _EPISODE = 60
+# Steps for which a rollout of kind "held" keeps its action.
 _HELD = 10
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A state on a rollout, and the actions that follow there.
+    """A state on a rollout, and the action taken there.
 
     Attributes:
         state: the full state.
-        action: the action taken.
-        kind: of the rollout: ``"uniform"``, ``"small"``, ``"held"`` or ``"policy"``.
+        action: the action.
+        kind: the kind of rollout: ``"uniform"``, ``"small"``, ``"held"`` or ``"policy"``.
     """
 
     state: State
@@ -34,7 +35,7 @@ class Sample:
 
 
 def samples(simulator: Simulator, count: int, seed: int = 0, policy: Policy | None = None) -> list[Sample]:
-    """States along rollouts, about the same number of each kind of action."""
+    """Draw states along rollouts, about the same number for each kind of action."""
     rng = np.random.default_rng(seed)
     low, high = simulator.action_space.low.astype(float), simulator.action_space.high.astype(float)
     kinds = ("uniform", "small", "held") + (("policy",) if policy else ())
@@ -60,18 +61,18 @@ def samples(simulator: Simulator, count: int, seed: int = 0, policy: Policy | No
 
 @dataclass(frozen=True)
 class Transitions:
-    """Steps from states s under actions a, and from g s under g a; n of them.
+    """The n steps from states s with actions a, and from g s with g a.
 
     Attributes:
         before: obs(s), shape (n, entries).
-        after: the observation one step later.
-        moved_before: obs(g s).
-        moved_after: the observation one step later.
-        reward: of the steps, shape (n,).
-        moved_reward: of the mirrored steps.
-        terminated: whether the step ended the task.
-        moved_terminated: whether the mirrored step did.
-        contact: whether anything touched before or after the step.
+        after: the observations one step later, shape (n, entries).
+        moved_before: obs(g s), shape (n, entries).
+        moved_after: the observations one step later, shape (n, entries).
+        reward: rewards of the steps, shape (n,).
+        moved_reward: rewards of the mirrored steps, shape (n,).
+        terminated: whether the step ended the task, shape (n,).
+        moved_terminated: whether the mirrored step ended it, shape (n,).
+        contact: whether there was a contact before or after the step, shape (n,).
     """
 
     before: Floats
@@ -121,7 +122,7 @@ def divergence(
     steps: int = 25,
     seed: int = 0,
 ) -> Floats:
-    """The error of observations after a number of mirrored steps, relative to the change in that time, per sample."""
+    """The error of observations after several mirrored steps, relative to the change in this time, for each sample."""
     rng = np.random.default_rng(seed)
     low, high = simulator.action_space.low, simulator.action_space.high
     first, last, moved_last = [], [], []
@@ -143,10 +144,10 @@ def divergence(
 
 
 def relative_error(error: Floats, change: Floats) -> Floats:
-    """|error| / max(|change|, typical |change|) for each row, every entry in units of its own typical change.
+    """|error| / max(|change|, typical |change|) for each row, with every entry in units of its typical change.
 
-    The typical change of an entry is its root mean square over the rows; a state at rest is measured against it, and
-    not against its own change of nearly nothing. Entries that never change are left out. The result has shape (n,).
+    The typical change of an entry is its root mean square over the rows. It is the scale for a state at rest, whose own
+    change is nearly zero. Entries that never change are left out. The result has shape (n,).
     """
     scale = np.sqrt(np.mean(change**2, axis=0))
     moving = scale > 1e-9

@@ -1,6 +1,6 @@
 """The symmetries of gymnasium's eleven MuJoCo v5 tasks; the first of each task is its default.
 
-Those that hold, exactly or nearly, are derived from the tasks' models; the paper's are kept as published.
+Symmetries that hold, exactly or nearly, are derived from the tasks' models. Those of the paper are kept as published.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The maps that the paper declared, as published: right for Walker2d, approximate or wrong for the others."""
+"""The symmetries of the paper as published: right for Walker2d, approximate or wrong for the other tasks."""
 
 from rpp_rl.envs.coordinates import IDENTITY, PAPER, Entries, Space, declare, moved, unmoved
 from rpp_rl.named_groups import cyclic_group
@@ -20,9 +20,9 @@ _LIMB_BODIES = (
 
 
 def ant() -> Symmetry:
-    """As published: C4 hands each leg's joints to the next, without signs, and leaves the torso as it is.
+    """The symmetry as published: C4 maps each leg's joints to the next leg, without signs, and does not move the torso.
 
-    The paper's actor did not see contact forces; here they stay where they are.
+    The paper's actor did not observe contact forces; here they do not move.
     """
     joints = moved(
         "hip_1 ankle_1 hip_2 ankle_2 hip_3 ankle_3 hip_4 ankle_4",
@@ -42,7 +42,7 @@ def ant() -> Symmetry:
 
 
 def half_cheetah() -> Symmetry:
-    """Every angle changes sign, and so does the forward velocity; no leg changes place."""
+    """Every angle and the forward velocity change sign; no leg changes place."""
     observation = moved(
         " z  pitch  bthigh  bshin  bfoot  fthigh  fshin  ffoot",
         " z -pitch -bthigh -bshin -bfoot -fthigh -fshin -ffoot",
@@ -62,7 +62,7 @@ def half_cheetah() -> Symmetry:
 
 
 def hopper() -> Symmetry:
-    """Every angle changes sign, and so does the forward velocity."""
+    """Every angle and the forward velocity change sign."""
     observation = moved(
         " z  pitch  thigh  leg  foot  vx vz  vpitch  vthigh  vleg  vfoot",
         " z -pitch -thigh -leg -foot -vx vz -vpitch -vthigh -vleg -vfoot",
@@ -76,9 +76,9 @@ def hopper() -> Symmetry:
 
 
 def humanoid() -> Symmetry:
-    """As published: a mirror in the plane x = y.
+    """The symmetry as published: a mirror in the plane x = y.
 
-    The paper's actor saw the first 45 entries; here the others stay where they are.
+    The paper's actor observed the first 45 entries; here the others do not move.
     """
     space = Space((SignedPermutation((1, 0, 2), (1, 1, 1)),))
     limbs = moved(
@@ -95,7 +95,7 @@ def humanoid() -> Symmetry:
 
 
 def _derived(space: Space, bodies: Entries, joints: Entries) -> Entries:
-    """What the observation holds beside the state: inertias, velocities, motor torques, contact forces."""
+    """The observed quantities beside the state: inertias, velocities, motor torques, contact forces."""
     return (
         bodies.each(space.inertia()).prefixed("cinert.")
         + bodies.each(space.velocity_and_force("w", "v")).prefixed("cvel.")
@@ -105,7 +105,7 @@ def _derived(space: Space, bodies: Entries, joints: Entries) -> Entries:
 
 
 def swimmer() -> Symmetry:
-    """As published: the lateral velocity keeps its sign."""
+    """The symmetry as published: the lateral velocity keeps its sign."""
     observation = moved(
         " yaw  motor1  motor2 vx vy  vyaw  vmotor1  vmotor2",
         "-yaw -motor1 -motor2 vx vy -vyaw -vmotor1 -vmotor2",
@@ -116,7 +116,7 @@ def swimmer() -> Symmetry:
 
 
 def walker2d() -> Symmetry:
-    """The two legs change places; the one of the paper's declarations that holds on the simulator."""
+    """The two legs change places. Only this symmetry of the paper holds on the simulator."""
     observation = moved(
         "z pitch thigh      leg      foot      thigh_left leg_left foot_left",
         "z pitch thigh_left leg_left foot_left thigh      leg      foot",

@@ -1,5 +1,5 @@
-"""Derivation how a reflection or rotation of the world moves a task, from its compiled model."""
+"""Derive the symmetries of a task under reflections and rotations of the world from its compiled model."""
 
-from rpp_rl.envs.derivation.derive import Derived, derive_symmetries, derive_symmetry
+from rpp_rl.envs.derivation.derive import Derived, derive_symmetries, derive_symmetry, try_reflections
 
-__all__ = ["Derived", "derive_symmetries", "derive_symmetry"]
+__all__ = ["Derived", "derive_symmetries", "derive_symmetry", "try_reflections"]

@@ -1,4 +1,4 @@
-"""The ways in which a map of the world may move a task, one for each match of the bodies of its compiled model."""
+"""Candidate symmetries of a task under a map of the world, one for each match of the bodies of its compiled model."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import Move, StateMap, state_map_of
 from rpp_rl.errors import SymmetryError
 
-# Random states with which actuators and observations are recognised.
+# Number of random states with which actuators and observations are recognized.
 _STATES = 60
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One way in which a map of the world moves a task.
+    """One way in which a map of the world may move a task.
 
     Attributes:
-        move: of observations and actions.
-        unknown: entries of the observation for which no law was found.
+        move: the map of observations and actions.
+        unknown: entries of the observation whose image was not found.
     """
 
     move: Move
@@ -35,7 +35,7 @@ class Candidate:
 
     @property
     def is_trivial(self) -> bool:
-        """Whether it moves nothing."""
+        """Whether the candidate moves nothing."""
         move = self.move
         return is_identity(move.observation) and is_identity(move.action) and not move.offset.any()
 
@@ -45,7 +45,7 @@ class Derivation:
 
     Args:
         env: a MuJoCo environment.
-        seed: of the random states with which actuators and observations are recognised.
+        seed: seed of the random states with which actuators and observations are recognized.
     """
 
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
@@ -58,7 +58,7 @@ class Derivation:
         self.action_names = action_names(self.simulator.model, len(self.simulator.action_space.low))
 
     def _random_state(self) -> State:
-        """Bent joints, and bodies low enough to touch the floor and one another."""
+        """Draw a state with bent joints and with bodies low enough for contacts."""
         model, rng = self.simulator.model, self._rng
         qpos = model.qpos0 + 0.4 * rng.standard_normal(model.nq)
         for q in (int(model.jnt_qposadr[j]) for j in range(model.njnt) if model.jnt_type[j] != HINGE):
@@ -71,11 +71,11 @@ class Derivation:
         return State(qpos, qvel, ctrl, np.zeros(model.nv))
 
     def candidates(self, reflection: str) -> list[Candidate]:
-        """All ways in which a map of the world moves the task, the best fitting first.
+        """All candidates for a map of the world, the best fit first.
 
         Raises:
-            SymmetryError: if there is none; says why.
-            UnknownNameError: if there is no map of the world of that name.
+            SymmetryError: if there is no candidate; the message says why.
+            UnknownNameError: if there is no map of the world with that name.
         """
         linear, model = world_map(reflection), self.simulator.model
         gravity = model.opt.gravity
@@ -113,16 +113,16 @@ class Derivation:
         return Candidate(Move(observation, offset, action), unknown)
 
     def _probed(self, state_map: StateMap) -> tuple[Floats, Floats, tuple[int, ...]]:
-        """The map of observations, read off from observations of states and of their mirror images."""
+        """The map of observations, recognized from observations of states and of their mirror images."""
         values = np.array([look(self.simulator, state) for state in self.states])
         moved = np.array([look(self.simulator, state_map(state)) for state in self.states])
         exchange = recognize_exchange(values, moved)
-        # An entry that no state changes is known if the simulator gives it, and it is not zero.
+        # The image of a constant entry is known if the entry depends on the simulator and is not zero.
         untold = tuple(i for i in exchange.constant if not self._from_simulator(i) or abs(values[0, i]) < 1e-9)
         return exchange.matrix, exchange.offset, tuple(sorted({*exchange.unknown, *untold}))
 
     def _from_simulator(self, entry: int) -> bool:
-        """Whether an entry of the observation is read from places in the simulator's data."""
+        """Whether an entry of the observation depends on places in the simulator's data."""
         before = look(self.simulator, self.states[0])
         data = self.simulator.data
         for field in ("xpos", "xipos", "geom_xpos", "site_xpos", "subtree_com", "sensordata", "xmat", "xquat"):

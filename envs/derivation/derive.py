@@ -1,4 +1,4 @@
-"""Derive a symmetry from a compiled model: how a reflection or rotation of the world maps a robot to itself."""
+"""Derive a symmetry from a compiled model: the map of a robot to itself under a reflection or rotation of the world."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from rpp_rl.named_groups import cyclic_group, dihedral_group, matrix_group
 from rpp_rl.representations import as_matrix
 from rpp_rl.symmetry import Symmetry
 
-# Transitions of the audits that choose among several maps.
+# Number of transitions in the audits that choose among several maps.
 _AUDITED = 60
 
 
 def derive_symmetries(
     env: gym.Env[Any, Any], reflection: str | Sequence[str] = "y", *, name: str = "", seed: int = 0
 ) -> tuple[Symmetry, ...]:
-    """All symmetries that fit, the best first, one that moves nothing last; see `derive_symmetry`."""
+    """Derive all symmetries that fit, the best first, one that moves nothing last; see `derive_symmetry`."""
     reflections = (reflection,) if isinstance(reflection, str) else tuple(reflection)
     deriving = Derivation(env, seed)
     per_generator = [deriving.candidates(r) for r in reflections]
@@ -53,30 +53,52 @@ def derive_symmetry(
 ) -> Symmetry:
     """Derive how a reflection or rotation of the world moves a task's observations and actions.
 
-    Bodies and joints are matched with their mirror images by geometry, actuators by what they pull on, and entries of
-    the observation through `observation_structure` or, where an environment has none, by comparing observations of
-    states with those of their mirror images. Where several maps fit, as both the identity and the exchange of two legs
-    do in a planar robot, a short audit chooses; `derive_symmetries` returns them all.
+    Bodies and joints are matched with their mirror images by geometry, actuators by their forces. Entries of the
+    observation are found through `observation_structure` or, if an environment has none, by comparing observations of
+    states with those of their mirror images. If several maps fit, for example the identity and the exchange of two legs
+    of a planar robot, a short audit chooses; `derive_symmetries` returns them all.
 
     Args:
         env: a MuJoCo environment like gymnasium's, which is reset.
         reflection: ``"x"``, ``"y"`` or ``"z"`` for a mirror that changes the sign of that axis, ``"rot90"`` or
             ``"rot180"`` for a turn about the vertical; or several of these, which generate a group.
-        name: of the symmetry; ``derived_<reflection>`` unless given.
-        seed: of the random states that are compared.
+        name: name of the symmetry; ``derived_<reflection>`` by default.
+        seed: seed of the random states that are compared.
 
     Raises:
-        SymmetryError: if the robot is not its own image even approximately, everything is its own image, or it is not
-            known how some entry of the observation moves.
+        SymmetryError: if the robot is not its own image even approximately, if the map moves nothing, or if the image
+            of an entry of the observation is not found.
         UnknownNameError: if there is no such reflection.
     """
     best, *_ = derive_symmetries(env, reflection, name=name, seed=seed)
     if _is_trivial(best):
         raise SymmetryError(
-            f"under {reflection!r} every state of {Simulator(env).name} is its own image: the map moves nothing; try "
-            "another reflection"
+            f"{reflection!r} moves nothing in {Simulator(env).name}: every state is its own image; try another "
+            "reflection"
         )
     return best
+
+
+def try_reflections(
+    env: gym.Env[Any, Any], reflections: Sequence[str] = ("x", "y", "rot90", "rot180")
+) -> tuple[tuple[Symmetry, ...], tuple[SymmetryError, ...]]:
+    """Derive the symmetries of an environment under each of several reflections and turns.
+
+    Args:
+        env: a MuJoCo environment like gymnasium's, which is reset.
+        reflections: each as for `derive_symmetries`.
+
+    Returns:
+        The symmetries, and the reasons why the other reflections are not symmetries.
+    """
+    found: list[Symmetry] = []
+    refused: list[SymmetryError] = []
+    for reflection in reflections:
+        try:
+            found += derive_symmetries(env, reflection)
+        except SymmetryError as error:
+            refused.append(error)
+    return tuple(found), tuple(refused)
 
 
 @dataclass(frozen=True)
@@ -84,9 +106,9 @@ class Derived:
     """A symmetry that is derived from a model when it is needed.
 
     Attributes:
-        name: of the symmetry.
+        name: name of the symmetry.
         reflection: as for `derive_symmetry`.
-        breaks: what breaks it, in words.
+        breaks: what breaks the symmetry, for people.
     """
 
     name: str
@@ -94,7 +116,7 @@ class Derived:
     breaks: str = ""
 
     def __call__(self, env: gym.Env[Any, Any]) -> Symmetry:
-        """The symmetry of an environment."""
+        """Derive the symmetry of an environment."""
         return replace(derive_symmetry(env, self.reflection, name=self.name), breaks=self.breaks)
 
 
@@ -134,7 +156,7 @@ def _group(reflections: Sequence[str]) -> Group:
 
 
 def _center(where: str, choice: Sequence[Candidate]) -> tuple[float, ...]:
-    """The point of observation space that all moves fix: the solution c of (1 - rho) c = offset."""
+    """The point of observation space that all generators fix: the solution c of (1 - rho) c = offset."""
     size = len(choice[0].move.offset)
     if not any(candidate.move.offset.any() for candidate in choice):
         return ()
@@ -150,7 +172,7 @@ def _center(where: str, choice: Sequence[Candidate]) -> tuple[float, ...]:
 
 
 def _rank(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> tuple[float, ...]:
-    """Better maps have smaller ranks."""
+    """The key by which maps are sorted; better maps have smaller keys."""
     try:
         done = audit_symmetry(Simulator(env), symmetry, _AUDITED, seed=seed, thoroughness=QUICK)
     except SymmetryError:

@@ -13,19 +13,19 @@ from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import StateMap
 from rpp_rl.errors import SymmetryError
 
-# The least correlation of a signal with its source, and of one that may also differ by a factor.
+# The least correlation of a signal with its source; the second if the two may differ by a factor.
 _ALIKE, _ALIKE_SCALED = 0.99999, 0.99
 _CONSTANT = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
 class Exchange:
-    """moved[:, i] = sign[i] * values[:, source[i]] + offset[i], as far as it could be found.
+    """The relation moved[:, i] = sign[i] * values[:, source[i]] + offset[i], as far as it was found.
 
     Attributes:
-        source: for each signal its source; -1 where none was found.
-        sign: +1 or -1.
-        offset: in the signals' units.
+        source: the source of each signal; -1 if none was found.
+        sign: +1 or -1 for each signal.
+        offset: the offset of each signal, in its unit.
         constant: signals that never changed; each is its own source.
     """
 
@@ -56,7 +56,7 @@ def recognize_exchange(values: Floats, moved: Floats, scaled: bool = False, cost
         values: signals in a number of states, shape (states, signals).
         moved: the same signals in the mirrored states.
         scaled: whether a signal may also differ from its source by a factor.
-        cost: what it costs to take signal i from source j beside the correlations, to tell equal signals apart.
+        cost: additional costs of source j for signal i, which distinguish equal signals.
     """
     count = values.shape[1]
     spread, moved_spread = values.std(axis=0), moved.std(axis=0)
@@ -70,7 +70,7 @@ def recognize_exchange(values: Floats, moved: Floats, scaled: bool = False, cost
         fit = np.where(np.abs(ratio - 1) < 0.1, fit, 0.0)
     fit[~moved_moving] = fit[:, ~moving] = 0.0
     penalty = -np.round(fit, 6) + (0 if cost is None else cost)
-    # Of equal signals each is rather its own image.
+    # Among equal signals each is preferred as its own source.
     rows, columns = linear_sum_assignment(penalty - 1e-9 * np.eye(count))
     source, sign, offset = np.full(count, -1), np.ones(count), np.zeros(count)
     for i, j in zip(rows, columns, strict=True):
@@ -84,10 +84,10 @@ def recognize_exchange(values: Floats, moved: Floats, scaled: bool = False, cost
 
 
 def control_map(simulator: Simulator, state_map: StateMap, states: list[State], names: tuple[str, ...]) -> Floats:
-    """C of ctrl -> C ctrl, shape (nu, nu): actuators whose lengths change alike at mirrored states are images.
+    """The matrix C of ctrl -> C ctrl, shape (nu, nu), from the rates of actuator lengths at mirrored states.
 
     Raises:
-        SymmetryError: if an actuator has no image, or its control would move by an offset; names it.
+        SymmetryError: if an actuator has no image, or its control would move by an offset; the message names it.
     """
     model = simulator.model
     if model.nu == 0:
@@ -101,13 +101,15 @@ def control_map(simulator: Simulator, state_map: StateMap, states: list[State], 
         rates.append(np.array(rows))
     exchange = recognize_exchange(rates[0], rates[1], scaled=True, cost=_differences(model, *rates))
     for i in (*exchange.unknown, *exchange.constant):
-        raise SymmetryError(f"actuator {names[i]!r} of {simulator.name} has no image: none pulls as it does")
+        raise SymmetryError(
+            f"actuator {names[i]!r} of {simulator.name} has no image: no actuator acts on the image of its joints"
+        )
     _refuse_offsets(simulator, state_map, names)
     return exchange.matrix
 
 
 def _differences(model: Any, rates: Floats, moved: Floats) -> Floats:
-    """The cost of pairs of actuators that pull alike but are of different kinds, as the muscles of one joint are."""
+    """The cost of pairing actuators that act alike but differ in kind, such as the muscles of one joint."""
     sign = np.sign(moved.T @ rates)
     low, high = (model.actuator_ctrlrange[:, k] for k in (0, 1))
     moved_low = np.where(sign < 0, -high, low)
@@ -117,12 +119,12 @@ def _differences(model: Any, rates: Floats, moved: Floats) -> Floats:
         np.abs(table[:, None] - table[None]).sum(axis=-1)
         for table in (model.actuator_gainprm, np.abs(model.actuator_biasprm))
     ]
-    # Small: what an actuator pulls on counts first.
+    # The costs are small, because the joints on which an actuator acts count first.
     return np.asarray(1e-3 * np.tanh(ranges) + 1e-4 * np.tanh(kinds[0] + kinds[1]))
 
 
 def _refuse_offsets(simulator: Simulator, state_map: StateMap, names: tuple[str, ...]) -> None:
-    """A position servo follows its joint's coordinate; a joint that moves by an offset would shift its controls."""
+    """Refuse position servos whose joint moves by an offset, because their controls would move by it too."""
     model = simulator.model
     for i in range(model.nu):
         bias = model.actuator_biasprm[i]
@@ -131,15 +133,15 @@ def _refuse_offsets(simulator: Simulator, state_map: StateMap, names: tuple[str,
         if on_joint and bias[1] and abs(state_map.offsets[model.jnt_qposadr[joint]]) > 1e-6:
             raise SymmetryError(
                 f"the joint of servo {names[i]!r} of {simulator.name} moves by an offset, and so would its control, "
-                "but a symmetry acts on actions by a matrix alone; measure the joint from its mirror plane"
+                "but a symmetry acts on actions by a matrix only; let the joint's zero lie on the mirror plane"
             )
 
 
 def action_map(simulator: Simulator, controls: Floats, state: State) -> Floats:
-    """Sigma = B^-1 C B for an environment whose controls are B a + c; shape (actions, actions).
+    """The matrix sigma = B^-1 C B for an environment whose controls are B a + c; shape (actions, actions).
 
     Raises:
-        SymmetryError: if the controls are no such function of the actions, or c is not its own image.
+        SymmetryError: if the controls are not such a function of the actions, or c is not its own image.
     """
     box = simulator.action_space
     low, high = box.low.astype(np.float64), box.high.astype(np.float64)
@@ -153,10 +155,13 @@ def action_map(simulator: Simulator, controls: Floats, state: State) -> Floats:
     B = np.array([(_controls(simulator, state, middle + h) - start) / h.sum() for h in np.diag(half)]).T
     predicted = start + B @ (0.5 * half)
     if not np.allclose(_controls(simulator, state, middle + 0.5 * half), predicted, atol=1e-4 * np.abs(B).max()):
-        raise SymmetryError(f"the controls of {simulator.name} are no linear function of its actions; declare by hand")
+        raise SymmetryError(
+            f"the controls of {simulator.name} are not a linear function of its actions; declare the symmetry by hand"
+        )
     if not np.allclose(controls @ start, start, atol=1e-6 * max(1.0, float(np.abs(start).max()))):
         raise SymmetryError(
-            f"the middle of the action range of {simulator.name} is not its own image; rescale actions to be symmetric"
+            f"the middle of the action range of {simulator.name} is not its own image; rescale the actions so that the "
+            "symmetry preserves their bounds"
         )
     return np.asarray(np.linalg.inv(B) @ controls @ B)
 

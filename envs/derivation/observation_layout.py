@@ -1,4 +1,4 @@
-"""What an observation holds: the names of its entries, and MuJoCo's quantities that it is made of."""
+"""The layout of an observation: the names of its entries, and the quantities of MuJoCo that it consists of."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _TOLERANCE = 1e-6
 
 
 def position_names(model: Any) -> tuple[str, ...]:
-    """One name per entry of qpos: that of its joint; of the only free joint x, y, z, qw, qx, qy and qz."""
+    """One name per entry of qpos: the name of its joint, or x, y, z, qw, qx, qy and qz for a single free joint."""
     return tuple(_joint_names(model, [*_AXES, *(f"q{c}" for c in _QUATERNION)], [f"q{c}" for c in _QUATERNION], ""))
 
 
 def velocity_names(model: Any) -> tuple[str, ...]:
-    """One name per entry of qvel: v_ and that of its joint; of the only free joint vx, vy, vz, wx, wy and wz."""
+    """One name per entry of qvel: v_ and the name of its joint, or vx, vy, vz, wx, wy, wz for a single free joint."""
     return tuple(_joint_names(model, [f"{k}{c}" for k in "vw" for c in _AXES], [f"w{c}" for c in _AXES], "v_"))
 
 
 def action_names(model: Any, size: int) -> tuple[str, ...]:
-    """One name per action: that of its actuator or of what that drives; act[0], act[1], ... if actions are others."""
+    """One name per action: that of its actuator or driven joint; act[0], act[1], ... if actions are not actuators."""
     names = [_actuator_name(model, i) for i in range(model.nu)]
     if size != model.nu or len(set(names)) < size:
         return tuple(f"act[{i}]" for i in range(size))
@@ -40,19 +40,19 @@ def action_names(model: Any, size: int) -> tuple[str, ...]:
 
 
 def driven_joints(model: Any) -> dict[str, str]:
-    """For each actuator on a joint, by their names, the joint."""
+    """The name of the joint that each actuator drives, by the name of the actuator."""
     kinds = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT)
     on_joints = (i for i in range(model.nu) if mujoco.mjtTrn(model.actuator_trntype[i]) in kinds)
     return {_actuator_name(model, i): joint_name(model, int(model.actuator_trnid[i, 0])) for i in on_joints}
 
 
 def joint_name(model: Any, joint: int) -> str:
-    """The joint's name, or ``joint<index>``."""
+    """The name of a joint; ``joint<index>`` if it has none."""
     return model.joint(joint).name or f"joint{joint}"
 
 
 def body_name(model: Any, body: int) -> str:
-    """The body's name, or ``body<index>``."""
+    """The name of a body; ``body<index>`` if it has none."""
     return model.body(body).name or f"body{body}"
 
 
@@ -78,13 +78,13 @@ def _joint_names(model: Any, free: list[str], ball: list[str], prefix: str) -> I
 
 @dataclass(frozen=True)
 class Quantity:
-    """One of MuJoCo's arrays, as a vector.
+    """One of MuJoCo's arrays as a vector.
 
     Attributes:
-        names: one per entry.
-        read: the vector, from MuJoCo's data.
-        matrix: how it moves, given a match and its state map.
-        offset: the constant part of that.
+        names: one name per entry.
+        read: reads the vector from MuJoCo's data.
+        matrix: the matrix by which the vector moves, for a match and its state map.
+        offset: the offset by which it moves; None for zero.
     """
 
     names: tuple[str, ...]
@@ -94,7 +94,7 @@ class Quantity:
 
 
 def quantities(model: Any) -> dict[str, Quantity]:
-    """The quantities that gymnasium's robots observe, by their names in `observation_structure`."""
+    """The quantities that gymnasium's robots observe, by their keys in `observation_structure`."""
     velocities = velocity_names(model)
     bodies = [body_name(model, b) for b in range(model.nbody)]
 
@@ -127,21 +127,21 @@ def quantities(model: Any) -> dict[str, Quantity]:
 
 @dataclass(frozen=True)
 class Layout:
-    """An observation that is the ends of some of MuJoCo's arrays, one after the other.
+    """An observation that consists of the last entries of several of MuJoCo's arrays.
 
     Attributes:
-        parts: the quantities, and how many of the last entries of each are observed.
+        parts: the quantities, each with the number of its last entries that are observed.
     """
 
     parts: tuple[tuple[Quantity, int], ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One per entry of the observation."""
+        """One name per entry of the observation."""
         return tuple(name for quantity, size in self.parts for name in quantity.names[-size:])
 
     def map(self, match: Match, state_map: StateMap) -> tuple[Floats, Floats]:
-        """Rho and c of x -> rho x + c, shapes (entries, entries) and (entries,)."""
+        """The matrix rho and the offset c of x -> rho x + c, shapes (entries, entries) and (entries,)."""
         blocks, offsets = [], []
         for quantity, size in self.parts:
             blocks.append(quantity.matrix(match, state_map)[-size:, -size:])
@@ -150,7 +150,7 @@ class Layout:
 
 
 def layout_of(simulator: Simulator, state: State) -> Layout | None:
-    """The layout that `observation_structure` tells, if it does and an observation of a state agrees."""
+    """The layout given by `observation_structure`; None without one, or if an observation contradicts it."""
     structure = getattr(simulator.base, "observation_structure", None)
     if simulator.observation_wrappers or not isinstance(structure, dict):
         return None
@@ -163,20 +163,20 @@ def layout_of(simulator: Simulator, state: State) -> Layout | None:
     held = np.concatenate([quantity.read(simulator.data)[-size:] for quantity, size in layout.parts])
     if held.shape != observed.shape:
         return None
-    # Robots clip velocities and forces.
+    # Some robots clip velocities and forces.
     agrees = (np.abs(held - observed) < _TOLERANCE) | ((np.abs(held) > np.abs(observed)) & (held * observed > 0))
     return layout if agrees.all() else None
 
 
 def look(simulator: Simulator, state: State) -> Floats:
-    """The observation of a state, contact forces included."""
+    """The observation of a state, including contact forces."""
     simulator.set(state)
     mujoco.mj_rnePostConstraint(simulator.model, simulator.data)
     return simulator.observe()
 
 
 def recognized_names(simulator: Simulator, states: list[State]) -> tuple[str, ...]:
-    """Names of an observation's entries: coordinates, sines, cosines, places and their differences; else obs[i]."""
+    """Names of recognized entries: coordinates, sines, cosines, places and their differences; obs[i] for others."""
     observations, rows = [], []
     for state in states:
         observations.append(look(simulator, state))
@@ -193,7 +193,7 @@ def recognized_names(simulator: Simulator, states: list[State]) -> tuple[str, ..
 
 
 def _alike(values: Floats, columns: dict[str, Floats]) -> Iterator[str]:
-    """The names of the columns that equal some values; velocities and forces may be clipped."""
+    """The names of the columns that equal the values, up to clipping."""
     spread = float(values.std())
     for name, column in columns.items() if spread > 1e-6 else ():
         if np.abs(values - column.clip(values.min(), values.max())).max() < 1e-5 * spread:

@@ -1,1 +1,1 @@
-"""Isometries of space, and how they map the bodies of a MuJoCo model."""
+"""Isometries of space, and the maps of the bodies of a MuJoCo model under them."""

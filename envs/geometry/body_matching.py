@@ -1,9 +1,9 @@
-"""Match the bodies and joints of a model with their mirror images, by geometry: names help, never decide.
+"""Match the bodies and joints of a model with their mirror images by geometry; names do not matter.
 
-A match hands each body b to a body c together with the isometry M from b's frame to c's frame under which their
-shapes agree. If b's pose in the world is T_b, its image has the pose G T_b M^-1, where G is the isometry of the world.
-Along a joint the same is true of the poses relative to the parents, and gives the joint's coordinate its sign and its
-offset: M must carry the joint's axis to plus or minus the axis of the image's joint.
+A match maps each body b to a body c, with the isometry M from b's frame to c's frame under which their shapes agree.
+If b's pose in the world is T_b, its image has the pose G T_b M^-1, where G is the isometry of the world. The same holds
+for poses relative to the parents. This gives the sign and the offset of each joint's coordinate: M must map the joint's
+axis to plus or minus the axis of the image's joint.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from rpp_rl.envs.simulator import Floats
 
 FREE, BALL, SLIDE, HINGE = (mujoco.mjtJoint(k) for k in range(4))
 TOLERANCE = 0.25
-"""How far, relative to the size of the model, a body may lie from the image of its partner."""
-# Misfits up to which a match is as good as any, and by how much others may be worse to be offered too.
+"""The largest distance of a body from the image of its partner, relative to the size of the model."""
+# Below the first misfit a match counts as perfect; matches that are worse by up to the second are returned too.
 _FITS, _CLOSE = 1e-3, 0.01
 # The least cosine between a joint's axis and the image of its partner's.
 _PARALLEL = 0.9
 _AXES, _PLACE = "axes", "place"
 _QUARTERS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 MOST = 64
-"""Matches found before the search stops: a model of many equal parts has a factorial number of them."""
+"""The search stops after this number of matches; a model with many equal parts has a factorial number of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class JointImage:
-    """How one joint moves: the coordinate of `image` at g s is sign * (that of `joint` at s) + offset, from reference.
+    """The image of one joint: the coordinate of `image` at g s is sign * (that of `joint` at s) + offset.
 
     Attributes:
         joint: index of the joint.
-        image: index of the joint that it becomes.
-        sign: +1 or -1; of a ball or free joint 1.
-        offset: of the coordinate, from its reference value, in the joint's unit.
-        frame: from the frame of the joint's body to that of its image.
+        image: index of its image.
+        sign: +1 or -1; 1 for ball and free joints.
+        offset: offset of the coordinate relative to its reference value, in the joint's unit.
+        frame: the isometry from the frame of the joint's body to that of its image.
     """
 
     joint: int
@@ -56,8 +56,8 @@ class Match:
 
     Attributes:
         world: the isometry of the world.
-        bodies: the image of each body matched, the world (0) included.
-        joints: one each.
+        bodies: the image of each matched body, including the world (0).
+        joints: the image of each joint.
         misfits: distance of each body from the image of its partner, relative to the size of the model.
     """
 
@@ -73,7 +73,7 @@ class Match:
 
 
 def matches(model: mujoco.MjModel, linear: Floats) -> list[Match]:
-    """All matches under a linear map of the world, about the origin or about a body of the world; the best first."""
+    """All matches under a linear map of the world about the origin or about a top-level body, the best first."""
     search = _Search(model, size_of(model))
     found: list[Match] = []
     for shift in _shifts(model, linear):
@@ -88,7 +88,7 @@ def matches(model: mujoco.MjModel, linear: Floats) -> list[Match]:
 
 
 def misfit_in_words(model: mujoco.MjModel, linear: Floats) -> str:
-    """Why nothing matches: the first body that has no image, and what stood in the way."""
+    """Explain why no match exists: the first body without an image, and the reason."""
     search = _Search(model, size_of(model))
     for shift in _shifts(model, linear):
         for _ in search.children(0, 0, Isometry(linear, shift)):
@@ -97,9 +97,11 @@ def misfit_in_words(model: mujoco.MjModel, linear: Floats) -> str:
         if body in search.tried and body not in search.accepted:
             name = model.body(body).name or f"body{body}"
             if search.tried[body] == _AXES:
-                return f"the joints of body {name!r} turn about axes whose mirror images no joints of such a body have"
-            return f"nothing like body {name!r} is within {TOLERANCE:.0%} of the robot's size from its mirror image"
-    return "its bodies branch differently on the two sides"
+                return f"no joints have axes that are the mirror images of the joint axes of body {name!r}"
+            return (
+                f"no similar body is at the mirror image of body {name!r}, within {TOLERANCE:.0%} of the robot's size"
+            )
+    return "the trees of bodies on the two sides have different branches"
 
 
 def size_of(model: mujoco.MjModel) -> float:
@@ -113,7 +115,7 @@ def size_of(model: mujoco.MjModel) -> float:
 
 
 def _shifts(model: mujoco.MjModel, linear: Floats) -> Iterator[Floats]:
-    """Translations that make the origin, or else some body of the world, a fixed point."""
+    """Translations for which the origin, or then a top-level body, is a fixed point."""
     seen = [np.zeros(3)]
     yield seen[0]
     for body in range(1, model.nbody):
@@ -128,13 +130,13 @@ _Found = tuple[dict[int, int], tuple[JointImage, ...], tuple[float, ...]]
 
 
 class _Search:
-    """Matches of subtrees, depth first."""
+    """A depth-first search for matches of subtrees."""
 
     def __init__(self, model: mujoco.MjModel, size: float) -> None:
         self.model = model
         self.size = size
         self.poses = [Isometry.of_pose(model.body_pos[b], model.body_quat[b]) for b in range(model.nbody)]
-        # Bodies that some body was the image of, and what refused the others last.
+        # Bodies that found an image, and for bodies that were tried the last reason for refusal.
         self.accepted: set[int] = set()
         self.tried: dict[int, str] = {}
         self.children_of: list[list[int]] = [[] for _ in range(model.nbody)]
@@ -177,11 +179,11 @@ class _Search:
                 fits = fits or max((misfit, *misfits)) < _FITS
                 yield {body: image, **bodies}, joints + below, (misfit, *misfits)
             if fits:
-                # Another offset is looked for only where the reference configuration is not its own image.
+                # Other offsets are tried only if the reference configuration is not its own image.
                 return
 
     def _frames(self, body: int, image: int, start: Isometry) -> Iterator[tuple[Isometry, dict[int, float]]]:
-        """Candidates for the frame of a pair, with the offsets of the image's joints that lead to it."""
+        """Candidates for the isometry between the frames of a pair, each with the offsets of the image's joints."""
         model, joints = self.model, self._joints_of(image)
         kinds = [mujoco.mjtJoint(model.jnt_type[j]) for j in joints]
         if FREE in kinds:
@@ -205,7 +207,7 @@ class _Search:
                 yield turn @ start, {**offsets, hinge: angle}
 
     def _off(self, body: int, image: int, frame: Isometry) -> Floats:
-        """How far the image of a body's last joint lies from that of its partner."""
+        """The displacement of the image of a body's last joint from the last joint of its partner."""
         last, other = (self._joints_of(b)[-1:] for b in (body, image))
         if not last or not other:
             return frame.shift
@@ -214,7 +216,7 @@ class _Search:
     def _joints(
         self, body: int, image: int, frame: Isometry, offsets: dict[int, float]
     ) -> tuple[JointImage, ...] | None:
-        """The images of a body's joints; None if they are no joints of the image."""
+        """The images of a body's joints; None if the joints of the image do not fit."""
         model, images = self.model, self._joints_of(image)
         ours = self._joints_of(body)
         if len(ours) != len(images):
@@ -223,7 +225,7 @@ class _Search:
         remaining = list(images)
         for j in ours:
             kind = mujoco.mjtJoint(model.jnt_type[j])
-            # Rotations do not commute, so only slides may be found in another order.
+            # Rotations do not commute, so only slides may be matched in another order.
             for k in remaining if kind == SLIDE else remaining[:1]:
                 sign = self._sign(j, k, frame)
                 if model.jnt_type[k] == kind and sign:
@@ -243,7 +245,7 @@ class _Search:
         return float(np.sign(cosine)) if abs(cosine) > _PARALLEL else 0.0
 
     def _misfit(self, body: int, image: int, frame: Isometry) -> float:
-        """How far the image of a body lies from its partner: centre of mass, radii of gyration, and anchors."""
+        """The distance of the image of a body from its partner: center of mass, radii of gyration, and anchors."""
         model = self.model
         distances = [0.0]
         if model.body_mass[body] > 0 and model.body_mass[image] > 0:
@@ -258,7 +260,7 @@ class _Search:
         return max(distances) / self.size
 
     def _gyration(self, body: int) -> Floats:
-        """The inertia tensor over the mass, in the body's frame; square metres."""
+        """The inertia tensor over the mass, in the body's frame; square meters."""
         axes = Isometry.of_pose(np.zeros(3), self.model.body_iquat[body]).linear
         tensor = axes @ np.diag(self.model.body_inertia[body]) @ axes.T
         return np.asarray(tensor / self.model.body_mass[body])

@@ -1,4 +1,4 @@
-"""Isometries of space, and how they move orientations."""
+"""Isometries of space, and the maps of orientations and tensors under them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ WORLD_MAPS: dict[str, Floats] = {
 
 
 def world_map(name: str) -> Floats:
-    """The orthogonal matrix, shape (3, 3), of a name in `WORLD_MAPS`.
+    """The orthogonal matrix, shape (3, 3), with a name in `WORLD_MAPS`.
 
     Raises:
-        UnknownNameError: if there is none of that name.
+        UnknownNameError: if the name is unknown.
     """
     if name not in WORLD_MAPS:
         raise UnknownNameError("reflection", name, WORLD_MAPS)
@@ -45,7 +45,7 @@ class Isometry:
 
     @classmethod
     def of_pose(cls, position: Floats, quaternion: Floats) -> Isometry:
-        """From a frame's coordinates to those in which its position and quaternion (w, x, y, z) are given."""
+        """The map from a frame's coordinates to those in which its position and quaternion (w, x, y, z) are given."""
         matrix = np.zeros(9)
         mujoco.mju_quat2Mat(matrix, np.asarray(quaternion, dtype=np.float64))
         return cls(matrix.reshape(3, 3), np.array(position, dtype=np.float64))
@@ -60,7 +60,7 @@ class Isometry:
 
     @property
     def determinant(self) -> float:
-        """+1 if it keeps left and right, -1 if it exchanges them."""
+        """+1 for a rotation, -1 for a reflection."""
         return float(np.sign(np.linalg.det(self.linear)))
 
     @property
@@ -74,7 +74,7 @@ class Isometry:
         return self.determinant * self.linear
 
     def __matmul__(self, other: Isometry) -> Isometry:
-        """First `other`, then `self`."""
+        """The product, which applies `other` first."""
         return Isometry(self.linear @ other.linear, self.linear @ other.shift + self.shift)
 
     def __call__(self, points: Floats) -> Floats:
@@ -83,7 +83,7 @@ class Isometry:
 
 
 def orientation_map(world: Floats, body: Floats) -> Floats:
-    """How quaternions (w, x, y, z) move when orientations move as Q -> R Q S^T; orthogonal, shape (4, 4).
+    """The map of quaternions (w, x, y, z) for orientations that move by Q -> R Q S^T; orthogonal, shape (4, 4).
 
     Args:
         world: R, shape (3, 3).
@@ -97,7 +97,7 @@ def orientation_map(world: Floats, body: Floats) -> Floats:
 
 
 def tensor_map(linear: Floats) -> Floats:
-    """How a symmetric tensor's (xx, yy, zz, xy, xz, yz) move under R; shape (6, 6)."""
+    """The map of a symmetric tensor's (xx, yy, zz, xy, xz, yz) under R; shape (6, 6)."""
     pairs = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]
     columns = []
     for i, j in pairs:

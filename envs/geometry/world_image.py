@@ -1,7 +1,7 @@
-"""Which isometry of the world a map of simulator states looks like.
+"""Find the isometry of the world that a map of simulator states looks like.
 
-A map of states moves coordinates of joints. Somebody who looks at the robot sees bodies: those of g s stand where the
-mirror images of those of s stand, though a left leg may now stand where a right one stood.
+A map of states acts on coordinates of joints. A viewer sees bodies: those of g s are at the mirror images of those of
+s, although a left leg may be where a right leg was.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import StateMap
 
 _STATES = 8
-# Relative to the robot's size: misfits that differ by less are one.
+# Misfits, relative to the robot's size, that differ by less count as equal.
 _ALIKE = 1e-6
 
 
 @dataclass(frozen=True)
 class WorldImage:
-    """What a map of states looks like.
+    """The isometry that a map of states looks like.
 
     Attributes:
         isometry: x -> R x + t, R one of the sixteen symmetries of a square prism on the floor.
-        misfit: root mean square distance between the centres of mass of the bodies at g s and the moved ones of the
-            bodies at s, paired to be as near as can be, over the robot's size; zero for a symmetry of the model.
-        places: the centres of mass of the bodies at random states, about their common one; shape (n, bodies, 3).
+        misfit: root mean square distance, over the robot's size, between the centers of mass of the bodies at g s and
+            the isometry's images of those at s, in the best pairing; zero for a symmetry of the model.
+        places: centers of mass of the bodies at random states, relative to that of the robot, shape (n, bodies, 3).
     """
 
     isometry: Isometry
@@ -39,15 +39,15 @@ class WorldImage:
 
 
 def world_image(simulator: Simulator, state_map: StateMap, seed: int = 0) -> WorldImage:
-    """The isometry of the world that a map of states looks like.
+    """Find the isometry of the world that a map of states looks like.
 
-    Where several fit, the first of these is taken: the identity (as where two legs of a planar robot change places), a
-    mirror, a turn, and each of them upside down.
+    If several fit, the function takes the first in this order: the identity (for example if two legs of a planar robot
+    change places), mirrors, turns, and each of them upside down.
 
     Args:
-        simulator: its state is set.
-        state_map: the map.
-        seed: of the random states.
+        simulator: simulator of the environment; its state is set.
+        state_map: the map of states.
+        seed: seed of the random states.
     """
     rng, model = np.random.default_rng(seed), simulator.model
     pairs, centres = [], []
@@ -74,10 +74,10 @@ def world_image(simulator: Simulator, state_map: StateMap, seed: int = 0) -> Wor
 
 
 def _linear_maps() -> list[Floats]:
-    """The sixteen symmetries of a square prism, mirrors before turns, those that leave the floor below first."""
+    """The sixteen symmetries of a square prism: mirrors before turns, those that keep up and down first."""
     turn, mirror = WORLD_MAPS["rot90"], WORLD_MAPS["x"]
     turns = [np.linalg.matrix_power(turn, k) for k in range(4)]
-    # The mirrors in the planes of the axes before those between them.
+    # Mirrors in planes of the axes come before diagonal mirrors.
     square = [turns[0], mirror, turns[2] @ mirror, turns[1] @ mirror, turns[3] @ mirror, turns[2], turns[1], turns[3]]
     return [*square, *(WORLD_MAPS["z"] @ linear for linear in square)]
 
@@ -89,6 +89,6 @@ def _random_state(model: mujoco.MjModel, rng: np.random.Generator) -> State:
 
 
 def _places(simulator: Simulator, state: State) -> tuple[Floats, Floats]:
-    """The centres of mass of all bodies but the world, shape (bodies, 3), and their common one, shape (3,)."""
+    """The centers of mass of all bodies but the world, shape (bodies, 3), and that of the robot, shape (3,)."""
     simulator.set(state)
     return simulator.data.xipos[1:].copy(), simulator.data.subtree_com[0].copy()

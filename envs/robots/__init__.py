@@ -1,6 +1,6 @@
-"""Three small robots that are in no benchmark, as examples of how to bring one's own.
+"""Three small robots as examples of how to add robots of your own.
 
-Name them with this module in front, ``rpp_rl.envs.robots:Quadruped-v0``, or import it.
+Use ids with this module, such as ``rpp_rl.envs.robots:Quadruped-v0``, or import the module.
 """
 
 import gymnasium as gym

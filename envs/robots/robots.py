@@ -13,7 +13,7 @@ from rpp_rl.envs.simulator import Floats
 
 
 class Robot(MujocoEnv):
-    """A robot on a free joint: the state without x and y is observed, and episodes start near the reference pose.
+    """A robot on a free joint that observes its state without x and y and starts near the reference pose.
 
     Args:
         **kwargs: as for gymnasium's `MujocoEnv`.
@@ -40,7 +40,7 @@ class Robot(MujocoEnv):
         return self._get_obs()
 
     def step(self, action: Any) -> tuple[Floats, Any, bool, bool, dict[str, Any]]:
-        """Step; episodes end by time alone."""
+        """Step the simulation; episodes end only at the time limit."""
         before = self.data.qpos[:3].copy()
         self.do_simulation(action, self.frame_skip)
         velocity = (self.data.qpos[:3] - before) / self.dt
@@ -50,12 +50,12 @@ class Robot(MujocoEnv):
         return self._get_obs(), reward, False, False, {}
 
     def reward(self, velocity: Floats) -> float:
-        """The reward of a step, before its cost; velocity in m/s, shape (3,)."""
+        """The reward of a step without the cost of the action; velocity in m/s, shape (3,)."""
         return float(velocity[0])
 
 
 class Quadruped(Robot):
-    """Four legs, and two mirror planes: the task, to come home to the origin upright, prefers no direction."""
+    """A robot with four legs and two mirror planes; the task, to return to the origin upright, prefers no direction."""
 
     model_file = "quadruped.xml"
 
@@ -70,7 +70,7 @@ class Quadruped(Robot):
 
 
 class Biped(Robot):
-    """Two legs called alpha and beta; it observes an inertial sensor, its joints and the controls of the last step."""
+    """A robot with two legs, alpha and beta, that observes an inertial sensor, joints and the last controls."""
 
     model_file = "biped.xml"
 
@@ -81,6 +81,6 @@ class Biped(Robot):
 
 
 class Crawler(Robot):
-    """Two arms and a trunk: it should be symmetric but is not, as a robot from a workshop may be."""
+    """A robot with two arms and a trunk that is nearly symmetric, as real robots are."""
 
     model_file = "crawler.xml"

@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, Ve
 
 from rpp_rl.agents.common.environment_failures import PATIENCE, WatchedSubprocVecEnv
 from rpp_rl.agents.common.normalize import SymmetricVecNormalize
-from rpp_rl.envs.registry import REGISTRY, base_id
+from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.envs.wrapper import ResumableWrapper, SymmetryWrapper, box_sizes, make, make_plain
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.experiments.config import VecEnvKind
@@ -37,7 +37,7 @@ def make_env(env_id: str, symmetry: Symmetry | str | None, env_kwargs: Mapping[s
         symmetry: the symmetry that it carries; None for none.
         env_kwargs: arguments of the environment.
     """
-    _print_simulator_warnings_once()
+    print_simulator_warnings_once()
     if symmetry is None:
         return ResumableWrapper(make_plain(env_id, **env_kwargs))
     return make(env_id, symmetry, **env_kwargs)
@@ -72,7 +72,7 @@ def probe(env_id: str, symmetry: Symmetry | str | None, env_kwargs: Mapping[str,
     plain = make_checked(make_plain, env_id, env_kwargs)
     try:
         box_sizes(plain.observation_space, plain.action_space, env_id)
-        if symmetry is None and not needed and base_id(env_id) not in REGISTRY.environments():
+        if symmetry is None and not needed and REGISTRY.default(env_id) is None:
             return ResumableWrapper(plain)
         return SymmetryWrapper(plain, symmetry)
     except RPPError:
@@ -86,7 +86,7 @@ def make_checked(maker: Callable[..., Any], env_id: str, env_kwargs: Mapping[str
     Raises:
         RunError: if it fails; names the arguments.
     """
-    _print_simulator_warnings_once()
+    print_simulator_warnings_once()
     for reserved in ("symmetry", "env_id", "id"):
         if reserved in env_kwargs:
             raise RunError(
@@ -197,7 +197,7 @@ def settings_of(model: Path) -> dict[str, Any] | None:
     return {name: saved[name] for name in _NORMALIZE_SETTINGS}
 
 
-def _print_simulator_warnings_once() -> None:
+def print_simulator_warnings_once() -> None:
     """Print each of MuJoCo's warnings once; MuJoCo itself repeats them and writes MUJOCO_LOG.TXT."""
     mujoco.set_mju_user_warning(_print_warning)
 

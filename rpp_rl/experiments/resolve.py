@@ -10,9 +10,7 @@ from typing import Any
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperparameters, load_agent
-from rpp_rl.envs.auditing import QUICK
-from rpp_rl.envs.auditing import audit as audit_symmetry
-from rpp_rl.envs.auditing.report import SymmetryAudit
+from rpp_rl.envs.auditing import SymmetryAudit, Verdict, quick_audit
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.experiments.config import RunConfig
@@ -29,8 +27,6 @@ from rpp_rl.experiments.environments import (
 )
 from rpp_rl.experiments.finding import find_model, record_of
 from rpp_rl.symmetry import Symmetry
-
-_AUDIT_STATES = 100
 
 
 @dataclass(frozen=True)
@@ -155,12 +151,12 @@ def audited(task: Resolved) -> SymmetryAudit | None:
     if task.symmetry is None or not task.config.audit:
         return None
     try:
-        found = audit_symmetry(task.probe, task.symmetry, _AUDIT_STATES, seed=task.config.seed, thoroughness=QUICK)
+        found = quick_audit(task.probe, task.symmetry, task.config.seed)
     except SymmetryError as error:
         print(f"note: the symmetry is not audited: {error}")
         return None
     for g in found.generators:
-        if g.verdict == g.verdict.MIS_SPECIFIED:
+        if g.verdict == Verdict.MIS_SPECIFIED:
             print(
                 f"warning: generator {g.name!r} of symmetry {found.symmetry.name!r} is {g.sentence}; "
                 f"see rpp-rl audit {found.environment}"

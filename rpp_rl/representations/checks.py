@@ -1,4 +1,4 @@
-"""What must hold for matrices to represent a group, and for one group to lie in another."""
+"""Check that matrices represent a group, and that one group is a subgroup of another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rpp_rl.representations.maps import Map, as_matrix, compose
 from rpp_rl.representations.rules import TOLERANCE, Explicit
 from rpp_rl.signed_permutation import SignedPermutation
 
-# How many products of discrete generators of a continuous group are followed in search of relations.
+# Limit of the search for relations among products of the discrete generators of a continuous group.
 _MOST_RELATIONS = 64
 
 
@@ -22,7 +22,7 @@ def check_homomorphism(group: Group, name: str, images: Sequence[Map], elements:
     """Check that the images of a finite group's generators multiply as the generators do.
 
     Raises:
-        RepresentationError: if not; names the generator and the entry.
+        RepresentationError: if they do not; the message names the generator and the entry.
     """
     products = group.left_products
     for i, k in np.ndindex(*products.shape):
@@ -34,41 +34,45 @@ def check_homomorphism(group: Group, name: str, images: Sequence[Map], elements:
             entry = int(difference.max(axis=1).argmax())
             generator, product = group.generator_names[k], group.element_name(int(products[i, k]))
             raise RepresentationError(
-                f"{name} is no representation of {group.name}: generator {generator!r} is wrong at entry {entry}, "
+                f"{name} is not a representation of {group.name}: generator {generator!r} is wrong at entry {entry}, "
                 f"because in the group {generator} {group.element_name(i)} = {product}, but the images differ there"
             )
 
 
 def check_continuous(rule: Explicit, name: str) -> None:
-    """Check brackets, conjugations, closed circles and short relations between discrete generators.
+    """Check that the images keep brackets, conjugations, full circles and short relations of discrete generators.
 
     Raises:
-        RepresentationError: if one fails.
+        RepresentationError: if the images do not keep one of them.
     """
-    wrong = f"{name} is no representation of {rule.group.name}: "
+    wrong = f"{name} is not a representation of {rule.group.name}: "
     images, algebra = rule.pairs, rule.group.algebra
     if len(images[0]) != len(algebra):
         raise RepresentationError(
-            wrong + "the images of the Lie generators do not have the brackets and conjugates that these have"
+            wrong + "the images of the Lie generators do not have the same brackets and conjugates as the generators"
         )
     for i, (A, B) in enumerate(zip(rule.group.lie_generators, rule.lie_images, strict=True)):
         circle = lie_algebra.exponential(2 * np.pi * A)
         if _is_identity(circle) and not _is_identity(lie_algebra.exponential(2 * np.pi * B)):
-            raise RepresentationError(wrong + f"Lie generator {i} turns full circle, but its image does not")
+            raise RepresentationError(
+                wrong + f"exp(2 pi A) is the identity for Lie generator {i}, but not for its image"
+            )
     reached: list[tuple[Matrix, Matrix]] = [(np.eye(rule.group.dimension), np.eye(rule.size))]
     for g, image in reached:
         for name_k, g_k, image_k in zip(rule.group.generator_names, rule.group.generators, rule.images, strict=True):
             product, product_image = g_k @ g, as_matrix(image_k) @ image
             same = next((m for h, m in reached if np.abs(h - product).max() < TOLERANCE), None)
             if same is not None and np.abs(same - product_image).max() > TOLERANCE:
-                raise RepresentationError(wrong + f"a product with generator {name_k!r} has two images")
+                raise RepresentationError(
+                    wrong + f"two products of generators are equal, but their images differ (generator {name_k!r})"
+                )
             if same is None and len(reached) < _MOST_RELATIONS:
                 reached.append((product, product_image))
     _check_components(rule, wrong)
 
 
 def _check_components(rule: Explicit, wrong: str) -> None:
-    """A discrete generator that is an exponential must have the exponential of the image as its own."""
+    """Check each discrete generator that is an exponential: its image must be the exponential of the image."""
     for name, g, image in zip(rule.group.generator_names, rule.group.generators, rule.images, strict=True):
         logs = lie_algebra.logarithms(g, rule.group.algebra)
         if logs is None:
@@ -76,31 +80,33 @@ def _check_components(rule: Explicit, wrong: str) -> None:
         product = reduce(np.matmul, [lie_algebra.exponential(rule.drho(A)) for A in logs])
         if np.abs(product - as_matrix(image)).max() > TOLERANCE:
             raise RepresentationError(
-                wrong + f"generator {name!r} is an exponential of the Lie algebra, but its image is another"
+                wrong
+                + f"generator {name!r} is an exponential of the Lie algebra, but its image is not the exponential "
+                "of the images"
             )
 
 
 def check_subgroup(group: Group, subgroup: Group) -> None:
-    """Check that the generators of a subgroup are in the group, and those of its Lie algebra in the group's.
+    """Check that the generators of a subgroup lie in the group, and its Lie generators in the group's Lie algebra.
 
     Raises:
-        RepresentationError: if one is not.
+        RepresentationError: if one does not.
     """
     if subgroup.dimension != group.dimension:
         raise RepresentationError(
             f"{subgroup.name} acts on {subgroup.dimension} coordinates and {group.name} on {group.dimension}; "
-            "a subgroup consists of some of the same matrices"
+            "a subgroup must consist of matrices of the group"
         )
     for name, g in zip(subgroup.generator_names, subgroup.generators, strict=True):
         if g not in group:
-            raise RepresentationError(f"generator {name!r} of {subgroup.name} is no element of {group.name}")
+            raise RepresentationError(f"generator {name!r} of {subgroup.name} is not an element of {group.name}")
     for i, A in enumerate(subgroup.lie_generators):
         if not group.has_in_algebra(A):
             raise RepresentationError(f"Lie generator {i} of {subgroup.name} is not in the Lie algebra of {group.name}")
 
 
 def check_factor(group: Group, product: Group, start: int) -> None:
-    """Check that a direct product acts on the coordinates from `start` on by themselves, as elements of the group.
+    """Check that a direct product acts on the coordinates from `start` on separately, by elements of the group.
 
     Raises:
         RepresentationError: if it does not.

@@ -1,4 +1,4 @@
-"""How a direct sum of atoms acts, each a tensor product of factors, each of which knows a rule: the images."""
+"""The action of a group on a direct sum of atoms; an atom is a tensor product of factors, each with a rule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class GroupAction:
 
     Attributes:
         group: the group that acts.
-        name: for people; part of no comparison.
+        name: a name for messages; comparisons ignore it.
         size: number of coordinates.
     """
 
@@ -34,7 +34,7 @@ class GroupAction:
 
     @property
     def atoms(self) -> tuple[Self, ...]:
-        """The summands, in order; the representation itself if it is no sum."""
+        """The summands in order; the representation itself if it is not a sum."""
         return self._summands or (self,)
 
     @property
@@ -44,7 +44,7 @@ class GroupAction:
 
     @property
     def factors(self) -> tuple[Self, ...]:
-        """The factors of an atom that is a tensor product, the first the slowest; itself if it is none."""
+        """The factors of an atom that is a tensor product, the slowest first; otherwise the atom itself."""
         return self._factors or (self,)
 
     @cached_property
@@ -73,7 +73,7 @@ class GroupAction:
         return self._summands or self._factors
 
     def _derived(self, matrices: Sequence[Matrix]) -> Matrix:
-        """The image of an element of the Lie algebra, from its images under the summands or factors."""
+        """The image of an element of the Lie algebra, computed from those under the summands or factors."""
         if self._summands:
             return as_matrix(placed(matrices, self._places))
         total, before = np.zeros((self.size, self.size)), 1
@@ -87,7 +87,7 @@ class GroupAction:
         """The image of a group element; (n, n) for its (d, d) matrix g.
 
         Raises:
-            GroupError: if the representation is given by matrices and g is no element of the group.
+            GroupError: if the representation is given by matrices and g is not an element of the group.
         """
         matrix = np.asarray(g, dtype=np.float64)
         if self._summands:
@@ -125,7 +125,7 @@ class GroupAction:
         return apply_map(self.elements[element], x)
 
     def act_on(self, element: int) -> Callable[[Array], Array]:
-        """`act` of one group element, as a function of x."""
+        """The function x -> `act(element, x)`."""
         return partial(self.act, element)
 
     @cached_property
@@ -133,7 +133,7 @@ class GroupAction:
         """Whether every element only permutes coordinates and changes signs."""
         if self._parts and all(part.is_signed_permutation for part in _without_repetition(self._parts)):
             return True
-        # A product of other matrices may be one all the same; a sum may not.
+        # A product of other matrices can still be a signed permutation; a sum cannot.
         return not self._summands and (
             all(isinstance(m, SignedPermutation) for m in self.images) and not any(B.any() for B in self.lie_images)
         )
@@ -149,7 +149,7 @@ class GroupAction:
 
     @cached_property
     def is_scalar(self) -> bool:
-        """Whether it is of size 1 and every element acts as 1."""
+        """Whether the size is 1 and every element acts as 1."""
         return self.size == 1 and self.is_permutation
 
     @cached_property
@@ -170,7 +170,7 @@ class GroupAction:
 
     @cached_property
     def content(self) -> tuple[int, tuple[object, ...], tuple[bytes, ...]]:
-        """Size and images as plain values: what representations of one group are compared by."""
+        """Size and images as plain values, by which representations of one group are compared."""
         images = tuple((m.perm, m.sign) if isinstance(m, SignedPermutation) else m.tobytes() for m in self.images)
         return self.size, images, tuple(B.tobytes() for B in self.lie_images)
 
@@ -197,5 +197,5 @@ Kind = TypeVar("Kind", bound=GroupAction)
 
 
 def _without_repetition(parts: Sequence[Kind]) -> Iterator[Kind]:
-    """Each object once; equal objects may be left, for comparing contents would cost more than it saves."""
+    """Each object once. Equal objects may remain: comparing contents would cost more than it saves."""
     return iter({id(part): part for part in parts}.values())

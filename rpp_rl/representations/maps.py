@@ -1,4 +1,4 @@
-"""Linear maps as signed permutations where they are such, and as matrices where they are not."""
+"""Linear maps: `SignedPermutation` if possible, otherwise matrices."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def apply_map(image: Map, x: Array) -> Array:
 
 
 def as_map(image: Map | ArrayLike) -> Map:
-    """A signed permutation where the matrix is one, and the matrix itself, read-only, where it is not.
+    """Convert a matrix to a `SignedPermutation` if it is one, otherwise to a read-only matrix.
 
     Raises:
         RepresentationError: if the matrix is not square.
@@ -54,7 +54,7 @@ def as_map(image: Map | ArrayLike) -> Map:
 
 
 def compose(first: Map, second: Map) -> Map:
-    """The product `first` times `second`: first `second`, then `first`."""
+    """The product `first` times `second`, which applies `second` first."""
     if isinstance(first, SignedPermutation) and isinstance(second, SignedPermutation):
         return first @ second
     product: Matrix = as_matrix(first) @ as_matrix(second)
@@ -70,7 +70,7 @@ def kron(a: Map, b: Map) -> Map:
 
 
 def placed(maps: Sequence[Map], places: Sequence[NDArray[np.int64]]) -> Map:
-    """The map that acts as each of `maps` on the coordinates at its place."""
+    """The block-diagonal map with each of `maps` acting on the coordinates given by its place."""
     size = sum(map(map_size, maps))
     signed = [m for m in maps if isinstance(m, SignedPermutation)]
     if len(signed) == len(maps):

@@ -1,4 +1,4 @@
-"""The representation, composed with operators: sums, products, duals, restrictions. How it acts is in `acting`."""
+"""Representations, composed with operators: sums, products, duals, restrictions. `group_action` has their actions."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from rpp_rl.signed_permutation import SignedPermutation
 class Representation(GroupAction):
     """A homomorphism from a group to invertible matrices, given by the images of the generators.
 
-    It is either an atom or a direct sum of atoms; sums keep their atoms and the coordinates of each, so that an
-    equivariant basis is solved once for each distinct pair of them. An atom that is a tensor product keeps its
-    factors. Equality is by content: same group, same images.
+    A representation is an atom or a direct sum of atoms. Sums keep their atoms and the coordinates of each, so that an
+    equivariant basis is computed once for each distinct pair of atoms. An atom that is a tensor product keeps its
+    factors. Representations are equal if group and images are equal.
 
     Args:
         group: the group represented.
         images: one map per discrete generator, each a `SignedPermutation` or an (n, n) matrix.
-        name: for people; part of no comparison.
-        size: n; needed only where there are no images to read it from (the trivial group).
+        name: a name for messages; comparisons ignore it.
+        size: n; needed only if there are no images (the trivial group).
         lie_images: one (n, n) matrix per generator of the Lie algebra.
 
     Raises:
-        RepresentationError: if the images are not of one size, or do not multiply as the group does.
+        RepresentationError: if the images differ in size, or do not multiply as the group does.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Representation(GroupAction):
                 f"{len(group.lie_generators)}; give one matrix for each as lie_images"
             )
         if size is None and not (maps or algebra):
-            raise RepresentationError(f"{name} needs a size, for {group.name} has no generator to read it from")
+            raise RepresentationError(f"{name} needs a size, because {group.name} has no generators; pass size=")
         self.group, self.name = group, name
         self.size = size if size is not None else map_size(maps[0]) if maps else len(algebra[0])
         for generator, image in zip(group.generator_names, maps, strict=True):
@@ -67,7 +67,7 @@ class Representation(GroupAction):
                 raise RepresentationError(
                     f"{name}: the image of Lie generator {i} has shape {B.shape}, not ({self.size}, {self.size})"
                 )
-        # Filled beforehand, these never ask the rule, which is built from them.
+        # Fill the cached properties, which would otherwise ask the rule that is built from them.
         self.__dict__["images"], self.__dict__["lie_images"] = maps, algebra
         explicit = rules.Explicit(group, maps, algebra, self.size)
         self._rule = explicit
@@ -78,7 +78,7 @@ class Representation(GroupAction):
 
     @classmethod
     def from_rule(cls, group: Group, rule: Rule, name: str, size: int) -> Representation:
-        """An atom of a user's own that acts by a formula; it is taken on trust to be a homomorphism."""
+        """Make an atom that acts by a user's formula; it is not checked to be a homomorphism."""
         atom = cls.__new__(cls)
         atom.group, atom.name, atom.size, atom._rule = group, name, size, rule
         return atom
@@ -91,7 +91,7 @@ class Representation(GroupAction):
         name: str,
         places: tuple[NDArray[np.int64], ...] | None = None,
     ) -> Representation:
-        """A direct sum; `places` has the coordinates of each atom, one atom after the other unless given."""
+        """Make a direct sum; `places` has the coordinates of each atom, by default one atom after the other."""
         total = cls.__new__(cls)
         total.group, total.name, total._summands = group, name, atoms
         total.size = sum(atom.size for atom in atoms)
@@ -101,7 +101,7 @@ class Representation(GroupAction):
 
     @classmethod
     def product_of(cls, group: Group, factors: Sequence[Representation], name: str) -> Representation:
-        """The tensor product of atoms, as one atom; scalars among the factors change nothing and are left out."""
+        """The tensor product of atoms as one atom; scalar factors change nothing and are left out."""
         flat = [f for atom in factors for f in atom.factors if not f.is_scalar]
         if len(flat) < 2:
             return flat[0] if flat else cls.from_rule(group, rules.Trivial(), "trivial", 1)
@@ -119,19 +119,19 @@ class Representation(GroupAction):
     def __rmul__(self, copies: int) -> Representation:
         """Direct sum of `copies` copies."""
         if copies < 1:
-            raise RepresentationError(f"{copies} copies of {self.name} asked for; at least one is needed")
+            raise RepresentationError(f"the number of copies of {self.name} must be at least 1, got {copies}")
         if copies == 1:
             return self
         places = tuple(place + i * self.size for i in range(copies) for place in self.places)
         return self._sum(self.group, self.atoms * copies, f"{copies} * {bracketed(self)}", places)
 
     def interleaved(self, copies: int) -> Representation:
-        """The direct sum of `copies` copies, with coordinates (i, copy) in row-major order: like ones side by side."""
+        """The direct sum of `copies` copies with interleaved coordinates: (i, copy) in row-major order."""
         places = tuple(place * copies + i for i in range(copies) for place in self.places)
         return self._sum(self.group, self.atoms * copies, f"{copies} * {bracketed(self)}", places)
 
     def __mul__(self, other: Representation) -> Representation:
-        """Tensor product, on coordinates (i, j) in row-major order; products of sums are sums of products."""
+        """Tensor product on coordinates (i, j) in row-major order; a product of sums is a sum of products."""
         self._need_same_group(other)
         name = f"{bracketed(self)} * {bracketed(other)}"
         if not (self._summands or other._summands):
@@ -192,7 +192,7 @@ class Representation(GroupAction):
         return self._mapped(subgroup, lambda rule: rule)
 
     def _mapped(self, group: Group, change: Callable[[Rule], Rule]) -> Representation:
-        """The same sum of products for another group, each rule changed."""
+        """Rebuild the sum of products for another group, with each rule changed."""
         if self._summands:
             known = {id(a): a._mapped(group, change) for a in self._summands}
             return self._sum(group, tuple(known[id(a)] for a in self._summands), self.name, self._places)
@@ -209,22 +209,22 @@ class Representation(GroupAction):
             start: the first coordinate on which this representation's group acts in the product.
 
         Raises:
-            RepresentationError: if the generators of `product` do not act on these coordinates by themselves, or act
-                there by a matrix that is not in the group.
+            RepresentationError: if `product` mixes these coordinates with others, or acts on them by a matrix that is
+                not in the group.
         """
         checks.check_factor(self.group, product, start)
         return self._mapped(product, lambda rule: rules.Block(rule, start, self.group.dimension))
 
     def unsigned(self) -> Representation:
-        """The same permutations without signs: how a standard deviation moves where a mean moves by `self`.
+        """The same permutations without signs, which transform a standard deviation if `self` transforms the mean.
 
         Raises:
-            RepresentationError: if the representation mixes coordinates by more than signs and permutations.
+            RepresentationError: if the representation does more than permute coordinates and change signs.
         """
         if not self.is_signed_permutation:
             raise RepresentationError(
-                f"{self.name} is no signed permutation, so independent standard deviations have no symmetry under it; "
-                "choose action coordinates that the group permutes up to sign"
+                f"{self.name} does not act by signed permutations, so independent standard deviations have no symmetry "
+                "under it; choose action coordinates that the group permutes up to sign"
             )
         if self._summands:
             atoms = tuple(atom.unsigned() for atom in self._summands)
@@ -235,11 +235,11 @@ class Representation(GroupAction):
     def _need_same_group(self, other: Representation) -> None:
         if self.group != other.group:
             raise RepresentationError(
-                f"{self.name} represents {self.group.name} and {other.name} represents {other.group.name}; "
-                "only representations of one group can be combined"
+                f"cannot combine {self.name} of group {self.group.name} with {other.name} of group {other.group.name}; "
+                "use representations of one group"
             )
 
 
 def bracketed(rep: Representation) -> str:
-    """The name, in brackets if it is that of a sum."""
+    """The name of a representation, in brackets if it is a sum."""
     return rep.name if len(rep.atoms) == 1 else f"({rep.name})"

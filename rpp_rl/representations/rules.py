@@ -1,7 +1,7 @@
-"""How a representation acts: rho(g) for a group element g, drho(A) for an element A of the Lie algebra.
+"""Rules of representations: rho(g) for a group element g, drho(A) for an element A of the Lie algebra.
 
-A rule is a value. The defining, sign and determinant representations have a formula; a representation given by
-matrices has the images of the generators, and finds g or A among their products and combinations.
+Rules are immutable. The defining, sign and determinant representations have a formula. A representation given by
+matrices has the images of the generators, and writes g or A as a product or combination of generators.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rpp_rl.errors import RepresentationError
 from rpp_rl.groups import Group, Matrix
 from rpp_rl.representations.maps import Map, as_matrix
 
-# Generators may come in single precision, and errors add up along a word.
+# Generators may have single precision, and errors add up along a word.
 TOLERANCE = 1e-5
 
 
@@ -74,7 +74,7 @@ class Sign:
 
 @dataclass(frozen=True)
 class Determinant:
-    """Every element acts as its determinant, to a power."""
+    """Every element acts as a power of its determinant."""
 
     power: int = 1
 
@@ -105,10 +105,10 @@ class Dual:
 
 @dataclass(frozen=True)
 class Block:
-    """A rule for the diagonal block of every element that starts at a coordinate.
+    """Apply a rule to one diagonal block of every element.
 
     Attributes:
-        rule: acts on the block.
+        rule: the rule for the block.
         start: the first coordinate of the block.
         size: the size of the block.
     """
@@ -138,7 +138,7 @@ class Explicit:
         group: the group represented.
         images: one map per discrete generator.
         lie_images: one matrix per generator of the Lie algebra.
-        size: the coordinates acted on.
+        size: number of coordinates.
     """
 
     group: Group
@@ -148,7 +148,7 @@ class Explicit:
 
     @cached_property
     def pairs(self) -> tuple[tuple[Matrix, ...], tuple[Matrix, ...]]:
-        """A basis of the Lie algebra and its images; shorter than the closure of the images if these are wrong."""
+        """A basis of the Lie algebra and its images; the basis is too short if the images are wrong."""
         d = self.group.dimension
         generators = [
             lie_algebra.diagonal_blocks(A, B) for A, B in zip(self.group.lie_generators, self.lie_images, strict=True)
@@ -167,7 +167,7 @@ class Explicit:
         return element
 
     def rho(self, g: Matrix) -> Matrix:
-        """The image of an element, found as a word in the generators times exponentials."""
+        """The image of an element, which is written as a word in the generators times exponentials."""
         word, exponents = self.group.exponents(g)
         element = self._word(word)
         for A in exponents:
@@ -175,9 +175,9 @@ class Explicit:
         return element
 
     def drho(self, A: Matrix) -> Matrix:
-        """The image of an element of the Lie algebra, found as a combination of its basis."""
+        """The image of an element of the Lie algebra, which is written as a combination of the basis."""
         basis, images = self.pairs
         coefficients = lie_algebra.coordinates(basis, np.asarray(A, dtype=np.float64))
         if coefficients is None:
-            raise RepresentationError(f"this matrix is no element of the Lie algebra of {self.group.name}")
+            raise RepresentationError(f"the matrix is not an element of the Lie algebra of {self.group.name}")
         return lie_algebra.combination(coefficients, images, self.size)

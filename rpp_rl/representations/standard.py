@@ -1,4 +1,4 @@
-"""The representations that every group has, and hidden representations that are sums of tensors."""
+"""Standard representations of any group, and hidden representations that are sums of tensors."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def regular_representation(group: Group) -> Representation:
 
 
 def hidden_representation(group: Group, width: int) -> Representation:
-    """As many copies of the regular representation as `width` channels hold, interleaved.
+    """Interleaved copies of the regular representation that fill `width` channels.
 
-    Interleaving puts the channels of one group element side by side, so that an equivariant weight consists of a few
-    blocks that repeat: it is assembled by copying rows instead of entries.
+    Interleaving puts the channels of one group element side by side. An equivariant weight then consists of a few
+    repeated blocks, and is assembled by copying rows instead of entries.
 
     Raises:
-        RepresentationError: if the group's order does not divide `width`; says the next width that it divides.
+        RepresentationError: if the group's order does not divide `width`; the message says the next width that works.
     """
     if width < 1 or width % group.order:
         following = max(1, -(-width // group.order)) * group.order
@@ -75,7 +75,7 @@ def tensor_representation(group: Group, p: int, q: int = 0) -> Representation:
         RepresentationError: if p or q is negative.
     """
     if p < 0 or q < 0:
-        raise RepresentationError(f"a tensor T({p}, {q}) was asked for; its ranks must not be negative")
+        raise RepresentationError(f"the ranks of a tensor T(p, q) must be at least 0, got T({p}, {q})")
     V = defining_representation(group)
     if V.is_orthogonal:
         p, q = p + q, 0
@@ -84,11 +84,11 @@ def tensor_representation(group: Group, p: int, q: int = 0) -> Representation:
 
 
 def uniform_rep(channels: int, group: Group) -> Representation:
-    """A hidden representation of `channels` channels: tensors of growing rank, each rank with about as many channels.
+    """A hidden representation of `channels` channels: tensors of all ranks up to a largest, about equally many of each.
 
-    As long as channels are left, one round is given to all ranks 0 .. r, where r is the largest for which
-    (r + 1) d^r channels are left: d^(r - k) tensors of rank k. Where V is not its own dual, the tensors of one rank
-    are spread over T(p, q), p + q = rank, by the binomial distribution (Finzi, Welling and Wilson 2021, section 5).
+    Channels are allocated in rounds. A round gives d^(r - k) tensors to every rank k = 0 .. r, where r is the largest
+    rank for which (r + 1) d^r channels are left. If V is not its own dual, the tensors of one rank are distributed
+    over T(p, q), p + q = rank, with binomial weights (Finzi, Welling and Wilson 2021, section 5).
 
     Raises:
         RepresentationError: if `channels` is not positive.
@@ -112,17 +112,17 @@ def uniform_rep(channels: int, group: Group) -> Representation:
 
 
 def gated(rep: Representation) -> Representation:
-    """`rep` and behind it one scalar gate for each summand that is not a permutation representation.
+    """`rep` followed by one scalar gate for each summand that is not a permutation representation.
 
-    Such summands are scaled by the sigmoid of their gate; scalars and permutation representations, on which every
-    pointwise function is equivariant, are their own gates (Finzi, Benton and Wilson 2021, section 4).
+    The nonlinearity scales such a summand by the sigmoid of its gate. Scalars and permutation representations, on which
+    every pointwise function is equivariant, are their own gates (Finzi, Benton and Wilson 2021, section 4).
     """
     gates = sum(not atom.is_permutation for atom in rep.atoms)
     return rep + gates * trivial_representation(rep.group) if gates else rep
 
 
 def _largest_rank(channels: int, d: int) -> int:
-    """The largest r with (r + 1) d^r <= channels; for d = 1, where a tensor is a scalar up to a sign, at most 1."""
+    """The largest r with (r + 1) d^r <= channels; at most 1 for d = 1, where a tensor is a scalar up to a sign."""
     rank = 0
     while (rank + 2) * d ** (rank + 1) <= channels and (d > 1 or rank == 0):
         rank += 1
@@ -130,10 +130,10 @@ def _largest_rank(channels: int, d: int) -> int:
 
 
 def _binomial_split(count: int, rank: int) -> dict[int, int]:
-    """How many of `count` tensors are T(p, rank - p), for each p with any: the nearest to the binomial weights."""
+    """Split `count` tensors into numbers of T(p, rank - p), by p, as near as possible to binomial weights."""
     shares = {p: count * comb(rank, p) / 2**rank for p in range(rank, -1, -1)}
     numbers = {p: int(share) for p, share in shares.items()}
-    # The largest remainders come first; ties go to the vectors, as dictionaries keep their order.
+    # The largest remainders come first; ties go to more vectors, because dictionaries keep their order.
     for p in sorted(shares, key=lambda p: numbers[p] - shares[p])[: count - sum(numbers.values())]:
         numbers[p] += 1
     return {p: n for p, n in numbers.items() if n}

@@ -1,4 +1,4 @@
-"""Statistics of runs: the run with its seed is the unit, every interval says how many runs it rests on."""
+"""Statistics of runs: one run with its seed is one sample, and every estimate says how many runs it uses."""
 
 from rpp_rl.statistics.comparisons import average_probability, difference, probability_of_improvement
 from rpp_rl.statistics.curves import (

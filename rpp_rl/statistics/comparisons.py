@@ -1,4 +1,4 @@
-"""Comparing two algorithms: the difference of a statistic, and the probability that one improves on the other."""
+"""Compare two algorithms: the difference of a statistic, and the probability that one improves on the other."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from rpp_rl.statistics.estimates import (
     bootstrap,
     canonical,
     checked_confidence,
-    expanded_tails,
     one_estimate,
     one_for_each_run,
     statistic_named,
+    tails_of,
 )
 
-# Beyond, the exact distribution is slow, and the normal one as good.
+# For larger samples the exact distribution is slow, and the normal approximation is as good.
 _MOST_EXACT = 30
 
 
@@ -46,22 +46,22 @@ def difference(
         first: scores of shape (n,).
         second: scores of shape (m,).
         statistic: ``iqm``, ``mean`` or ``median``.
-        rng: draws runs: of each algorithm by itself, or of both together where they are paired.
-        paired: whether run i of both has the same seed; then n = m.
-        confidence: of the interval.
-        resamples: bootstrap samples.
+        rng: draws runs: of each algorithm separately, or of both together if they are paired.
+        paired: whether run i of both algorithms has the same seed; then n = m.
+        confidence: confidence of the interval.
+        resamples: number of bootstrap samples.
 
     Raises:
-        StatisticsError: for scores that are no finite numbers, or pairs of different length.
+        StatisticsError: for scores that are not finite numbers, or pairs of different length.
 
     Source: Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, chapters 8 and 13.
     """
     x, y = one_for_each_run(first), one_for_each_run(second)
     if paired and len(x) != len(y):
-        raise StatisticsError(f"paired runs need as many of one as of the other, got {len(x)} and {len(y)}")
+        raise StatisticsError(f"paired runs need as many of one algorithm as of the other, got {len(x)} and {len(y)}")
     f = statistic_named(statistic)
     n = min(len(x), len(y))
-    tails = expanded_tails(n, confidence) if statistic == "mean" else (1 - checked_confidence(confidence)) / 2
+    tails = tails_of(statistic, n, confidence)
 
     def contrast(a: Floats, b: Floats, axis: int) -> Any:
         return f(a, axis=axis) - f(b, axis=axis)
@@ -81,17 +81,17 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, *, confidenc
 
         (θ̂ − θ)² ≤ z² θ (1 − θ) [1 + N (1 − θ) / (2 − θ) + N θ / (1 + θ)] / (m n),   N = (m + n) / 2 − 1.
 
-    A bootstrap interval would be the point [1, 1] wherever every run of one is above every run of the other, however
-    few they are; this one is not. Where the test of Mann and Whitney does not tell the samples apart, the interval is
-    widened to take in 1/2, so that it never tells more than that test.
+    If every run of one algorithm is above every run of the other, a bootstrap interval would be the point [1, 1],
+    however few runs there are; this interval is not. If the Mann-Whitney test does not distinguish the samples, the
+    interval is widened to include 1/2, so that it never claims more than that test.
 
     Args:
         first: scores of shape (m,).
         second: scores of shape (n,).
-        confidence: of the interval.
+        confidence: confidence of the interval.
 
     Raises:
-        StatisticsError: for scores that are no finite numbers.
+        StatisticsError: for scores that are not finite numbers.
 
     Source: Agarwal et al. 2021, section 4.3, for the probability; Newcombe, *Confidence intervals for an effect size
     measure based on the Mann-Whitney statistic*, part 2, Statistics in Medicine 25 (2006), method 5.
@@ -108,7 +108,7 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, *, confidenc
         spread = 1 + middle * (1 - theta) / (2 - theta) + middle * theta / (1 + theta)
         return (value - theta) ** 2 - z**2 * theta * (1 - theta) * spread / (m * n)
 
-    # The variance is zero at 0 and 1, so that the excess changes its sign between the estimate and either end.
+    # The variance is zero at 0 and 1, so the excess changes its sign between the estimate and either end.
     low = 0.0 if value == 0 else _root(excess, 0.0, value)
     high = 1.0 if value == 1 else _root(excess, value, 1.0)
     if _alike(x, y, confidence):
@@ -117,14 +117,14 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, *, confidenc
 
 
 def _alike(x: Floats, y: Floats, confidence: float) -> bool:
-    """Whether the test of Mann and Whitney does not tell two samples apart; exact where there are no ties."""
+    """Whether the Mann-Whitney test does not distinguish two samples; the test is exact if there are no ties."""
     ties = len(np.unique(np.concatenate((x, y)))) < len(x) + len(y)
     exact = not ties and max(len(x), len(y)) <= _MOST_EXACT
     return bool(stats.mannwhitneyu(x, y, method="exact" if exact else "asymptotic").pvalue > 1 - confidence)
 
 
 def _root(f: Any, low: float, high: float) -> float:
-    """The zero of f other than that at an end which is the estimate itself, 0 or 1."""
+    """The zero of f inside an interval; a zero at an end, where the estimate is 0 or 1, is left out."""
     inside_low, inside_high = (low, high)
     if f(low) == 0:
         inside_low = low + 1e-12
@@ -141,10 +141,10 @@ def average_probability(parts: Sequence[Estimate]) -> Estimate:
         [θ̄ − √Σ(θ̂ᵢ − lᵢ)² / k,  θ̄ + √Σ(uᵢ − θ̂ᵢ)² / k].
 
     Args:
-        parts: one per environment.
+        parts: the estimates, one per environment.
 
     Raises:
-        StatisticsError: if there are none.
+        StatisticsError: if there is no estimate.
 
     Source: Agarwal et al. 2021 for the mean over environments; Zou and Donner, *Construction of confidence limits about
     effect measures*, Statistics in Medicine 27 (2008), for the interval (MOVER).

@@ -1,4 +1,4 @@
-"""Several environments at once: normalised scores and performance profiles."""
+"""Statistics over several environments: normalized scores and performance profiles."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from rpp_rl.statistics.estimates import (
 
 @dataclass(frozen=True)
 class Normalization:
-    """Scores of an environment on a scale on which a random policy has 0 and a reference has 1.
+    """The scale of scores on which a random policy has 0 and a reference has 1.
 
     Attributes:
         random: return of a random policy.
         reference: return of the reference.
 
     Raises:
-        StatisticsError: if they are no two different numbers.
+        StatisticsError: if the two are equal, or not finite numbers.
     """
 
     random: float
@@ -42,7 +42,7 @@ class Normalization:
         numbers = all(isinstance(v, int | float | np.number) and math.isfinite(v) for v in both)
         if not numbers or self.random == self.reference:
             raise StatisticsError(
-                f"a normalisation needs two different numbers, got random {self.random!r}, reference {self.reference!r}"
+                f"a normalization needs two different numbers, got random {self.random!r}, reference {self.reference!r}"
             )
 
     def __call__(self, scores: ArrayLike) -> Floats:
@@ -52,13 +52,13 @@ class Normalization:
 
 @dataclass(frozen=True)
 class PerformanceProfile:
-    """Share of runs above every normalised score.
+    """The share of runs above each of several normalized scores.
 
     Attributes:
-        thresholds: τ, of shape (k,).
-        share: of shape (k,).
-        low: lower ends, of shape (k,); None under three runs in an environment.
-        high: upper ends.
+        thresholds: the scores τ, shape (k,).
+        share: shares of runs above them, shape (k,).
+        low: lower ends of the intervals, shape (k,); None if an environment has fewer than three runs.
+        high: upper ends of the intervals; None in the same case.
     """
 
     thresholds: Floats
@@ -75,17 +75,17 @@ def performance_profile(
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> PerformanceProfile:
-    """The share of runs with a normalised score above τ, averaged over environments, with its pointwise interval.
+    """The share of runs with a normalized score above τ, averaged over environments, with a pointwise interval.
 
     Args:
-        strata: normalised scores of each environment, of shape (runs,).
-        thresholds: τ, of shape (k,).
+        strata: normalized scores of each environment, shape (runs,).
+        thresholds: the scores τ, shape (k,).
         rng: draws runs within each environment.
-        confidence: of the intervals.
-        resamples: bootstrap samples.
+        confidence: confidence of the intervals.
+        resamples: number of bootstrap samples.
 
     Raises:
-        StatisticsError: for scores that are no finite numbers.
+        StatisticsError: for scores that are not finite numbers.
 
     Source: Agarwal et al. 2021, section 4.2 (score distributions).
     """

@@ -1,4 +1,4 @@
-"""Steps until a run reaches a threshold, with the runs that never did as censored, not left out."""
+"""Steps until runs reach a threshold; runs that never reach it count as censored."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class StepsToThreshold:
 
     Attributes:
         threshold: the score.
-        reached: for each run the first evaluation at or above it; None where it never got there.
-        censored_at: for each run its last evaluation.
-        median: of the steps; None where fewer than half of the runs are known to have got there.
-        low: lower end of the median's interval; None under three runs, or where it is not known.
-        high: upper end, None also where there is none: the median may be beyond the longest run.
+        reached: for each run the step of the first evaluation at or above the threshold; None if it never reached it.
+        censored_at: for each run the step of its last evaluation.
+        median: median of the steps; None if fewer than half of the runs are known to reach the threshold.
+        low: lower end of the interval of the median; None for fewer than three runs, or if unknown.
+        high: upper end; None for fewer than three runs, or if the median may lie beyond the longest run.
     """
 
     threshold: float
@@ -36,40 +36,40 @@ class StepsToThreshold:
 
     @property
     def n(self) -> int:
-        """Runs."""
+        """Number of runs."""
         return len(self.reached)
 
     @property
     def never(self) -> int:
-        """Runs that never reached it."""
+        """Number of runs that never reached the threshold."""
         return sum(step is None for step in self.reached)
 
 
 def steps_to_threshold(curves: AlignedCurves, threshold: float, *, confidence: float = 0.95) -> StepsToThreshold:
-    """The steps to a threshold, their median by Kaplan and Meier, and its interval.
+    """The steps to a threshold, their Kaplan-Meier median, and its interval.
 
-    With S the estimated share of runs that need more than t steps, the median is the first t with S(t) ≤ 1/2, and its
-    interval are the t whose log-log interval of S(t) includes 1/2. Where all of n runs have got there, that interval
-    does not exist, and its upper end is the exact one for none of n, 1 − (α / 2)^(1 / n). Steps are known to the
-    interval between evaluations.
+    With S(t) the estimated share of runs that need more than t steps, the median is the first t with S(t) ≤ 1/2. Its
+    interval contains the t for which the log-log interval of S(t) includes 1/2. That interval does not exist when all
+    n runs have reached the threshold; its upper end is then the exact one for 0 of n, 1 − (α / 2)^(1 / n). The
+    resolution of the steps is the distance between evaluations.
 
     Args:
-        curves: of the runs of an algorithm.
-        threshold: a score.
-        confidence: of the interval.
+        curves: curves of the runs of an algorithm.
+        threshold: the score to reach.
+        confidence: confidence of the interval.
 
     Raises:
-        StatisticsError: if the threshold is no finite number, or a run has no evaluation.
+        StatisticsError: if the threshold is not a finite number, or a run has no evaluation.
 
     Source: Kaplan and Meier 1958; Brookmeyer and Crowley, *A confidence interval for the median survival time*,
     Biometrics 38 (1982); Clopper and Pearson 1934 for none of n.
     """
     if not isinstance(threshold, int | float | np.number) or not np.isfinite(threshold):
-        raise StatisticsError(f"a threshold is a finite number, got {threshold!r}")
+        raise StatisticsError(f"a threshold must be a finite number, got {threshold!r}")
     ends = curves.last_steps
     if (ends < 0).any():
-        raise StatisticsError("there is a run without an evaluation; leave it out")
-    # NaN compares as false: a run that was not evaluated at a step did not reach anything there.
+        raise StatisticsError("one of the runs has no evaluation; leave it out")
+    # NaN compares as false: a run that was not evaluated at a step did not reach the threshold there.
     above = curves.scores >= threshold
     hit: NDArray[np.bool_] = np.logical_or.reduce(above, axis=1)
     first = curves.steps[above.argmax(axis=1)]
@@ -85,10 +85,10 @@ def _median(
         return None, None, None
     survival = stats.ecdf(stats.CensoredData(events.astype(np.float64), right=censored.astype(np.float64))).sf
     times = np.asarray(survival.quantiles)
-    # Censored steps are no steps at which the curve falls.
+    # The curve does not fall at censored steps.
     falls = np.isin(times, events)
     times, left = times[falls], np.asarray(survival.probabilities)[falls]
-    # A product that is one half may be a bit more.
+    # A product equal to one half may be slightly larger after rounding.
     median = _first(times, left <= 0.5 + 1e-9)
     if len(events) + len(censored) < FEWEST_FOR_INTERVAL:
         return median, None, None
@@ -99,9 +99,9 @@ def _median(
 
 
 def _log_log(left: Floats, survival: object, times: Floats, confidence: float) -> tuple[Floats, Floats]:
-    """Both ends of S(t); where S is 0 or 1 its logarithm's has none, and nothing is known but that it is in [0, 1]."""
+    """Both ends of the interval of S(t); where S is 0 or 1 the log-log interval does not exist and is [0, 1]."""
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        # scipy says that some ends are undefined; they are filled in below.
+        # scipy warns that some ends are undefined; they are set below.
         warnings.simplefilter("ignore", RuntimeWarning)
         ends = survival.confidence_interval(confidence, method="log-log")  # type: ignore[attr-defined]
         lower, upper = ends.low.evaluate(times), ends.high.evaluate(times)

@@ -57,17 +57,17 @@ def assert_is_basis(basis, rep_in, rep_out, tolerance=1e-10):
     RANKS["rows"],
     ids=lambda r: f"{r['group']}: {r['rep_in']} -> {r['rep_out']}",
 )
-def test_golden_rank(row):
+def test_ranks_match_the_golden_file(row):
     group = GROUPS[row["group"]]
     rep_in, rep_out = parse(row["rep_in"], group), parse(row["rep_out"], group)
     assert (rep_in.size, rep_out.size) == (row["dim_in"], row["dim_out"])
     basis = equivariant_basis(rep_in, rep_out)
     assert basis.rank == row["rank"]
-    # The file's generators are in single precision, so this is as exact as they are.
+    # The generators in the file have single precision.
     assert_is_basis(basis, rep_in, rep_out, tolerance=1e-5)
 
 
-def test_golden_dimensions_of_the_paper():
+def test_dimensions_match_the_paper():
     group = cyclic_group(2)
     superscripts = str.maketrans("⁰¹²³⁴⁵", "012345")
     checked = 0
@@ -127,7 +127,7 @@ def test_closed_form_and_null_space_span_the_same(data, group):
 
 
 def test_a_true_null_space_agrees_with_the_closed_form():
-    # Turned by 30 degrees, D4's plane is no signed permutation, but its maps are the same up to that turn.
+    # Turned by 30 degrees, D4's plane is not a signed permutation, but its maps are the same up to that turn.
     group = dihedral_group(4)
     c, s = np.cos(np.pi / 6), np.sin(np.pi / 6)
     turn = np.array([[c, -s], [s, c]])
@@ -140,7 +140,7 @@ def test_a_true_null_space_agrees_with_the_closed_form():
         assert solved.rank == equivariant_basis(plain, plain**power).rank
 
 
-def test_trivial_group_has_every_matrix():
+def test_every_matrix_is_equivariant_under_the_trivial_group():
     group = trivial_group()
     rep_in, rep_out = Representation(group, (), "in", 7), Representation(group, (), "out", 5)
     assert equivariant_basis(rep_in, rep_out).rank == 35
@@ -172,7 +172,7 @@ def rank_by_brute_force(rep_in, rep_out, count=6):
 
 @settings(max_examples=60, deadline=None)
 @given(st.data(), continuous_groups)
-def test_bases_of_continuous_groups(data, group):
+def test_bases_of_continuous_groups_are_equivariant_and_complete(data, group):
     rep_in, rep_out = data.draw(representations(group)), data.draw(representations(group))
     basis = equivariant_basis(rep_in, rep_out)
     assert_is_basis(basis, rep_in, rep_out, tolerance=1e-8)
@@ -182,7 +182,7 @@ def test_bases_of_continuous_groups(data, group):
 
 @pytest.mark.parametrize("improper", [False, True], ids=["SO(3)", "O(3)"])
 @pytest.mark.parametrize(("p", "q"), [(0, 2), (1, 1), (1, 2), (2, 2), (1, 4), (3, 3), (2, 5)])
-def test_ranks_by_weyls_integral(p, q, improper):
+def test_ranks_match_weyls_integral(p, q, improper):
     # dim Hom(T(p), T(q)) is the mean of trace^(p + q), over angles of density (1 - cos t) / pi.
     group = orthogonal_group(3) if improper else special_orthogonal_group(3)
     angles = (np.arange(400) + 0.5) / 400 * np.pi
@@ -207,7 +207,7 @@ def test_ranks_by_weyls_integral(p, q, improper):
     ],
     ids=lambda g: getattr(g, "name", g),
 )
-def test_maps_of_rank_three_tensors_in_four_dimensions(group, rank):
+def test_maps_of_rank_three_tensors_in_four_dimensions_are_found(group, rank):
     T3 = tensor_representation(group, 3)
     basis = equivariant_basis(T3, T3)
     assert basis.rank == rank
@@ -248,15 +248,17 @@ def test_an_unclear_gap_is_an_error(tilt):
     A, B, _ = special_orthogonal_group(3).lie_generators
     group = lie_group("tilted", [A, A + tilt * B])
     V = defining_representation(group)
-    with pytest.raises(RepresentationError, match="neither zero nor clearly not; give the generators to more digits"):
+    with pytest.raises(
+        RepresentationError, match="neither zero nor clearly nonzero; give the generators to more digits"
+    ):
         equivariant_basis(V, V)
     c, s = np.cos(2 * np.pi / 3), np.sin(2 * np.pi / 3) + tilt
     V = defining_representation(Group("C3, almost", (np.array([[c, -s], [s, c]]),), 2))
-    with pytest.raises(RepresentationError, match=r"maps from T.* to V: .* neither zero nor clearly not"):
+    with pytest.raises(RepresentationError, match=r"maps from T.* to V: .* neither zero nor clearly nonzero"):
         equivariant_basis(tensor_representation(V.group, 2), V)
 
 
-def test_generators_of_any_scale_mean_the_same():
+def test_the_scale_of_generators_does_not_matter():
     for scale in (1e-6, 1.0, 1e6):
         group = lie_group("scaled", [scale * A for A in special_orthogonal_group(3).lie_generators])
         T2 = tensor_representation(group, 2)
@@ -264,7 +266,7 @@ def test_generators_of_any_scale_mean_the_same():
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_boosts_of_any_scale_have_duals_of_their_own(scale):
+def test_boosts_of_any_scale_differ_from_their_duals(scale):
     group = lie_group("boosts", [scale * A for A in lorentz_group().lie_generators])
     V = defining_representation(group)
     assert len(group.algebra) == 6
@@ -275,7 +277,7 @@ def test_boosts_of_any_scale_have_duals_of_their_own(scale):
     np.testing.assert_allclose(np.abs(basis.weight(np.ones(1))), np.eye(4) / 2, atol=1e-12)
 
 
-def test_a_trace_of_rounding_is_no_trace():
+def test_a_trace_of_rounding_counts_as_zero():
     turn, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))
     single = [(turn @ A @ turn.T).astype(np.float32) for A in special_linear_group(3).lie_generators]
     group = lie_group("SL(3) in single precision", single)
@@ -296,7 +298,7 @@ def test_a_basis_depends_on_the_space_alone():
 
 
 @pytest.mark.parametrize("rank", [0, 1, 7, 60])
-def test_the_canonical_basis_does_not_see_the_one_it_starts_from(rank):
+def test_the_canonical_basis_does_not_depend_on_the_initial_one(rank):
     rng = np.random.default_rng(rank)
     N, _ = np.linalg.qr(rng.standard_normal((60, rank)))
     R, _ = np.linalg.qr(rng.standard_normal((rank, rank)))
@@ -308,7 +310,7 @@ def test_the_canonical_basis_does_not_see_the_one_it_starts_from(rank):
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000))
-def test_staged_null_spaces_are_those_of_the_stack(seed):
+def test_sequential_null_spaces_equal_the_stacked_one(seed):
     rng = np.random.default_rng(seed)
     size = int(rng.integers(1, 30))
     constraints = []
@@ -323,7 +325,7 @@ def test_staged_null_spaces_are_those_of_the_stack(seed):
     np.testing.assert_allclose(N.T @ N, np.eye(N.shape[1]), atol=1e-10)
 
 
-def test_bases_are_remembered_by_content():
+def test_bases_are_cached_by_content():
     first = equivariant_basis(defining_representation(dihedral_group(5)), defining_representation(dihedral_group(5)))
     again = equivariant_basis(defining_representation(dihedral_group(5)), defining_representation(dihedral_group(5)))
     other = equivariant_basis(defining_representation(dihedral_group(3)), defining_representation(dihedral_group(3)))

@@ -107,7 +107,7 @@ def test_an_exact_network_is_equivariant(group):
     assert network(torch.randn(7, rep_in.size, dtype=torch.float64)).abs().max() > 1e-3
 
 
-def test_the_published_network_for_inertia():
+def test_the_published_network_for_inertia_is_equivariant():
     torch.manual_seed(0)
     network = EMLP(*INERTIA)
     x = torch.randn(64, 20)
@@ -136,7 +136,7 @@ def test_linear_maps_start_as_projections_of_dense_ones():
     assert Bilinear(hidden, hidden).weight.detach().std() == pytest.approx(1, rel=0.1)
 
 
-def test_converting_an_exact_network_changes_nothing_but_its_freedom():
+def test_conversion_to_rpp_keeps_the_function():
     torch.manual_seed(0)
     network = EMLP(*INERTIA, hidden=(30, uniform_rep(40, O3)), bilinear_scale=0.03)
     train(network, steps=3)
@@ -207,7 +207,7 @@ def test_a_network_is_a_plain_module(rpp, tmp_path):
     assert meta(torch.empty(8, 20, device="meta")).device.type == "meta"
 
 
-def test_saved_coefficients_mean_the_same_in_another_process(tmp_path):
+def test_saved_coefficients_give_the_same_function_in_another_process(tmp_path):
     # Bases may not depend on hash seeds or on what was solved before.
     script = (
         "import torch; from rpp_rl import *; torch.manual_seed(0); g = special_linear_group(3);"
@@ -245,12 +245,12 @@ def test_a_network_computes_the_same_on_a_gpu():
     [
         (lambda: EMLP(*INERTIA, layers=0), NetworkError, "at least one hidden layer"),
         (lambda: EMLP(*INERTIA, hidden=0), NetworkError, "at least one channel"),
-        (lambda: EMLP(*INERTIA, bilinear_scale=float("nan")), NetworkError, "bilinear_scale must be a number"),
+        (lambda: EMLP(*INERTIA, bilinear_scale=float("nan")), NetworkError, "bilinear_scale must be finite"),
         (lambda: EMLP(*INERTIA, rpp=True, residual_init_scale=-1.0), NetworkError, "residual_init_scale"),
         (lambda: EMLP(V, defining_representation(special_orthogonal_group(3))), RepresentationError, "one group"),
         (lambda: EMLP(V, V, uniform_rep(30, special_orthogonal_group(3))), RepresentationError, "one group"),
     ],
 )
-def test_networks_that_cannot_be_built(make, error, message):
+def test_impossible_networks_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()

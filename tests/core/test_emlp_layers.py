@@ -25,7 +25,7 @@ V, ONE = defining_representation(O3), trivial_representation(O3)
 some = settings(max_examples=25, deadline=None)
 
 
-def test_the_number_of_bilinear_weights_is_that_of_the_paper():
+def test_the_number_of_bilinear_weights_matches_the_paper():
     group = cyclic_group(2)
     hidden = parse("126*Scalar+55*V+5*V**2", group)
     assert Bilinear(hidden, hidden).weight.numel() == 44860
@@ -43,7 +43,7 @@ def test_the_bilinear_layer_is_equivariant(data, group, channels):
     assert_equivariant(layer, rep_in, rep_out)
 
 
-def test_the_bilinear_layer_is_that_of_the_definition():
+def test_the_bilinear_layer_matches_its_definition():
     rep = uniform_rep(40, special_linear_group(2)) + defining_representation(special_linear_group(2)).T
     layer = Bilinear(rep, rep).double()
     terms = [t for ts in (*layer._by_out.values(), *layer._by_source.values()) for t in ts]
@@ -57,7 +57,7 @@ def test_the_bilinear_layer_is_that_of_the_definition():
     torch.testing.assert_close(layer(x), expected)
 
 
-def test_the_bilinear_layer_reads_what_it_is_told_to():
+def test_the_bilinear_layer_reads_the_chosen_summands():
     rep = 3 * V + ONE
     both, last = Bilinear(rep, rep), Bilinear(rep, rep, {V: [2]})
     assert (both.weight.numel(), last.weight.numel()) == (18, 6)

@@ -18,7 +18,7 @@ def linear_layer():
 
 
 def problem(s_eq, s_res, noise, count=300, seed=0):
-    """A linear map drawn from a prior, and data from it; its linearisation is exact."""
+    """A linear map drawn from a prior, and data from it; its linearization is exact."""
     generator = torch.Generator().manual_seed(seed)
     truth = sample(GaussianPrior.uniform(linear_layer(), s_eq, s_res), linear_layer(), generator)
     x = torch.randn(count, 6, generator=generator)
@@ -27,7 +27,7 @@ def problem(s_eq, s_res, noise, count=300, seed=0):
     return x, y
 
 
-def test_the_evidence_of_a_linear_layer_is_that_of_the_gaussian_process_by_hand():
+def test_the_evidence_of_a_linear_layer_equals_that_of_its_gaussian_process():
     layer = linear_layer().double()
     x, y = (t[:5].double() for t in problem(1.0, 0.5, 0.1))
     found = linearize(layer, x, y, torch.Generator().manual_seed(1))
@@ -47,8 +47,8 @@ def test_the_evidence_of_a_linear_layer_is_that_of_the_gaussian_process_by_hand(
 
 
 @pytest.mark.parametrize(("s_eq", "s_res"), [(1.0, 0.01), (1.0, 0.3), (0.01, 1.0)])
-def test_it_finds_the_variances_that_drew_the_function(s_eq, s_res):
-    """One draw has 12 equivariant and 24 residual entries, so a standard deviation is found to a third or so."""
+def test_learn_finds_the_variances_that_drew_the_function(s_eq, s_res):
+    """One draw has 12 equivariant and 24 residual entries, so the error of a standard deviation is about a third."""
     x, y = problem(s_eq, s_res, noise=0.02)
     layer = linear_layer()
     found = learn(GaussianPrior.uniform(layer, 0.1, 0.1), linearize(layer, x, y, torch.Generator().manual_seed(0)), 0.1)
@@ -72,7 +72,7 @@ def test_pooled_variances_keep_their_ratios_within_a_pathway():
         assert ratios[0] != pytest.approx(1.0, rel=1e-2)
 
 
-def test_it_climbs_and_leaves_the_network_alone():
+def test_learn_raises_the_evidence_and_keeps_the_network():
     group = orthogonal_group(3)
     V = defining_representation(group)
     torch.manual_seed(0)
@@ -91,7 +91,7 @@ def test_it_climbs_and_leaves_the_network_alone():
     assert all(p.grad is None for p in network.parameters())
 
 
-def test_effective_parameters_are_what_the_posterior_is_narrower_by():
+def test_effective_parameters_measure_how_much_the_posterior_narrows():
     """gamma_k is the trace of 1 - posterior covariance / prior variance over the parameters of group k."""
     generator = torch.Generator().manual_seed(0)
     sizes, m, noise = {("a", "equiv"): 3, ("a", "basic"): 40, ("b", "equiv"): 2}, 12, 0.4
@@ -111,7 +111,7 @@ def test_effective_parameters_are_what_the_posterior_is_narrower_by():
     assert sum(found.values()) < m
 
 
-def test_bad_input():
+def test_bad_input_is_refused():
     layer = linear_layer()
     x, y = problem(1.0, 1.0, 0.1, count=4)
     line = linearize(layer, x, y, torch.Generator())

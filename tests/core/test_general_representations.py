@@ -73,7 +73,7 @@ def test_rho_of_generators_are_the_images(data, group):
 
 @some
 @given(st.data(), every_group, st.integers(0, 1000))
-def test_operators_are_those_of_matrices(data, group, seed):
+def test_operators_act_as_those_of_matrices(data, group, seed):
     a, b = data.draw(representations(group)), data.draw(representations(group))
     (g,) = group.sample(np.random.default_rng(seed), 1)
     A, B = a.rho(g), b.rho(g)
@@ -88,7 +88,7 @@ def test_operators_are_those_of_matrices(data, group, seed):
         np.testing.assert_allclose(moved, expected, atol=1e-7 * max(1.0, np.abs(expected).max()))
 
 
-def test_duals():
+def test_duals_are_inverse_transposes():
     for group in (special_linear_group(3), lorentz_group()):
         V = defining_representation(group)
         assert V.T != V
@@ -101,8 +101,8 @@ def test_duals():
     np.testing.assert_allclose(det.T.rho([[2.0]]), [[0.5]])
 
 
-def test_explicit_matrices_are_found_again_on_samples():
-    # The traceless symmetric matrices under SO(3), in coordinates of a user's own.
+def test_explicit_matrices_give_the_same_images_on_samples():
+    # The traceless symmetric matrices under SO(3), in a basis of a user.
     columns = np.zeros((9, 5))
     for k, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
         columns[[3 * i + j, 3 * j + i], k] = 1.0
@@ -140,10 +140,10 @@ def _su2():
         (lambda: Representation(SO3, (), "none"), "0 images of Lie generators"),
         (lambda: Representation(SO3, (), "mixed", lie_images=[np.eye(2), np.eye(3), np.eye(2)]), "Lie generator 1"),
         (lambda: Representation(SO3, (), "wrong", lie_images=[np.eye(2)] * 3), "brackets and conjugates"),
-        (lambda: Representation(SO3, (), "spinor", lie_images=spinor()), "full circle|brackets"),
+        (lambda: Representation(SO3, (), "spinor", lie_images=spinor()), "exp|brackets"),
         (
             lambda: Representation(unitary_group(1), (), "half", lie_images=[[[0, -0.5], [0.5, 0]]]),
-            "turns full circle, but its image does not",
+            "is the identity for Lie generator 0, but not for its image",
         ),
         (
             lambda: Representation(
@@ -155,14 +155,14 @@ def _su2():
             lambda: Representation(
                 CONTINUOUS_GROUPS["SO(2) and a quarter turn"], [np.eye(2)], "still", lie_images=[[[0, -1], [1, 0]]]
             ),
-            "exponential of the Lie algebra|two images",
+            "exponential of the Lie algebra|their images differ",
         ),
         (
             lambda: Representation(orthogonal_group(3), [[[2.0]]], "no sign", lie_images=np.zeros((3, 1, 1))),
-            "two images",
+            "their images differ",
         ),
         (lambda: defining_representation(SO3) + defining_representation(orthogonal_group(3)), "one group"),
-        (lambda: tensor_representation(SO3, -1), "must not be negative"),
+        (lambda: tensor_representation(SO3, -1), "must be at least 0"),
         (lambda: uniform_rep(0, SO3), "at least one channel"),
         (lambda: defining_representation(SO3).restrict(cyclic_group(2)), "acts on 2 coordinates"),
         (lambda: defining_representation(SO3).restrict(orthogonal_group(3)), "'reflection' of O"),
@@ -230,7 +230,7 @@ def test_uniform_representation_spreads_channels_over_ranks(group, channels, num
 
 @pytest.mark.parametrize("group", (SMALL_GROUPS | CONTINUOUS_GROUPS).values(), ids=SMALL_GROUPS | CONTINUOUS_GROUPS)
 @pytest.mark.parametrize("channels", [1, 7, 100])
-def test_uniform_representation_has_the_channels_asked_for(group, channels):
+def test_uniform_representation_has_the_requested_channels(group, channels):
     assert uniform_rep(channels, group).size == channels
 
 
@@ -243,7 +243,7 @@ def test_uniform_representation_mixes_vectors_and_covectors():
     }  # fmt: skip
 
 
-def test_gates_stand_behind_the_summands_that_need_one():
+def test_gates_follow_the_summands_that_need_one():
     V = defining_representation(SO3)
     rep = trivial_representation(SO3) + 2 * V + V * V
     assert gated(rep) == rep + 3 * trivial_representation(SO3)

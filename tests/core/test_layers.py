@@ -108,7 +108,7 @@ def test_coefficients_start_at_the_spread_of_a_plain_layer(group):
 
 @pytest.mark.parametrize("group", SMALL_GROUPS.values(), ids=SMALL_GROUPS)
 def test_dead_inputs_leave_the_coefficients_as_drawn(group):
-    # Seen for real: in a net of a few units every ReLU can be dead at initialisation, and 0 / 0 is no correction.
+    # In a network of a few units all ReLUs can be dead at initialization; the correction would be 0 / 0.
     hidden, out = regular_representation(group), trivial_representation(group)
     layer = EquivariantLinear(hidden, out)
     before = layer.weight_equiv.detach().clone()
@@ -116,7 +116,7 @@ def test_dead_inputs_leave_the_coefficients_as_drawn(group):
     assert torch.equal(layer.weight_equiv, before)
 
 
-def test_without_bias():
+def test_a_layer_may_have_no_bias():
     regular = regular_representation(SMALL_GROUPS["C2"])
     for layer in (EquivariantLinear(regular, regular, bias=False), RPPLinear(regular, regular, bias=False)):
         assert all("bias" not in name for name, _ in layer.named_parameters())
@@ -137,7 +137,7 @@ def test_width_must_hold_the_regular_representation():
         EquivariantMLP(V, V, (64, 100))
 
 
-def test_a_module_that_is_merged_once_computes_the_same(monkeypatch):
+def test_a_module_that_is_merged_once_computes_the_same_function(monkeypatch):
     group = next(iter(SMALL_GROUPS.values()))
     rep = 2 * regular_representation(group)
     net = torch.nn.Sequential(RPPLinear(rep, rep, residual_init_scale=1.0), EquivariantLinear(rep, rep, bias=False))
@@ -156,7 +156,7 @@ def test_a_module_that_is_merged_once_computes_the_same(monkeypatch):
         torch.testing.assert_close(a, b)
 
 
-def test_weights_are_merged_anew_after_merged_once():
+def test_weights_are_merged_again_after_merged_once():
     rep = 2 * regular_representation(trivial_group())
     layer = RPPLinear(rep, rep)
     x = torch.ones(1, rep.size)

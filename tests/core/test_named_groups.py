@@ -46,7 +46,7 @@ J = np.block([[np.zeros((2, 2)), np.eye(2)], [-np.eye(2), np.zeros((2, 2))]])
         (rotations_about_axis("x"), 1),
     ],
 )
-def test_dimension_of_the_lie_algebra(group, dimension):
+def test_the_lie_algebra_has_its_known_dimension(group, dimension):
     assert len(group.algebra) == dimension
 
 
@@ -114,7 +114,7 @@ def test_haar_means_are_projectors_on_the_invariants(group):
 
 
 def test_rotations_have_haar_angles():
-    # On SO(3) the angle has the density (1 - cos t) / pi; a uniform angle about a uniform axis has another.
+    # On SO(3) the angle has the density (1 - cos t) / pi; a uniform angle about a uniform axis has another density.
     traces = np.trace(special_orthogonal_group(3).sample(np.random.default_rng(1), 4000), axis1=1, axis2=2)
     angles = np.sort(np.arccos(np.clip((traces - 1) / 2, -1, 1)))
     distribution = (angles - np.sin(angles)) / np.pi
@@ -171,16 +171,16 @@ def test_a_large_permutation_group_needs_no_list_of_elements():
         (lambda: special_orthogonal_group(3).words, r"sample\(rng, count\)"),
         (lambda: special_orthogonal_group(0), "at least 1"),
         (lambda: special_linear_group(1), "at least 2"),
-        (lambda: lorentz_group(kind="improper"), "not 'improper'"),
-        (lambda: rotations_about_axis("w"), "not 'w'"),
+        (lambda: lorentz_group(kind="improper"), "got 'improper'"),
+        (lambda: rotations_about_axis("w"), "got 'w'"),
         (lambda: lie_group("none", []), "use matrix_group"),
         (lambda: lie_group("zero", [np.zeros((2, 2))]), "Lie generator 0 of zero"),
         (lambda: lie_group("nan", [[[np.nan]]]), "finite numbers"),
         (lambda: lie_group("flat", [np.ones((2, 3))]), "2 x 2"),
         (lambda: lie_group("mixed", [np.ones((2, 2)), np.ones((3, 3))]), "Lie generator 1"),
         (lambda: np.eye(8) in symmetric_group(8), "more than 10000 elements"),
-        (lambda: dihedral_group(3).index(rotation(0.1)), "no element of D3"),
-        (lambda: special_orthogonal_group(3).exponents(np.diag([1.0, 1, -1])), "no element"),
+        (lambda: dihedral_group(3).index(rotation(0.1)), "not an element of D3"),
+        (lambda: special_orthogonal_group(3).exponents(np.diag([1.0, 1, -1])), "not an element"),
     ],
 )
 def test_bad_groups_are_refused(make, message):

@@ -63,7 +63,7 @@ def test_rpp_network_starts_nearly_equivariant_and_can_leave():
     assert equivariance_error(net, x, CHEETAH, 6 * SIGN).max() > 10 * before
 
 
-# An actor's mean, a critic's value, and an output that is no signed permutation.
+# An actor's mean, a critic's value, and an output that is not a signed permutation.
 OUTPUTS = {
     "sign": lambda one, sign, group: 64 * sign,
     "scalar": lambda one, sign, group: 64 * one,
@@ -119,7 +119,7 @@ def test_a_plain_network_takes_any_width():
         MLP(CHEETAH, SIGN, (0,))
 
 
-def test_kinds_by_name():
+def test_kinds_are_found_by_name():
     assert [network_class(k) for k in ("rpp", "equivariant", "plain")] == [RPPMLP, EquivariantMLP, MLP]
     with pytest.raises(UnknownNameError, match="did you mean 'equivariant'"):
         network_class("equivarant")
@@ -164,7 +164,7 @@ def test_prior_in_the_optimizer_is_the_prior_in_the_loss():
     assert PathwayPrior().penalty(unpriored) == {"equiv": 0, "basic": 0}
 
 
-def test_prior_from_standard_deviations():
+def test_a_prior_is_made_from_standard_deviations():
     prior = PathwayPrior.from_std(equiv=float("inf"), basic=0.5)
     assert (prior.equiv_wd, prior.basic_wd) == (0.0, 2.0)
     with pytest.raises(NetworkError, match="basic_wd"):

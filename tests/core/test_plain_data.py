@@ -45,11 +45,11 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_what_is_saved_comes_back(value):
+def test_saved_values_come_back(value):
     assert same(through_json(value), value)
 
 
-def test_tensors_scalars_and_generators():
+def test_tensors_scalars_and_generators_come_back():
     assert torch.equal(through_json({"a": torch.arange(3.0)})["a"], torch.arange(3.0))
     assert through_json(torch.tensor(2.5)).shape == ()
     scalar = through_json(np.float32(0.1))
@@ -73,21 +73,21 @@ class Robot:
         self.gait, self.steps, self.log, self.lock = Gait(), 0, np.zeros(3), object()
 
 
-def test_objects_are_filled_in_where_they_are():
+def test_objects_are_restored_in_place():
     one, other = Robot(), Robot()
     one.gait.phase, one.steps, one.log[1] = 0.5, 7, 2.0
     state, unsaved = object_state(one)
-    assert unsaved == ["Robot.lock is a object, which is not saved"]
+    assert unsaved == ["Robot.lock is a object, which cannot be saved as plain data"]
     gait = other.gait
     restore_object(other, through_json(state))
     assert (other.steps, other.gait.phase, other.log[1]) == (7, 0.5, 2.0)
     assert other.gait is gait
-    with pytest.raises(PlainDataError, match="that of a Robot, not of a Gait"):
+    with pytest.raises(PlainDataError, match="state of a Robot into a Gait"):
         restore_object(Gait(), state)
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, np.array(["a"]), np.array([None]), 1j, b"bytes"])
-def test_what_is_not_plain_is_refused_by_its_place(value):
+def test_values_that_are_not_plain_are_refused_by_their_place(value):
     with pytest.raises(PlainDataError, match=r"value\.robot\[1\]"):
         to_plain({"robot": [0, value]})
 
@@ -112,5 +112,5 @@ def test_a_value_that_contains_itself_is_refused():
     ],
 )
 def test_foreign_data_is_refused(data):
-    with pytest.raises(PlainDataError, match="no saved data"):
+    with pytest.raises(PlainDataError, match="saved data is damaged"):
         from_plain(data, {})

@@ -15,10 +15,11 @@ from rpp_rl import (
     equivariance_error,
     orthogonal_group,
     regular_representation,
+    residual_shares,
     trivial_representation,
 )
 from rpp_rl.errors import NetworkError
-from rpp_rl.priors import layer_parameters, sample
+from rpp_rl.priors import layer_parameters, pathway_parameters, sample
 
 O3 = orthogonal_group(3)
 V, ONE = defining_representation(O3), trivial_representation(O3)
@@ -35,7 +36,7 @@ def network(rpp=True):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_covariance_of_a_merged_weight(name):
+def test_merged_weights_have_the_covariance_of_the_formula(name):
     """(s_eq^2 + s_res^2) Q Q^T + s_res^2 P P^T, by 6000 draws; an entry's error is then below 4 / sqrt(6000)."""
     layer = RPPLinear(*LAYERS[name])
     prior = GaussianPrior.uniform(layer, equiv=0.8, basic=0.3)
@@ -48,7 +49,7 @@ def test_the_covariance_of_a_merged_weight(name):
     assert float(draws.mean(0).abs().max().detach()) < 0.05
 
 
-def test_without_a_residual_functions_drawn_are_equivariant():
+def test_functions_drawn_without_a_residual_are_equivariant():
     f = network()
     x = torch.randn(20, 5, generator=torch.Generator().manual_seed(1))
     narrow, wide = (
@@ -71,7 +72,7 @@ def test_a_sample_is_a_new_network_and_the_same_for_a_seed():
     assert all(torch.equal(p, q) for p, q in zip(before, f.parameters(), strict=True))
 
 
-def test_the_variances_are_those_of_each_layer_and_pathway():
+def test_samples_have_the_variances_of_each_layer_and_pathway():
     f = EMLP(2 * ONE + V, V * V, 60, layers=2, rpp=True)
     keys = list(layer_parameters(f))
     prior = GaussianPrior({key: 0.1 * (i + 1) for i, key in enumerate(keys)})
@@ -86,6 +87,33 @@ def test_every_parameter_is_in_one_group():
         found = [p for group in layer_parameters(f).values() for p in group]
         assert len(found) == len({id(p) for p in found}) == len(list(f.parameters()))
     assert {"blocks.0.linear", "blocks.0.nonlinearity", "head"} <= {layer for layer, _ in layer_parameters(network())}
+
+
+class Scaled(nn.Module):
+    """A layer of another package: x -> (a + b) x, which sorts its parameters itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = (nn.Parameter(torch.full((2,), value)) for value in (3.0, 1.0))
+        self.offset = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x):
+        return (self.a + self.b) * x + self.offset
+
+    def pathways(self):
+        return {"equiv": (self.a,), "basic": (self.b,)}
+
+    def pathway_weights(self):
+        return {"equiv": self.a, "basic": self.b}
+
+
+def test_a_layer_of_another_package_declares_its_pathways():
+    f = nn.Sequential(nn.Linear(2, 2), Scaled())
+    groups = pathway_parameters(f)
+    assert [set(groups[p]) for p in ("equiv", "basic")] == [{"1.a"}, {"1.b"}]
+    assert set(groups["plain"]) == {"0.weight", "0.bias", "1.offset"}
+    assert float(PathwayPrior(1.0, 2.0).penalty(f)["basic"].detach()) == 4.0
+    assert residual_shares(f) == {"1": pytest.approx(0.25)}
 
 
 def test_the_density_is_that_of_independent_normals():
@@ -108,21 +136,21 @@ def test_uniform_variances_are_the_pathway_prior():
         assert value.requires_grad
 
 
-def test_flat_priors():
+def test_flat_priors_add_nothing_and_cannot_be_sampled():
     f = network()
     flat = GaussianPrior.uniform(f, math.inf, 0.1)
     assert float(flat.penalty(f)["equiv"].detach()) == 0.0
     assert math.isfinite(float(flat.log_density(f).detach()))
-    with pytest.raises(NetworkError, match="no function can be drawn from a flat prior"):
+    with pytest.raises(NetworkError, match="cannot draw a function from a flat prior"):
         sample(flat, f)
 
 
-def test_bad_input():
+def test_bad_input_is_refused():
     with pytest.raises(NetworkError, match="must be > 0, got 0"):
         GaussianPrior.uniform(network(), 0.0, 1.0)
     with pytest.raises(NetworkError, match="must be > 0, got nan"):
         GaussianPrior.uniform(network(), 1.0, math.nan)
-    with pytest.raises(NetworkError, match="of another network"):
+    with pytest.raises(NetworkError, match="belongs to another network"):
         GaussianPrior.uniform(network(rpp=False), 1.0, 1.0).penalty(network())
 
 

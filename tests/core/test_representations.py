@@ -27,7 +27,7 @@ def signed_permutations(draw, n):
 
 
 @given(st.data(), st.integers(1, 8))
-def test_signed_permutations_are_their_matrices(data, n):
+def test_signed_permutations_act_as_their_matrices(data, n):
     a, b = (data.draw(signed_permutations(n)) for _ in range(2))
     c = data.draw(signed_permutations(data.draw(st.integers(1, 8))))
     np.testing.assert_array_equal((a @ b).matrix, a.matrix @ b.matrix)
@@ -45,7 +45,7 @@ def test_images_multiply_as_the_group_does(data, group):
 
 
 @given(st.data(), groups)
-def test_operators_are_those_of_matrices(data, group):
+def test_operators_act_as_those_of_matrices(data, group):
     a, b = data.draw(representations(group)), data.draw(representations(group))
     element = data.draw(st.integers(0, group.order - 1))
     A, B = a.matrix(element), b.matrix(element)
@@ -91,7 +91,7 @@ def test_unsigned_keeps_the_permutation():
     rep = Representation(group, [SignedPermutation((1, 0, 2), (-1, -1, -1))], "legs")
     assert rep.unsigned() == Representation(group, [SignedPermutation((1, 0, 2), (1, 1, 1))], "legs")
     assert (2 * rep).unsigned() == 2 * rep.unsigned()
-    with pytest.raises(RepresentationError, match="no signed permutation"):
+    with pytest.raises(RepresentationError, match="does not act by signed permutations"):
         defining_representation(dihedral_group(3)).unsigned()
 
 
@@ -114,7 +114,7 @@ def test_a_wrong_map_names_generator_and_entry():
         (lambda: Representation(cyclic_group(2), [], "nothing"), "0 images"),
         (lambda: Representation(cyclic_group(2), [np.ones((2, 3))], "flat"), "square matrix"),
         (lambda: trivial_representation(cyclic_group(2)) + trivial_representation(cyclic_group(3)), "one group"),
-        (lambda: 0 * trivial_representation(cyclic_group(2)), "0 copies"),
+        (lambda: 0 * trivial_representation(cyclic_group(2)), "at least 1, got 0"),
         (lambda: hidden_representation(dihedral_group(4), 250), "next width that works is 256"),
         (lambda: hidden_representation(dihedral_group(4), 0), "next width that works is 8"),
     ],

@@ -30,7 +30,7 @@ def legs(**details):
 
 
 @given(st.data(), groups)
-def test_json_round_trip(data, group):
+def test_a_symmetry_survives_json(data, group):
     observation, action = data.draw(representations(group)), data.draw(representations(group))
     center = tuple(data.draw(st.lists(st.floats(-5, 5), min_size=observation.size, max_size=observation.size)))
     symmetry = Symmetry("drawn", observation, action, center=center, breaks="nothing", source="hypothesis")
@@ -95,10 +95,13 @@ def test_sizes_must_fit():
         (lambda: legs(center=(1.0,)), "center has 1 entries"),
         (lambda: legs(center=(float("nan"), 0.0, 0.0, 0.0)), "is not finite"),
         (lambda: Symmetry("s", legs().observation, Symmetry.trivial(1, 2).action), "one group"),
-        (lambda: Symmetry.from_json("{"), "no JSON"),
+        (lambda: Symmetry.from_json("{"), "is not JSON"),
         (lambda: Symmetry.from_json("[1]"), "JSON object"),
-        (lambda: Symmetry.from_json("{}"), "no symmetry as"),
-        (lambda: Symmetry.from_dict({**legs().to_dict(), "generators": [{"obs_perm": "abc"}]}), "no symmetry as"),
+        (lambda: Symmetry.from_json("{}"), "form that Symmetry.to_dict writes"),
+        (
+            lambda: Symmetry.from_dict({**legs().to_dict(), "generators": [{"obs_perm": "abc"}]}),
+            "form that Symmetry.to_dict writes",
+        ),
     ],
 )
 def test_bad_declarations_are_refused(make, message):
@@ -122,13 +125,13 @@ def test_damaged_json_is_refused_or_read(key, value):
     assert isinstance(symmetry, Symmetry)
 
 
-def test_dihedral_group_in_matrices():
+def test_a_dihedral_symmetry_is_given_by_matrices():
     group = dihedral_group(3)
     symmetry = Symmetry.from_generators("planar", group, group.generators, group.generators)
     assert Symmetry.from_json(symmetry.to_json()) == symmetry
 
 
-def test_a_continuous_symmetry_of_a_task_is_refused_for_now():
+def test_a_continuous_symmetry_of_a_task_is_refused():
     V = defining_representation(special_orthogonal_group(3))
     with pytest.raises(SymmetryError, match=r"SO\(3\) is continuous.* declare a finite subgroup"):
         Symmetry("turned", V, V)

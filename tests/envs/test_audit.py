@@ -1,4 +1,4 @@
-"""The audit against what is known about gymnasium's models, and against models that are spoilt on purpose."""
+"""Audits of gymnasium's models, whose asymmetries are known, and of models that are broken on purpose."""
 
 import json
 from dataclasses import replace
@@ -20,7 +20,7 @@ from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move
 from rpp_rl.errors import SymmetryError, UnknownNameError
 
-# The verdict, and what is known to be unequal in the model: kinds and one of the names.
+# The verdict, and the known inequalities of the model: kinds and one of the names.
 KNOWN = {
     ("Ant-v5", "sagittal"): ("exact", {}),
     ("Ant-v5", "dihedral"): ("approximate", {}),
@@ -68,12 +68,12 @@ def audited(env_id, name):
     return audit(env_id, name, 300)
 
 
-def spoilt(symmetry, i):
+def with_wrong_sign(symmetry, i):
     """The symmetry with the other sign of an entry and of its partner."""
     image = symmetry.observation.images[0]
     sign = tuple(-s if k in (i, image.perm[i]) else s for k, s in enumerate(image.sign))
-    rep = Representation(symmetry.group, [SignedPermutation(image.perm, sign)], "spoilt")
-    return replace(symmetry, name="spoilt", observation=rep)
+    rep = Representation(symmetry.group, [SignedPermutation(image.perm, sign)], "wrong sign")
+    return replace(symmetry, name="wrong sign", observation=rep)
 
 
 def test_every_declaration_of_the_eleven_tasks_is_tried():
@@ -87,7 +87,7 @@ CASES = [pytest.param(case, marks=[pytest.mark.slow] if "Humanoid" in case[0] el
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 class TestKnownTasks:
-    def test_verdict_and_size_of_the_error(self, case):
+    def test_the_verdict_and_the_size_of_the_error_are_known(self, case):
         done = audited(*case)
         verdict, _ = KNOWN[case]
         assert str(done.verdict) == verdict
@@ -103,12 +103,12 @@ class TestKnownTasks:
                 assert g.rollout25_median < 1e-6
                 assert not g.unequal
 
-    def test_what_is_unequal_is_named(self, case):
+    def test_unequal_quantities_are_named(self, case):
         (_, known), found = KNOWN[case], [u for g in audited(*case).generators for u in g.unequal]
         for kind, name in known.items():
             assert name in [n for u in found if u.kind == kind for n in u.names], (kind, name)
 
-    def test_it_goes_to_json(self, case):
+    def test_an_audit_converts_to_json(self, case):
         data = json.loads(json.dumps(audited(*case).to_dict()))
         assert data["verdict"] == KNOWN[case][0]
         keys = {"observation_error", "dynamics_median", "dynamics_p95", "reward_error", "termination_mismatch"}
@@ -121,13 +121,13 @@ RIGHT = [case for case in CASES if KNOWN[case.values[0]][0] in ("exact", "near-e
 
 
 @pytest.mark.parametrize("case", RIGHT, ids="-".join)
-def test_only_what_never_moved_is_untested(case):
+def test_only_entries_that_never_move_are_untested(case):
     allowed = ("cfrc_ext.", "qfrc_constraint.", "object.", "goal.")
     assert all(n.startswith(allowed) for g in audited(*case).generators for n in g.untested)
 
 
 @pytest.mark.slow
-def test_values_of_what_is_unequal_are_those_of_the_model():
+def test_unequal_values_are_those_of_the_model():
     model = rpp_rl.make("Humanoid-v5").unwrapped.model
     (g,) = audited("Humanoid-v5", "sagittal").generators
     by_kind = {u.kind: u for u in g.unequal}
@@ -143,7 +143,7 @@ def test_repairing_everything_unequal_makes_the_humanoid_exact():
     assert g.causes["stiffness"] > 5 * g.causes["armature"] > 0
 
 
-def test_a_reward_that_breaks_exact_dynamics_is_told_apart():
+def test_a_reward_that_breaks_the_symmetry_is_distinguished_from_dynamics():
     turn, mirror = audited("Ant-v5", "dihedral").generators
     assert str(turn.axes["dynamics"]) == str(mirror.axes["dynamics"]) == "exact"
     assert turn.reward_error > 0.1
@@ -151,7 +151,7 @@ def test_a_reward_that_breaks_exact_dynamics_is_told_apart():
     assert "not a symmetry of the task" in turn.sentence
 
 
-def test_reset_distributions():
+def test_asymmetric_resets_are_found():
     (sagittal,) = audited("Pusher-v5", "sagittal").generators
     assert set(sagittal.reset_broken) == {"object.y", "goal.y"}
     assert all(g.reset_invariant for g in audited("Ant-v5", "sagittal").generators)
@@ -170,16 +170,16 @@ def test_a_suspect_is_named():
 )
 def test_a_single_wrong_sign_is_found_and_named(env_id):
     symmetry = REGISTRY.get(env_id, "sagittal")
-    # An entry that the simulator knows as a velocity: the last one that is no force.
+    # An entry that the simulator knows as a velocity: the last one that is not a force.
     i = [k for k, name in enumerate(symmetry.observation_names) if name.startswith(("vy", "v_", "vyaw", "vfoot"))][-1]
-    done = audit(env_id, spoilt(symmetry, i), 150)
+    done = audit(env_id, with_wrong_sign(symmetry, i), 150)
     (g,) = done.generators
     assert str(done.verdict) == "mis-specified"
     assert symmetry.observation_names[i] in g.suspects
 
 
 @pytest.mark.parametrize(
-    ("kind", "spoil"),
+    ("kind", "damage"),
     [
         ("mass", lambda m: m.body_mass.__setitem__(m.body("leg_left").id, 9.0)),
         ("damping", lambda m: m.dof_damping.__setitem__(m.joint("leg_left_joint").dofadr[0], 3.0)),
@@ -191,9 +191,9 @@ def test_a_single_wrong_sign_is_found_and_named(env_id):
         ("control range", lambda m: m.actuator_ctrlrange.__setitem__((3, 1), 0.5)),
     ],
 )
-def test_an_asymmetry_put_into_a_model_is_found(kind, spoil):
+def test_an_asymmetry_put_into_a_model_is_found(kind, damage):
     env = rpp_rl.make("Walker2d-v5")
-    spoil(env.unwrapped.model)
+    damage(env.unwrapped.model)
     done = audit(env, states=200)
     (g,) = done.generators
     assert {u.kind for u in g.unequal} == {kind}
@@ -236,7 +236,7 @@ def test_wrappers_that_remember_are_refused_by_name(wrap):
         audit(wrap(gym.make("Walker2d-v5")), REGISTRY.get("Walker2d-v5"))
 
 
-def test_what_cannot_be_audited_is_refused():
+def test_environments_that_cannot_be_audited_are_refused():
     with pytest.raises(SymmetryError, match="a MuJoCo environment like"):
         audit(gym.make("Pendulum-v1"), REGISTRY.get("Walker2d-v5"))
     with pytest.raises(UnknownNameError, match="did you mean 'Walker2d-v5'"):
@@ -258,7 +258,7 @@ def test_a_policy_gives_a_fourth_kind_of_rollouts():
 
 
 def test_the_whole_state_is_moved():
-    # Solvers converge from any start, so no error would tell of a warm start that was left behind.
+    # Solvers converge from any start, so errors would not show a warm start that was not moved.
     simulator = Simulator(gym.make("Walker2d-v5"))
     state = samples(simulator, 30)[-1].state
     move = Move.of(REGISTRY.get("Walker2d-v5"), 0)
@@ -301,7 +301,7 @@ def blind(env_id, **kwargs):
     return Blind(gym.make(env_id, **kwargs)), symmetry
 
 
-def test_a_coordinate_that_is_not_observed_moves_as_the_model_says():
+def test_unobserved_coordinates_move_as_in_the_model():
     env, symmetry = blind("Walker2d-v5")
     (g,) = audit(env, symmetry, 30, thoroughness=QUICK).generators
     assert g.verdict == Verdict.EXACT
@@ -312,8 +312,8 @@ def test_a_wrong_sign_is_named_where_the_observation_hides_most_of_the_state():
     (image,) = symmetry.observation.images
     roll = symmetry.observation_names.index("wx")
     sign = tuple(-s if i == roll else s for i, s in enumerate(image.sign))
-    spoilt = Representation(symmetry.group, [SignedPermutation(image.perm, sign)], "spoilt")
-    (g,) = audit("Biped-v0", replace(symmetry, observation=spoilt), 50).generators
+    changed = Representation(symmetry.group, [SignedPermutation(image.perm, sign)], "wrong sign")
+    (g,) = audit("Biped-v0", replace(symmetry, observation=changed), 50).generators
     assert g.verdict == Verdict.MIS_SPECIFIED
     assert g.observation_worst == "wx"
 

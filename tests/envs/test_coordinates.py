@@ -36,7 +36,7 @@ def test_pseudovectors_are_cross_products_of_vectors(space):
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_inertias_are_those_of_moved_masses(space):
+def test_inertias_transform_as_those_of_masses(space):
     R, rng = space.generators[0].matrix, np.random.default_rng(0)
     masses, places = rng.uniform(1, 2, 7), rng.standard_normal((7, 3))
 

@@ -23,7 +23,7 @@ def same_maps(one, other):
 
 
 @pytest.mark.parametrize(("env_id", "reflection", "by_hand"), BY_HAND)
-def test_what_is_derived_is_what_was_written_by_hand(env_id, reflection, by_hand):
+def test_derived_symmetries_equal_those_written_by_hand(env_id, reflection, by_hand):
     env = gym.make(env_id)
     derived, expected = derive_symmetry(env, reflection), by_hand()
     env.close()
@@ -43,7 +43,7 @@ EXACT_ROBOTS = [
 
 
 @pytest.mark.parametrize(("env_id", "reflection", "order"), EXACT_ROBOTS)
-def test_robots_of_no_benchmark_are_exact(env_id, reflection, order):
+def test_the_example_robots_are_exact(env_id, reflection, order):
     env = made(env_id)
     symmetry = derive_symmetry(env, reflection)
     assert symmetry.group.order == order
@@ -57,12 +57,12 @@ def test_robots_of_no_benchmark_are_exact(env_id, reflection, order):
         assert not g.untested
 
 
-def test_the_names_of_the_biped_do_not_decide():
+def test_misleading_names_of_the_biped_do_not_matter():
     symmetry = derive_symmetry(made("rpp_rl.envs.robots:Biped-v0"), "y")
     image, names = symmetry.observation.images[0], symmetry.observation_names
     moved = {name: ("-" if s < 0 else "") + names[p] for name, p, s in zip(names, image.perm, image.sign, strict=True)}
     assert moved["a1"] == "omega"
-    # The frame of beta is turned about, so its axes point the other way.
+    # The frame of beta is turned, so its axes point the other way.
     assert moved["a2"] == "-psi"
     assert moved["a3"] == "chi"
     assert (moved["up[1]"], moved["velocity[1]"], moved["wx"], moved["wy"]) == ("-up[1]", "-velocity[1]", "-wx", "wy")
@@ -129,15 +129,15 @@ def rotated(vector, quat):
     return out
 
 
-def test_several_maps_are_told_and_the_moving_one_comes_first():
+def test_several_maps_are_returned_and_the_moving_one_comes_first():
     identity_last = derive_symmetries(made("Walker2d-v5"), "y")
     assert len(identity_last) == 2
     assert "chosen among 2 maps" in identity_last[0].source
     assert np.array_equal(as_matrix(identity_last[1].observation.images[0]), np.eye(17))
 
 
-def test_of_several_maps_the_audit_chooses(tmp_path):
-    """Two pairs of legs stand in one place each; c and d differ in damping, so only a and b are images."""
+def test_the_audit_chooses_among_several_maps(tmp_path):
+    """The two legs of each pair are in one place; c and d differ in damping, so only a and b are images."""
     legs = "".join(
         f'<body pos="{x} 0 0"><joint name="{name}" axis="0 1 0" damping="{damping}"/>'
         '<geom type="capsule" fromto="0 0 0 0 0 -0.3" size="0.03" contype="0"/></body>'
@@ -169,29 +169,29 @@ def test_of_several_maps_the_audit_chooses(tmp_path):
 @pytest.mark.parametrize(
     ("env_id", "reflection", "message"),
     [
-        ("HalfCheetah-v5", "y", "every state of HalfCheetah-v5 is its own image"),
-        ("Humanoid-v5", "x", "joints of body '.*' turn about axes"),
-        ("Pusher-v5", "x", "nothing like body"),
+        ("HalfCheetah-v5", "y", "moves nothing in HalfCheetah-v5: every state is its own image"),
+        ("Humanoid-v5", "x", "no joints have axes that are the mirror images"),
+        ("Pusher-v5", "x", "no similar body is at the mirror image"),
         ("Ant-v5", "z", "gravity"),
         ("Swimmer-v5", "rot90", "observe angles by their sines and cosines"),
         ("Ant-v5", "w", "unknown reflection 'w'"),
         ("Pendulum-v1", "y", "a MuJoCo environment like"),
     ],
 )
-def test_where_there_is_none_it_says_so(env_id, reflection, message):
+def test_models_without_the_symmetry_are_refused_with_a_reason(env_id, reflection, message):
     with pytest.raises(RPPError, match=message) as caught:
         derive_symmetry(made(env_id), reflection)
     assert "\n" not in str(caught.value)
 
 
 class Commanded(robots.Crawler):
-    """A crawler told where to go by a number that the simulator does not hold."""
+    """A crawler with a target that is not part of the simulator."""
 
     def _get_obs(self):
         return np.append(super()._get_obs(), getattr(self, "command", 0.5))
 
 
-def test_an_entry_that_the_simulator_does_not_hold_is_refused():
+def test_an_entry_that_is_not_in_the_simulator_is_refused():
     env = Commanded()
     with pytest.raises(SymmetryError, match=r"how entry 'obs\[23\]' .* cannot be derived; `rpp-rl new-symmetry`"):
         derive_symmetry(env, "y")
@@ -208,7 +208,7 @@ class Scaled(robots.Crawler):
         return super().step(np.asarray(action) / 100 * np.array([1, 1, 1, -1, -1, -1]))
 
 
-def test_actions_that_an_environment_scales_are_followed():
+def test_scaled_actions_are_recognized():
     symmetry = derive_symmetry(Scaled(), "y")
     assert symmetry.action.images[0].perm == (3, 4, 5, 0, 1, 2)
     assert symmetry.action.images[0].sign == (-1,) * 6

@@ -1,4 +1,4 @@
-"""An environment put back goes on as the one that its state was taken from, to the last bit."""
+"""A restored environment continues like the one whose state was saved, to the last bit."""
 
 import json
 
@@ -41,7 +41,7 @@ def started(env, steps=37):
 
 
 @pytest.mark.parametrize("name", sorted(e for e in REGISTRY.environments() if e.endswith("-v5")))
-def test_every_task(name):
+def test_every_task_continues_from_a_saved_state(name):
     env = started(rpp_rl.make(name))
     state = env.save_state()
     assert state["unsaved"] == []
@@ -58,14 +58,14 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("wrapper", WRAPPED)
-def test_the_wrappers_around_it(wrapper):
+def test_wrapped_environments_continue_from_a_saved_state(wrapper):
     one, other = (ResumableWrapper(WRAPPED[wrapper](gym.make("Hopper-v5", max_episode_steps=50))) for _ in range(2))
     started(one)
     other.restore_state(through_json(one.save_state()))
     run_on(one, other)
 
 
-def test_an_environment_without_a_simulator():
+def test_an_environment_without_a_simulator_continues_from_a_saved_state():
     one, other = (rpp_rl.make("Bicycle-v0") for _ in range(2))
     started(one)
     other.restore_state(through_json(one.save_state()))
@@ -78,9 +78,9 @@ class Odd(gym.Wrapper):
         self.stream = iter([1, 2, 3])
 
 
-def test_what_is_not_saved_is_named():
+def test_attributes_that_are_not_saved_are_named():
     state = environment_state(Odd(gym.make("Hopper-v5")))
-    assert state["unsaved"] == ["Odd.stream is a list_iterator, which is not saved"]
+    assert state["unsaved"] == ["Odd.stream is a list_iterator, which cannot be saved as plain data"]
 
 
 def test_another_environment_is_refused():
@@ -89,5 +89,5 @@ def test_another_environment_is_refused():
     state = environment_state(env)
     with pytest.raises(PlainDataError, match="layers of wrappers"):
         restore_environment(TimeAwareObservation(env), state)
-    with pytest.raises(PlainDataError, match="that of a HopperEnv, not of a HalfCheetahEnv"):
+    with pytest.raises(PlainDataError, match="state of a HopperEnv into a HalfCheetahEnv"):
         restore_environment(rpp_rl.make("HalfCheetah-v5"), state)

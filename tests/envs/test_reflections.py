@@ -43,13 +43,13 @@ def test_bodies_change_places_with_all_their_components():
     np.testing.assert_array_equal(symmetry.transform_observation(1, np.array([1.0, 2, 3, 4])), [3, -4, 1, -2])
 
 
-def test_actions_go_by_their_own_names_where_these_are_given():
+def test_given_names_of_actions_replace_those_of_joints():
     symmetry = reflection(["a", "b"], ["a", "b"], swap=[("a", "b")], action_flip=["a", "b"])
     assert symmetry.action.images[0].perm == (0, 1)
     assert symmetry.action.images[0].sign == (-1, -1)
 
 
-def test_registered_by_the_joints_of_the_model():
+def test_a_symmetry_is_registered_with_the_joints_of_the_model():
     gym.register("Strolling-v0", "gymnasium.envs.mujoco.walker2d_v5:Walker2dEnv", max_episode_steps=100)
     symmetry = rpp_rl.register_symmetry("Strolling-v0", **WALKER)
     declared = REGISTRY.get("Walker2d-v5")
@@ -58,7 +58,7 @@ def test_registered_by_the_joints_of_the_model():
     assert rpp_rl.make("Strolling-v0").symmetry == symmetry
 
 
-def test_registered_by_a_reflection_of_the_model():
+def test_a_symmetry_is_registered_with_a_reflection_of_the_model():
     gym.register("Creeping-v0", "rpp_rl.envs.robots:Crawler", max_episode_steps=100)
     symmetry = rpp_rl.register_symmetry("Creeping-v0", reflection="y", name="sides", breaks="a heavy hand")
     assert (symmetry.name, symmetry.breaks, symmetry.group.order) == ("sides", "a heavy hand", 2)
@@ -83,17 +83,17 @@ def test_a_file_without_names_takes_those_of_the_model(tmp_path):
 @pytest.mark.parametrize(
     ("declare", "message"),
     [
-        (lambda: reflection(["a", "b", "v_a"], 1, swap=[("a", "b")]), "only one of them has an entry 'v_NAME'"),
+        (lambda: reflection(["a", "b", "v_a"], 1, swap=[("a", "b")]), "only one of the two has an entry 'v_NAME'"),
         *((lambda n=n: reflection(n, 1), "must have 1 to 1000000 entries") for n in (0, -1, 10**9, 10**20)),
         (lambda: reflection(["a", "b"], 1, flip=["c"]), "unknown observation entry 'c'"),
         (lambda: reflection(["a", "b"], ["m"], flip=["n"]), "unknown observation entry 'n'"),
         (lambda: reflection(["a", "b"], 1, center={"c": 1.0}), "unknown observation entry 'c'"),
         (lambda: rpp_rl.register_symmetry("Nowhere-v0", flip=["a"]), "register it with gymnasium first"),
-        (lambda: rpp_rl.register_symmetry("Walker2d-v5", reflection="y", flip=["a"]), "takes no flip"),
+        (lambda: rpp_rl.register_symmetry("Walker2d-v5", reflection="y", flip=["a"]), "leave out flip"),
         (lambda: rpp_rl.register_symmetry("Walker2d-v5", flip=["shin_joint"]), "did you mean"),
     ],
 )
-def test_bad_declarations(declare, message):
+def test_bad_declarations_are_refused(declare, message):
     with pytest.raises(RPPError, match=message) as caught:
         declare()
     assert "\n" not in str(caught.value)

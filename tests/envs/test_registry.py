@@ -45,7 +45,7 @@ def test_all_eleven_tasks_are_declared():
 
 
 @pytest.mark.parametrize("env_id", V5)
-def test_both_ways_to_make_it_attach_the_default(env_id):
+def test_both_ways_to_make_an_environment_attach_the_default(env_id):
     default = REGISTRY.get(env_id)
     for env in (rpp_rl.make(env_id), gym.make(f"RPP/{env_id}"), rpp_rl.make(f"RPP/{env_id}")):
         assert env.symmetry == default
@@ -61,7 +61,7 @@ def test_every_declaration_survives_json(env_id):
         assert len(set(symmetry.observation_names)) == symmetry.observation.size
 
 
-def test_a_derived_symmetry_follows_the_form_of_the_task():
+def test_a_derived_symmetry_follows_the_arguments_of_the_task():
     env = rpp_rl.make("Ant-v5", include_cfrc_ext_in_observation=False, exclude_current_positions_from_observation=False)
     assert env.symmetry.observation_names[:3] == ("x", "y", "z")
     assert env.symmetry.observation.size == env.observation_space.shape[0] == 29
@@ -96,14 +96,14 @@ def test_outer_wrappers_find_the_symmetry():
     assert env.get_wrapper_attr("symmetry") == REGISTRY.get("Walker2d-v5")
 
 
-def test_a_hand_written_reflection_by_name_and_by_index():
+def test_a_reflection_is_declared_by_name_or_by_index():
     by_index = reflection(4, 2, swap=[(0, 1)], flip=[3], action_swap=[(0, 1)])
     assert by_index.observation == LEGS.observation
     assert by_index.action == LEGS.action
     np.testing.assert_array_equal(LEGS.transform_observation(1, np.array([1.0, 2.0, 3.0, 4.0])), [2, 1, 3, -4])
 
 
-def test_register_and_make_a_users_environment():
+def test_a_users_environment_is_registered_and_made():
     registry = SymmetryRegistry()
     registry.add("Toy-v0", "legs", lambda: LEGS)
     registry.add("Toy-v0", "nothing", lambda: Symmetry.trivial(4, 2), default=True)
@@ -115,7 +115,7 @@ def test_register_and_make_a_users_environment():
     assert rpp_rl.make("Toy-v0", "trivial").symmetry == Symmetry.trivial(4, 2)
 
 
-def test_what_is_registered_again_is_the_same_or_refused():
+def test_a_repeated_registration_is_equal_or_refused():
     gym.register("Twice-v0", Toy)
     options = {"observation": 4, "action": 2, "name": "roll"}
     first = rpp_rl.register_symmetry("Twice-v0", flip=[3], **options)

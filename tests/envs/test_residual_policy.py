@@ -1,4 +1,4 @@
-"""A controller with an agent on top: what is executed, and when a symmetry survives it."""
+"""An agent that adds to a controller: the executed actions, and when a symmetry survives."""
 
 import gymnasium as gym
 import helpers.tasks  # noqa: F401, registers Bicycle-v0
@@ -12,7 +12,7 @@ from rpp_rl.errors import EnvironmentFailureError, SymmetryError
 
 
 def to_zero(observation):
-    """Equivariant: each wheel is pushed back by as much as it is away."""
+    """An equivariant controller: each wheel is pushed back in proportion to its position."""
     return -0.5 * observation[:2]
 
 
@@ -58,11 +58,11 @@ def test_the_symmetry_survives_an_equivariant_base_policy(base, holds):
 
 
 def test_a_controller_cannot_write_into_what_the_agent_sees():
-    def spoil(observation):
+    def overwrite(observation):
         observation[:] = 7.0
         return np.zeros(2)
 
-    env = task(spoil)
+    env = task(overwrite)
     x, _ = env.reset(seed=0)
     before = x.copy()
     env.step(np.zeros(2))
@@ -70,16 +70,16 @@ def test_a_controller_cannot_write_into_what_the_agent_sees():
 
 
 @pytest.mark.parametrize("bad", [np.zeros(3), [np.nan, 0.0], 0.0])
-def test_what_is_no_action_is_refused(bad):
+def test_base_policies_with_bad_actions_are_refused(bad):
     env = task(lambda _: bad)
     env.reset()
-    with pytest.raises(EnvironmentFailureError, match="the base policy gave"):
+    with pytest.raises(EnvironmentFailureError, match="the base policy returned"):
         env.step(np.zeros(2))
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.nan])
 def test_bad_scales_are_refused(scale):
-    with pytest.raises(SymmetryError, match="scale of a residual"):
+    with pytest.raises(SymmetryError, match="scale of a residual policy"):
         task(scale=scale)
 
 
@@ -88,7 +88,7 @@ def test_actions_without_bounds_are_refused():
         ResidualPolicy(gym.make("CartPole-v1"), to_zero)
 
 
-def test_it_goes_on_where_it_was_left():
+def test_a_restored_environment_continues_the_episode():
     one, other = (ResumableWrapper(task()) for _ in range(2))
     one.reset(seed=0)
     one.step(np.ones(2))

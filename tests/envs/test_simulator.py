@@ -86,14 +86,14 @@ def test_dynamics_are_exact_up_to_the_flaws_of_the_model(case):
 
 
 @pytest.mark.parametrize("case", APPROXIMATE, ids="-".join)
-def test_what_is_called_approximate_is(case):
+def test_approximate_symmetries_are_approximate(case):
     symmetry = REGISTRY.get(*case)
     median = np.median(comparison(*case).dynamics_error(symmetry))
     assert APPROXIMATE[case][0] < median < APPROXIMATE[case][1]
     assert symmetry.breaks.startswith(("approximate", "wrong"))
 
 
-def spoilt_copies(rep):
+def changed_copies(rep):
     """The signed permutation with one more change of sign, for each orbit of entries of its generator."""
     image = rep.images[0]
     for i, j in enumerate(image.perm):
@@ -101,16 +101,16 @@ def spoilt_copies(rep):
             sign = list(image.sign)
             sign[i] *= -1
             sign[j] *= -1 if i != j else 1
-            yield (i, j), Representation(rep.group, [SignedPermutation(image.perm, tuple(sign))], "spoilt")
+            yield (i, j), Representation(rep.group, [SignedPermutation(image.perm, tuple(sign))], "changed")
 
 
 @pytest.mark.parametrize("case", [c for c in FAITHFUL if c[1] == "sagittal"], ids="-".join)
 def test_a_wrong_sign_of_an_observation_entry_is_noticed(case):
     symmetry, result = REGISTRY.get(*case), comparison(*case)
     untested = []
-    for (i, j), spoilt in spoilt_copies(symmetry.observation):
-        wrong, entries = replace(symmetry, observation=spoilt), [i, j]
-        # Forces are zero in a state set afresh and appear in the step; entries that never move cannot tell.
+    for (i, j), changed in changed_copies(symmetry.observation):
+        wrong, entries = replace(symmetry, observation=changed), [i, j]
+        # Forces are zero after a state is set and appear in the step; entries that never move show nothing.
         if np.abs(result.before[:, entries]).max() > 1e-6:
             assert result.observation_error(wrong)[:, entries].max() > 1e-3, symmetry.observation_names[i]
         elif np.abs(result.after[:, entries]).max() > 1e-6:
@@ -126,21 +126,21 @@ def test_a_wrong_sign_of_an_observation_entry_is_noticed(case):
 def test_a_wrong_sign_of_an_action_entry_is_noticed(case):
     symmetry = REGISTRY.get(*case)
     right = np.median(comparison(*case).dynamics_error(symmetry)[:20])
-    for (i, _), spoilt in spoilt_copies(symmetry.action):
-        result = compare(*case[:1], symmetry, states=20, spoilt=replace(symmetry, action=spoilt))
+    for (i, _), changed in changed_copies(symmetry.action):
+        result = compare(*case[:1], symmetry, states=20, changed=replace(symmetry, action=changed))
         wrong = np.median(result.dynamics_error(symmetry))
         assert wrong > max(2 * right, 1e-3), symmetry.action_names[i]
 
 
 @pytest.mark.parametrize("case", [("Ant-v5", "sagittal"), ("Humanoid-v5", "sagittal"), ("Walker2d-v5", "sagittal")])
-def test_a_single_sign_within_a_pair_is_no_group_action(case):
+def test_a_single_sign_within_a_pair_is_refused(case):
     symmetry = REGISTRY.get(*case)
     image = symmetry.observation.images[0]
     pair = next(i for i, j in enumerate(image.perm) if i < j)
     sign = tuple(-s if i == pair else s for i, s in enumerate(image.sign))
     with pytest.raises(RPPError, match=rf"'mirror' is wrong at entry {pair} \({symmetry.observation_names[pair]}\)"):
         Symmetry.from_generators(
-            "spoilt",
+            "changed",
             symmetry.group,
             [SignedPermutation(image.perm, sign)],
             symmetry.action.images,

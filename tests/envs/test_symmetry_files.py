@@ -42,8 +42,8 @@ def test_an_environment_with_a_file_can_be_made_again_from_its_spec(tmp_path):
         (b"\xff\xfe\x00", "cannot be read"),
         ("", "must be a mapping with observation and action"),
         ("- 1", "must be a mapping"),
-        ("observation: [a", "is no YAML"),
-        ("observation: !!python/object/apply:os.system ['touch canary']\naction: 1", "is no YAML"),
+        ("observation: [a", "is not valid YAML"),
+        ("observation: !!python/object/apply:os.system ['touch canary']\naction: 1", "is not valid YAML"),
         ("observation: 2\naction: 1\nflips: [0]", "did you mean 'flip'?"),
         ("observation: [left, right]\naction: 1\nflip: [rigt]", "did you mean 'right'?"),
         ("observation: [x, on]\naction: 1", "quote a name such as 'on'"),
@@ -58,7 +58,7 @@ def test_an_environment_with_a_file_can_be_made_again_from_its_spec(tmp_path):
         ("observation: 2\naction: 1\nswap: [[0, 1]]\nflip: [0]", "is wrong at entry"),
     ],
 )
-def test_bad_files(tmp_path, monkeypatch, text, message):
+def test_bad_files_are_refused(tmp_path, monkeypatch, text, message):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "robot.yaml"
     if text is not None:
@@ -93,7 +93,7 @@ def test_another_package_declares_symmetries(tmp_path):
     assert done.stdout.split() == ["mirror"], done.stderr
 
 
-def test_a_package_that_fails_is_told_of_and_does_no_harm(tmp_path):
+def test_a_package_that_fails_is_reported_and_does_no_harm(tmp_path):
     package(tmp_path, "def register():\n    raise RuntimeError('out of order')\n")
     done = run(tmp_path, "import rpp_rl; print(rpp_rl.make('Ant-v5').symmetry.name)")
     assert done.stdout.split() == ["sagittal"]

@@ -1,4 +1,4 @@
-"""What a map of states looks like to somebody who sees the robot."""
+"""The isometry of the world that a map of states looks like to a viewer."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_the_sixteen_maps_are_the_group_of_a_square_prism():
         ("Pusher-v5", "sagittal", MIRROR_Y, 0.01),
     ],
 )
-def test_mirrors(env_id, name, expected, misfit):
+def test_mirrors_are_recognized(env_id, name, expected, misfit):
     image = image_of(env_id, name, 1)
     np.testing.assert_array_equal(image.isometry.linear, expected)
     assert image.misfit < misfit
@@ -61,7 +61,7 @@ def test_every_element_of_a_group_looks_like_its_product():
     assert symmetry.group.order == 8
 
 
-def test_a_mirror_plane_that_is_not_through_the_origin():
+def test_a_mirror_plane_away_from_the_origin_is_recognized():
     shift = image_of("Pusher-v5", "sagittal", 1).isometry.shift
-    # The shoulder, on the plane, stands at y = -0.6.
+    # The shoulder lies on the plane, at y = -0.6.
     np.testing.assert_allclose(shift, [0, -1.2, 0], atol=0.01)

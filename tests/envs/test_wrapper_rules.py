@@ -1,4 +1,4 @@
-"""Symmetries through the wrappers that stand around an environment: the law is checked on what comes out of them."""
+"""Symmetries carried through wrappers are checked on the wrapped environment."""
 
 import gymnasium as gym
 import numpy as np
@@ -60,7 +60,7 @@ LAWS = {
 
 
 @pytest.mark.parametrize("wrap", LAWS.values(), ids=LAWS.keys())
-def test_what_a_wrapper_carries_holds_for_what_comes_out_of_it(wrap):
+def test_carried_symmetries_hold_for_wrapped_environments(wrap):
     one, other = SymmetryWrapper(wrap(gym.make("Plain-v0"))), wrap(gym.make("Mirrored-v0"))
     symmetry, rng = one.symmetry, np.random.default_rng(0)
     x, y = one.reset(seed=3)[0], other.reset(seed=3)[0]
@@ -72,7 +72,7 @@ def test_what_a_wrapper_carries_holds_for_what_comes_out_of_it(wrap):
     assert len(set(symmetry.observation_names)) == symmetry.observation.size
 
 
-def test_names_tell_the_age_of_frames():
+def test_names_give_the_age_of_frames():
     env = wrappers.FlattenObservation(wrappers.FrameStackObservation(gym.make("Plain-v0"), 2))
     assert SymmetryWrapper(env).symmetry.observation_names == (
         *("left[t-1]", "right[t-1]", "height[t-1]", "roll[t-1]"),
@@ -93,20 +93,20 @@ UNEVEN = np.array([-1.0, -2.0, -1.0, -1.0], dtype=np.float32)
     [
         (wrappers.NormalizeObservation, "NormalizeObservation.*SymmetricVecNormalize"),
         (lambda env: wrappers.MaxAndSkipObservation(env, 2), "MaxAndSkipObservation"),
-        (Doubled, "cannot be carried through Doubled"),
+        (Doubled, "cannot be carried through the wrapper Doubled"),
         (lambda env: wrappers.TransformObservation(env, np.cos, env.observation_space), "TransformObservation"),
         (lambda env: wrappers.RescaleObservation(env, UNEVEN, -UNEVEN), "RescaleObservation breaks"),
         (lambda env: wrappers.RescaleAction(env, np.array([-1.0, -3.0]), np.array([1.0, 3.0])), "RescaleAction breaks"),
     ],
 )
-def test_what_is_not_known_is_refused_by_name(wrap, message):
+def test_unknown_wrappers_are_refused_by_name(wrap, message):
     env = wrap(gym.make("Plain-v0"))
     with pytest.raises(SymmetryError, match=message) as caught:
         SymmetryWrapper(env)
     assert "\n" not in str(caught.value)
 
 
-def test_a_symmetry_given_for_the_wrapped_form_is_taken_as_it_is():
+def test_a_symmetry_of_the_wrapped_environment_is_kept():
     assert SymmetryWrapper(Doubled(gym.make("Plain-v0")), WHEELS).symmetry == WHEELS
 
 

@@ -19,7 +19,7 @@ IN_PROCESS = {
     "infinite observation": "not finite in entry 3 (roll)",
     "reward": "reward that is not finite",
     "NaN reward": "reward that is not finite",
-    "vector reward": "a reward that is no number",
+    "vector reward": "a reward that is not a number",
     "longer": "an observation of shape (5,)",
     "scalar": "an observation of shape ()",
     "words": "an observation of shape (4,) and type <U1",

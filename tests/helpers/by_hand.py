@@ -86,7 +86,7 @@ def humanoid():
 
 
 def _derived(space, bodies, joints):
-    """What the observation holds beside the state: inertias, velocities, motor torques, contact forces."""
+    """The observed quantities beside the state: inertias, velocities, motor torques, contact forces."""
     return (
         bodies.each(space.inertia()).prefixed("cinert.")
         + bodies.each(space.velocity_and_force("w", "v")).prefixed("cvel.")
@@ -175,7 +175,7 @@ def half_cheetah():
 
 
 def hopper():
-    """Every angle changes sign, and so does the forward velocity."""
+    """Every angle and the forward velocity change sign."""
     observation = moved(
         " z  pitch  thigh  leg  foot  vx vz  vpitch  vthigh  vleg  vfoot",
         " z -pitch -thigh -leg -foot -vx vz -vpitch -vthigh -vleg -vfoot",

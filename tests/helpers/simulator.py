@@ -128,11 +128,11 @@ class Comparison:
         return np.mean(np.abs(self.mirrored_reward - self.reward)) / spread
 
 
-def compare(env_id, symmetry, generator=0, states=200, seed=0, spoilt=None):
+def compare(env_id, symmetry, generator=0, states=200, seed=0, changed=None):
     """Run a `Comparison` for one generator.
 
     Args:
-        spoilt: a symmetry to act on actions with, instead of the one that moves the full state.
+        changed: a symmetry to act on actions with, instead of the one that moves the full state.
     """
     element = symmetry.group.words.index((generator,))
     A, b, A_v = state_maps(env_id, symmetry, generator)
@@ -151,7 +151,7 @@ def compare(env_id, symmetry, generator=0, states=200, seed=0, spoilt=None):
         before, mirrored_before = (env.unwrapped._get_obs() for env in (one, two))
         contact = one.unwrapped.data.ncon > 0
         after, reward, done, *_ = one.unwrapped.step(action)
-        mirrored_action = (spoilt or symmetry).transform_action(element, action)
+        mirrored_action = (changed or symmetry).transform_action(element, action)
         mirrored_after, mirrored_reward, mirrored_done, *_ = two.unwrapped.step(mirrored_action)
         rows.append(
             (before, after, mirrored_before, mirrored_after, reward, mirrored_reward, done != mirrored_done, contact)

@@ -14,7 +14,7 @@ BIPED = "rpp_rl.envs.robots:Biped-v0"
 @pytest.mark.parametrize(
     ("env_id", "reflection"), [("Ant-v5", "y"), ("Pusher-v5", "y"), ("Reacher-v5", "y"), (BIPED, "y")]
 )
-def test_the_file_declares_what_was_derived(main, tmp_path, env_id, reflection):
+def test_the_file_declares_the_derived_symmetry(main, tmp_path, env_id, reflection):
     code, out, _ = main("new-symmetry", env_id, "--reflection", reflection, "--out", "mirror.yaml")
     assert code == 0
     assert "audit" in out
@@ -24,7 +24,7 @@ def test_the_file_declares_what_was_derived(main, tmp_path, env_id, reflection):
     np.testing.assert_allclose(read.center or 0, declared.center or 0)
 
 
-def test_what_cannot_be_derived_is_marked_and_refused_until_it_is_settled(main, tmp_path):
+def test_unknown_entries_are_marked_and_refused_until_declared(main, tmp_path):
     assert main("new-symmetry", "Pendulum-v1")[0] == 0
     path = tmp_path / "Pendulum-v1.yaml"
     data = yaml.safe_load(path.read_text())
@@ -50,21 +50,21 @@ def test_a_file_is_never_overwritten(main, tmp_path):
     [
         (("new-symmetry", "Walker2d-v5", "--out", "nowhere/x.yaml"), "there is no folder nowhere"),
         (("new-symmetry", "Walkr2d-v5"), "did you mean"),
-        (("new-symmetry", "Ant-v5", "--reflection", "rot90"), "no reflection of entries"),
+        (("new-symmetry", "Ant-v5", "--reflection", "rot90"), "a symmetry file can declare nothing else"),
         (("new-symmetry", "Ant-v5", "--reflection", "q"), "unknown reflection 'q'"),
         (("symmetries", "--derive"), "needs an environment"),
         (("symmetries", "Ant-v5", "--reflection", "y"), "belong to --derive"),
         (("symmetries", "Humanoid-v5", "--derive", "--reflection", "x"), "has no symmetry under 'x'"),
     ],
 )
-def test_bad_input(main, tmp_path, arguments, message):
+def test_bad_input_is_refused(main, tmp_path, arguments, message):
     code, _, err = main(*arguments)
     assert code == 2
     assert message in err
     assert not list(tmp_path.glob("*.yaml"))
 
 
-def test_derive_prints_what_there_is_and_says_what_there_is_not(main):
+def test_derive_prints_symmetries_and_reasons_against_others(main):
     code, out, err = main("symmetries", "rpp_rl.envs.robots:Quadruped-v0", "--derive")
     assert code == 0
     assert "front_left_roll" in out

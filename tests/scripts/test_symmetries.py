@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 
-def test_symmetries_in_json(main):
+def test_symmetries_are_printed_as_json(main):
     code, out, _ = main("symmetries", "Walker2d-v5", "--json")
     assert code == 0
     default, paper = json.loads(out)
@@ -19,11 +19,11 @@ def test_symmetries_in_json(main):
     assert offset[15] == pytest.approx(-1.2)
 
 
-def test_symmetries_for_people(main):
+def test_symmetries_are_printed_for_people(main):
     assert "sagittal (default)" in main("symmetries")[1]
     assert "-sin(joint0)" in main("symmetries", "Reacher-v5")[1]
 
 
 @pytest.mark.parametrize("command", [(), ("train",), ("evaluate",), ("symmetries",)])
-def test_help(run_cli, command):
+def test_commands_print_their_usage(run_cli, command):
     assert "usage: rpp-rl" in run_cli(*command, "--help").stdout

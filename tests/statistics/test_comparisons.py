@@ -26,7 +26,7 @@ def test_equal_samples_improve_with_probability_one_half(scores):
 
 
 @given(x=SCORES, y=SCORES)
-def test_it_is_the_mann_whitney_statistic_and_antisymmetric(x, y):
+def test_the_probability_is_the_mann_whitney_statistic_and_antisymmetric(x, y):
     one, other = probability_of_improvement(x, y), probability_of_improvement(y, x)
     assert one.value == pytest.approx(stats.mannwhitneyu(x, y).statistic / (len(x) * len(y)))
     assert one.value + other.value == pytest.approx(1)
@@ -51,7 +51,7 @@ def test_separated_samples_keep_an_interval():
 
 
 @pytest.mark.parametrize("n", [3, 4, 5, 10])
-def test_without_a_difference_one_half_is_left_out_no_more_often_than_said(n):
+def test_equal_algorithms_exclude_one_half_at_most_at_the_nominal_rate(n):
     draw = np.random.default_rng(n)
     found = [probability_of_improvement(draw.normal(size=n), draw.normal(size=n)) for _ in range(1000)]
     assert np.mean([not f.includes(0.5) for f in found]) <= 0.065
@@ -66,7 +66,7 @@ def test_the_probability_covers_at_its_nominal_rate(n, shift):
     assert share == pytest.approx(0.95, abs=0.03)
 
 
-def test_scores_are_one_for_each_run():
+def test_scores_must_be_one_number_for_each_run():
     flat, square = [1.0, 2.0, 3.0], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
     for one, other in ((flat, square), (square, flat)):
         with pytest.raises(StatisticsError, match="one number for each run"):
@@ -75,7 +75,7 @@ def test_scores_are_one_for_each_run():
             difference(one, other, rng=np.random.default_rng(0))
 
 
-def test_no_interval_under_three_runs():
+def test_fewer_than_three_runs_have_no_interval():
     assert probability_of_improvement([1, 2], [3, 4, 5]).low is None
     assert difference([1, 2], [3, 4, 5], rng=rng()).low is None
 
@@ -92,11 +92,11 @@ def test_the_difference_covers_at_its_nominal_rate(statistic, paired):
             **{"rng": draw, "paired": paired, "resamples": 300},
         )
         hits += found.low <= 2 <= found.high
-    # What pairs share makes an interval that does not know of it too wide.
+    # Pairs share part of their variance; an unpaired interval would be too wide.
     assert hits / 300 >= 0.99 if not paired else hits / 300 == pytest.approx(0.95, abs=0.045)
 
 
-def test_pairs_take_away_what_they_share():
+def test_pairing_removes_shared_variance():
     x = np.random.default_rng(0).normal(size=12) * 100
     apart, together = difference(x + 1, x, "mean", rng=rng()), difference(x + 1, x, "mean", rng=rng(), paired=True)
     assert (together.value, together.low, together.high) == (pytest.approx(1),) * 3
@@ -105,7 +105,7 @@ def test_pairs_take_away_what_they_share():
         difference(x, x[:5], rng=rng(), paired=True)
 
 
-def test_the_average_over_environments():
+def test_the_average_over_environments_is_the_mean_with_its_interval():
     one = Estimate(0.8, 0.5, 0.9, 5)
     found = average_probability([one] * 4)
     assert found.value == pytest.approx(0.8)

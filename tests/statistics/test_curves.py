@@ -1,4 +1,4 @@
-"""Curves of unequal length, best so far, area, steps to a threshold, normalised scores."""
+"""Curves of unequal length, best so far, area, steps to a threshold, normalized scores."""
 
 import numpy as np
 import pytest
@@ -46,16 +46,16 @@ class TestAligning:
             ([([1, 2], [1.0])], "one shape"),
             ([([2, 1], [1.0, 2.0])], "must increase"),
             ([([1, 1], [1.0, 2.0])], "must increase"),
-            ([([1.5], [1.0])], "whole steps"),
-            ([([1], [np.inf])], "not finite"),
+            ([([1.5], [1.0])], "integer steps"),
+            ([([1], [np.inf])], "must be finite"),
         ],
     )
-    def test_what_is_no_curve(self, given_curves, message):
+    def test_bad_curves_are_refused(self, given_curves, message):
         with pytest.raises(StatisticsError, match=message):
             align(given_curves)
-        with pytest.raises(StatisticsError, match="asked for"):
+        with pytest.raises(StatisticsError, match=r"choose from AlignedCurves\.steps"):
             curves().on([150])
-        with pytest.raises(StatisticsError, match="asked for"):
+        with pytest.raises(StatisticsError, match=r"choose from AlignedCurves\.steps"):
             curves().on([1000])
 
 
@@ -77,7 +77,7 @@ class TestCurveEstimates:
             first, second = (getattr(curve_estimate(c, rng=rng()), field) for c in (one, other))
             np.testing.assert_array_equal(first, second)
 
-    def test_where_runs_end_early_fewer_are_left(self):
+    def test_fewer_runs_count_after_one_ends_early(self):
         rows = curves().scores
         aligned = align([(np.arange(1, k + 1) * 100, row[:k]) for k, row in zip((5, 5, 4, 3, 3, 3), rows, strict=True)])
         found = curve_estimate(aligned, rng=rng())
@@ -86,7 +86,7 @@ class TestCurveEstimates:
         assert found.value[-1] == pytest.approx(rows[:2, -1].mean())
 
 
-def test_best_so_far_mean_and_deviation():
+def test_best_so_far_mean_and_deviation_skip_missing_scores():
     scores = np.array([[1.0, 0.0, 3.0, 2.0], [2.0, np.nan, 1.0, np.nan]])
     np.testing.assert_array_equal(best_so_far(scores), [[1, 1, 3, 3], [2, np.nan, 2, np.nan]])
     mean, deviation = mean_and_deviation(best_so_far(scores))
@@ -103,7 +103,7 @@ def test_the_area_is_the_mean_height(values):
     assert area[0] == pytest.approx(integrate.trapezoid(values, steps) / (steps[-1] - steps[0]), abs=1e-9)
     assert area_under_curve(steps, [[7.0] * len(values)])[0] == pytest.approx(7)
     assert area_under_curve([5], [[3.0]]).tolist() == [3]
-    with pytest.raises(StatisticsError, match="do not go with"):
+    with pytest.raises(StatisticsError, match="do not fit"):
         area_under_curve([1, 2, 3], [[1.0]])
     for steps in ([1, 1], [2, 1], [1, np.inf]):
         with pytest.raises(StatisticsError, match="must increase"):
@@ -111,19 +111,19 @@ def test_the_area_is_the_mean_height(values):
 
 
 class TestStepsToThreshold:
-    def test_runs_that_never_reach_it_are_shown(self):
+    def test_runs_that_never_reach_the_threshold_are_counted(self):
         aligned = align([([10, 20, 30], [0, 5, 0]), ([10, 20, 30], [0, 0, 5]), ([10, 20, 30], [1, 1, 1])])
         found = steps_to_threshold(aligned, 5)
         assert found.reached == (20, 30, None)
         assert (found.never, found.n, found.median) == (1, 3, 30)
 
-    def test_leaving_censored_runs_out_would_flatter(self):
+    def test_censored_runs_raise_the_median(self):
         rows = [[5.0] * 3] * 4 + [[0.0] * 3] * 6
         found = steps_to_threshold(align([([10, 20, 30], row) for row in rows]), 5)
         assert (found.median, found.high, found.never) == (None, None, 6)
         assert steps_to_threshold(align([([10, 20, 30], row) for row in rows[:6]]), 5).median == 10
 
-    def test_a_run_that_ended_before_says_nothing_of_later(self):
+    def test_a_run_that_ended_earlier_does_not_count_later(self):
         # Kaplan-Meier: S(20) = 4/5; one leaves at 20; S(30) = 4/5 * 2/3; S(40) = 4/5 * 1/3.
         ends = [(20, True), (20, False), (30, True), (40, True), (50, False)]
         aligned = align([(np.arange(10, e + 1, 10), [0.0] * (e // 10 - 1) + [float(hit)]) for e, hit in ends])
@@ -131,7 +131,7 @@ class TestStepsToThreshold:
         assert found.median == 40
         assert found.censored_at == (20, 20, 30, 40, 50)
 
-    def test_all_or_none(self):
+    def test_all_or_no_runs_may_reach_the_threshold(self):
         assert steps_to_threshold(curves(), 1e9).median is None
         found = steps_to_threshold(curves(), -1e9)
         assert (found.median, found.never) == (100, 0)
@@ -142,7 +142,7 @@ class TestStepsToThreshold:
             steps_to_threshold(curves(), "x")
 
     @pytest.mark.parametrize("n", [6, 8, 20])
-    def test_where_all_have_got_there_the_median_is_not_beyond_them(self, n):
+    def test_the_median_is_within_the_runs_if_all_reach_the_threshold(self, n):
         draw = np.random.default_rng(n)
         grid = np.array([50, 100, 150, 2000])
         hits = 0
@@ -153,10 +153,10 @@ class TestStepsToThreshold:
             hits += found.low <= 100 <= found.high  # the evaluation after the median, 69
         # Coarse steps make it wider, never narrower.
         assert hits / 300 > 0.93
-        # Five runs are too few to say so: half of all may need longer than the longest of them with 1/32.
+        # Five runs are too few for an upper end: with probability 1/32 the median is above all of them.
         assert steps_to_threshold(align([(grid, [0, 1, 1, 1])] * 5), 1).high is None
 
-    def test_the_median_is_covered_with_censoring(self):
+    def test_the_interval_of_the_median_covers_with_censoring(self):
         draw = np.random.default_rng(1)
         hits = 0
         for _ in range(300):
@@ -172,8 +172,8 @@ class TestStepsToThreshold:
         assert hits / 300 == pytest.approx(0.95, abs=0.045)
 
 
-class TestNormalised:
-    def test_random_is_zero_and_the_reference_one(self):
+class TestNormalizedScores:
+    def test_random_scores_zero_and_the_reference_one(self):
         scale = Normalization(-100, 900)
         assert scale([-100, 900, 400]).tolist() == [0, 1, 0.5]
         for wrong in ((1, 1), (np.nan, 1), (0, np.inf), (0, "a"), (None, 1)):

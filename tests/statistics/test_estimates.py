@@ -53,7 +53,7 @@ def test_equal_scores_have_an_interval_of_no_width():
     assert (found.value, found.low, found.high, found.n) == (3, 3, 3, 6)
 
 
-def test_no_interval_under_three_runs():
+def test_fewer_than_three_runs_have_no_interval():
     assert (few([1.0, 2.0]).low, few([1.0, 2.0]).high) == (None, None)
     assert few([1.0, 2.0, 3.0]).low is not None
     # The smallest environment decides.
@@ -63,7 +63,7 @@ def test_no_interval_under_three_runs():
 
 
 def test_the_bootstrap_is_stratified():
-    # Two environments far apart, no spread within: drawing across them would give the interval a width.
+    # Two environments without spread and far apart: drawing across them would widen the interval.
     found = estimate([[0.0] * 4, [1000.0] * 4], "mean", rng=np.random.default_rng(0))
     assert (found.low, found.high) == (500, 500)
 
@@ -92,7 +92,7 @@ def test_the_interval_covers_at_its_nominal_rate(name, distribution, n, slack):
     assert hits / draws == pytest.approx(0.95, abs=slack + 0.02), hits / draws
 
 
-def test_more_confidence_is_wider():
+def test_more_confidence_widens_the_interval():
     scores = np.random.default_rng(0).normal(size=20)
     narrow, wide = few(scores, confidence=0.5), few(scores, confidence=0.99)
     assert wide.low < narrow.low < narrow.high < wide.high
@@ -103,7 +103,7 @@ def test_more_confidence_is_wider():
     [
         ([], {}, "at least one stratum"),
         ([[]], {}, "at least one run"),
-        ([[1.0, np.nan, 2.0]], {}, "not finite"),
+        ([[1.0, np.nan, 2.0]], {}, "must be finite"),
         ([["a"]], {}, "must be numbers"),
         ([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]], {}, "one number for each run"),
         ([[1.0, 2.0, 3.0]], {"confidence": 1.5}, "between 0 and 1"),
@@ -111,13 +111,13 @@ def test_more_confidence_is_wider():
         ([[1.0, 2.0, 3.0]], {"resamples": 3}, "at least 100"),
     ],
 )
-def test_what_has_no_statistic(scores, settings, message):
+def test_bad_scores_and_settings_are_refused(scores, settings, message):
     with pytest.raises(StatisticsError, match=message):
         estimate(scores, rng=np.random.default_rng(0), **settings)
 
 
 @pytest.mark.parametrize("n", [5, 8])
-def test_the_interval_of_a_mean_is_as_wide_as_students(n):
+def test_the_interval_of_a_mean_is_as_wide_as_a_t_interval(n):
     scores = np.random.default_rng(2).normal(size=n)
     found = estimate([scores], "mean", rng=np.random.default_rng(0), resamples=50_000)
     student = stats.t.interval(0.95, n - 1, scores.mean(), stats.sem(scores))

@@ -87,7 +87,7 @@ def restore_agent(agent: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
         if state["merged_targets"]:
             update = given._fast_step_for(agent.batch_size)
             if update is not None:
-                update.take_over_targets(0, state["merged_targets"])
+                update.restore_targets(0, state["merged_targets"])
         restore_env(agent.env, state["environments"])
         given.action_space._np_random = state["action_space"]
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:

@@ -53,7 +53,7 @@ class SquashedGaussian:
         ]
         self.learnt_actions, self.next_actions = self.actions[:, :n], self.actions[:, n:]
         self.learnt_log_prob, self.next_log_prob = self.log_prob[:, :n], self.log_prob[:, n:]
-        self._towards_mean, self._towards_log_std = upward[:, :n, :a], upward[:, :n, a:]
+        self._mean_gradient, self._log_std_gradient = upward[:, :n, :a], upward[:, :n, a:]
         self._learnt = [t[:, :n] for t in (self._raw_log_stds, self._log_stds, self._deviations, self._squash)]
         self._ratio, self._within = self._terms[:, :n], self._terms[:, n:]
 
@@ -85,10 +85,10 @@ class SquashedGaussian:
         share = (alpha / raw.shape[1]).unsqueeze(-1)
         torch.add(squash, _EPSILON, out=self._ratio)
         torch.div(squash, self._ratio, out=self._ratio).mul_(self.learnt_actions)
-        towards = torch.mul(q_gradient, squash, out=self._towards_mean).addcmul_(self._ratio, share, value=2.0)
+        mean_gradient = torch.mul(q_gradient, squash, out=self._mean_gradient).addcmul_(self._ratio, share, value=2.0)
         # A log-std beyond its bounds has no gradient.
         torch.eq(log_stds, raw, out=self._within)
-        torch.mul(towards, deviations, out=self._towards_log_std).sub_(share).mul_(self._within)
+        torch.mul(mean_gradient, deviations, out=self._log_std_gradient).sub_(share).mul_(self._within)
 
 
 class Temperature:

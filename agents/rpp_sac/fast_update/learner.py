@@ -44,9 +44,9 @@ class Learner:
         self._device = update.batch.rows.device
         self._replays = graphs_on(self._device) is not None and update.replayable
         plain = [b for b, n in zip(buffers, normalizers, strict=True) if type(b) is TransitionBuffer and n is None]
-        there = [buffer for buffer in plain if buffer.storage.device == self._device]
+        resident = [buffer for buffer in plain if buffer.storage.device == self._device]
         # Buffers on the GPU are drawn from within the graph; other minibatches are copied there.
-        self._drawn_there = there if self._replays and len(there) == len(self._buffers) else []
+        self._captured_buffers = resident if self._replays and len(resident) == len(self._buffers) else []
         self._captured: dict[tuple[object, ...], Captured[Losses]] = {}
 
     def take_steps(self, count: int, gamma: float, tau: float, target_update_interval: int) -> list[Losses]:
@@ -64,13 +64,13 @@ class Learner:
         self.update.refresh()
         losses = []
         for i in range(count):
-            towards = tau if i % target_update_interval == 0 else 0.0
-            losses.append(self._step(gamma, towards))
+            tau_now = tau if i % target_update_interval == 0 else 0.0
+            losses.append(self._step(gamma, tau_now))
         self.update.remember()
         return losses[-1:] if self._replays else losses
 
     def _step(self, gamma: float, tau: float) -> Losses:
-        if not self._drawn_there:
+        if not self._captured_buffers:
             self._draw()
         return self._replay(gamma, tau) if self._replays else self.update.step(gamma, tau)
 
@@ -86,12 +86,12 @@ class Learner:
 
     def _replay(self, gamma: float, tau: float) -> Losses:
         # A graph reads the memory that buffers had when it was captured.
-        places = [tensor.data_ptr() for buffer in self._drawn_there for tensor in (buffer.storage, buffer.filled)]
+        places = [tensor.data_ptr() for buffer in self._captured_buffers for tensor in (buffer.storage, buffer.filled)]
         key = (gamma, tau, *places)
         if key not in self._captured:
             same = {old: captured for old, captured in self._captured.items() if (old[0], *old[2:]) == (gamma, *places)}
             self._captured = same
-            run = partial(_drawn_step, self.update, self._drawn_there, gamma, tau)
+            run = partial(_drawn_step, self.update, self._captured_buffers, gamma, tau)
             self._captured[key] = Captured(run, self.update.vectors, self._device, self.update.generators)
         return self._captured[key]()
 
@@ -120,10 +120,10 @@ class StackedActor:
         pinned = self._device.type == "cuda"
         self._noise = torch.zeros(*outputs.shape[:2], actions, device=self._device)
         size = self._passes.inputs.shape[-1]
-        self._seen = torch.zeros(*outputs.shape[:2], size, device=self._device)
-        self._seen_host = torch.zeros(self._seen.shape, pin_memory=pinned)
-        self._acted_host = torch.zeros(self._noise.shape, pin_memory=pinned)
-        draw = partial(_draw_actions, self._passes, self._seen, self._noise, self._generators)
+        self._observations = torch.zeros(*outputs.shape[:2], size, device=self._device)
+        self._observations_host = torch.zeros(self._observations.shape, pin_memory=pinned)
+        self._actions_host = torch.zeros(self._noise.shape, pin_memory=pinned)
+        draw = partial(_draw_actions, self._passes, self._observations, self._noise, self._generators)
         self._captured = Captured(draw, [], self._device, self._generators)
 
     @torch.no_grad()
@@ -133,16 +133,16 @@ class StackedActor:
         Args:
             observations: for each agent an array of shape (rows, entries).
         """
-        for row, observation in zip(self._seen_host.numpy(), observations, strict=True):
+        for row, observation in zip(self._observations_host.numpy(), observations, strict=True):
             row[:] = observation
-        self._seen.copy_(self._seen_host, non_blocking=True)
-        acted = self._captured()
+        self._observations.copy_(self._observations_host, non_blocking=True)
+        actions = self._captured()
         if graphs_on(self._device) is None:
-            return acted.numpy()
-        self._acted_host.copy_(acted, non_blocking=True)
+            return actions.numpy()
+        self._actions_host.copy_(actions, non_blocking=True)
         self._captured.wait()
         # The next call overwrites the pinned copy, while these actions are still needed.
-        return self._acted_host.numpy().copy()
+        return self._actions_host.numpy().copy()
 
 
 def _drawn_step(update: FastUpdate, buffers: Sequence[TransitionBuffer], gamma: float, tau: float) -> Losses:
@@ -166,8 +166,10 @@ def _as_global_generator(rng: np.random.RandomState | None) -> Iterator[None]:
         np.random.set_state(kept)
 
 
-def _draw_actions(passes: Passes, seen: Tensor, noise: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
-    passes.write(passes.inputs, seen)
+def _draw_actions(
+    passes: Passes, observations: Tensor, noise: Tensor, generators: Sequence[torch.Generator] | None
+) -> Tensor:
+    passes.write(passes.inputs, observations)
     passes.forward()
     if generators is None:
         noise.normal_()

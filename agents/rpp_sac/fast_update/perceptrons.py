@@ -203,12 +203,12 @@ class Passes:
     def backward_to_input(self, first: int) -> Tensor:
         """Compute the gradient of the inputs from column `first`, given `upward`."""
         if first not in self._downward:
-            towards = torch.zeros_like(self.inputs[..., first:], memory_format=torch.contiguous_format)
-            self._downward[first] = towards, self._downward_calls(first, towards)
-        towards, calls = self._downward[first]
+            gradient = torch.zeros_like(self.inputs[..., first:], memory_format=torch.contiguous_format)
+            self._downward[first] = gradient, self._downward_calls(first, gradient)
+        gradient, calls = self._downward[first]
         for call in calls:
             call()
-        return towards
+        return gradient
 
     def _forward_calls(self) -> Calls:
         calls: Calls = []
@@ -247,13 +247,13 @@ class Passes:
             calls.append(partial(self.stack.layers.gradient.vector.copy_, self.stack.gradient.vector))
         return calls
 
-    def _downward_calls(self, first: int, towards: Tensor) -> Calls:
+    def _downward_calls(self, first: int, gradient: Tensor) -> Calls:
         above = self._up
         calls: Calls = [partial(above.copy_, self.upward)] if self.stack.is_cast else []
         for i in range(len(self._values), 0, -1):
             calls += self._step_down(i, above, above.shape[1])
             above = self._down[i - 1]
-        return [*calls, *product(above, self.stack.weight(0)[..., first:], towards)]
+        return [*calls, *product(above, self.stack.weight(0)[..., first:], gradient)]
 
 
 def _parse(

@@ -105,7 +105,7 @@ class FastUpdate:
             stepper([p.critic.optimizer for p in policies], self.critics.stack.layers.learnt),
         )
         self.parameters = [slot.parameter for s in self._stacks for slot in s.layers.slots]
-        self._places = self._now_at()
+        self._places = self._present_places()
         self._versions: tuple[int, ...] = ()
         # Plain networks have no merged copy of their parameters.
         copied = [[stack] if stack.is_cast or stack.layers.kind is not nn.Linear else [] for stack in self._stacks]
@@ -126,9 +126,9 @@ class FastUpdate:
         self.pi = SquashedGaussian(self.actor.outputs, self.actor.upward)
         by_agent = (agents, self.critics.stack.layers.count // agents, n)
         inputs = [network.inputs.view(*by_agent, -1) for network in (self.critics, self.targets)]
-        (self._seen, self._next_seen) = (x[..., :observations] for x in inputs)
-        (self._judged, self._next_judged) = (x[..., observations:] for x in inputs)
-        self._q, self._next_q, self._towards_q = (
+        (self._critic_observations, self._target_observations) = (x[..., :observations] for x in inputs)
+        (self._critic_actions, self._target_actions) = (x[..., observations:] for x in inputs)
+        self._q, self._next_q, self._q_gradient = (
             x.view(by_agent) for x in (self.critics.outputs, self.targets.outputs, self.critics.upward)
         )
         self._error = torch.zeros_like(self._q)
@@ -136,9 +136,9 @@ class FastUpdate:
     @property
     def has_parameters(self) -> bool:
         """Whether the parameters are still in the vectors of this update."""
-        return self._places == self._now_at()
+        return self._places == self._present_places()
 
-    def _now_at(self) -> tuple[int, ...]:
+    def _present_places(self) -> tuple[int, ...]:
         return tuple(map(Tensor.data_ptr, self.parameters))
 
     @property
@@ -195,7 +195,7 @@ class FastUpdate:
         return [tensor for k in networks for layer in self.targets.stack.merged(k) for tensor in layer]
 
     @torch.no_grad()
-    def take_over_targets(self, agent: int, merged: Sequence[Tensor]) -> None:
+    def restore_targets(self, agent: int, merged: Sequence[Tensor]) -> None:
         """Put merged weights and biases of an agent's target critics back; an empty list changes nothing.
 
         Args:
@@ -225,7 +225,7 @@ class FastUpdate:
         pi.draw(self.generators)
         alpha, ent_coef_loss = self.temperature.learn(pi.learnt_log_prob)
         critic_loss = self._learn_critics(gamma, alpha)
-        q_gradient, least = self._judge(pi.learnt_actions)
+        q_gradient, least = self._evaluate_actions(pi.learnt_actions)
         actor_loss = (alpha * pi.learnt_log_prob).sub_(least).mean(dim=1)
         pi.backward(q_gradient, alpha)
         self.actor.backward(n)
@@ -245,28 +245,28 @@ class FastUpdate:
     def _learn_critics(self, gamma: float, alpha: Tensor) -> Tensor:
         """Take the critics' step and return their loss."""
         batch, pi = self.batch, self.pi
-        self.targets.write(self._next_seen, batch.next_observations.unsqueeze(1))
-        self._next_judged.copy_(pi.next_actions.unsqueeze(1))
+        self.targets.write(self._target_observations, batch.next_observations.unsqueeze(1))
+        self._target_actions.copy_(pi.next_actions.unsqueeze(1))
         self.targets.forward()
         soft = self._next_q.amin(dim=1).sub_(alpha * pi.next_log_prob)
         wanted = torch.addcmul(batch.rewards, batch.discounted(gamma), soft)
-        self.critics.write(self._seen, batch.observations.unsqueeze(1))
-        self._judged.copy_(batch.actions.unsqueeze(1))
+        self.critics.write(self._critic_observations, batch.observations.unsqueeze(1))
+        self._critic_actions.copy_(batch.actions.unsqueeze(1))
         self.critics.forward()
         torch.sub(self._q, wanted.unsqueeze(1), out=self._error)
-        torch.mul(self._error, 1 / self.batch_size, out=self._towards_q)
+        torch.mul(self._error, 1 / self.batch_size, out=self._q_gradient)
         self.critics.backward(self.batch_size)
         self.steppers[1].step()
         self.critics.stack.assemble()
         return self._error.square_().sum(dim=(1, 2)).mul_(0.5 / self.batch_size)
 
-    def _judge(self, actions: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate_actions(self, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradient of -mean(min Q) with respect to the actions, and min Q, for the present critics."""
-        self._judged.copy_(actions.unsqueeze(1))
+        self._critic_actions.copy_(actions.unsqueeze(1))
         self.critics.forward()
         least, which = self._q.min(dim=1, keepdim=True)
-        self._towards_q.zero_().scatter_(1, which, -1.0 / self.batch_size)
-        gradient = self.critics.backward_to_input(self._seen.shape[-1])
+        self._q_gradient.zero_().scatter_(1, which, -1.0 / self.batch_size)
+        gradient = self.critics.backward_to_input(self._critic_observations.shape[-1])
         return gradient.view(*self._q.shape, -1).sum(dim=1), least.squeeze(1)
 
 

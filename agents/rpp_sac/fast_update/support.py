@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from operator import attrgetter, is_not
+from operator import attrgetter
 from types import MappingProxyType
 
 import torch
@@ -25,11 +24,8 @@ PRECISIONS: Mapping[str, torch.dtype | None] = MappingProxyType({"float32": None
 # Subclasses may compute something else.
 _KNOWN = (Actor, ContinuousCritic, SymmetricActor, SymmetricCritic)
 _IS_LEARNT, _GRADIENT_HOOKS = attrgetter("requires_grad"), attrgetter("_backward_hooks")
-_EXISTS = partial(is_not, None)
 # The numbers of each parameter that are compared, all where there are fewer.
 _COMPARED = 8
-
-Fingerprint = tuple[object, ...]
 
 
 def need_known(policy: SACPolicy) -> None:
@@ -85,49 +81,53 @@ def has_bfloat16(device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def fingerprint(
-    policy: SACPolicy, temperature: Tensor, optimizer: torch.optim.Optimizer | None, *settings: object
-) -> Fingerprint:
-    """Return a value that changes with everything the fast update is built from, other than numbers in tensors.
+class Fingerprint:
+    """A value that changes with everything the fast update is built from, other than the numbers in tensors.
 
-    It covers modules, their hooks, the place of each parameter and whether it is learnt, optimizers with their state
-    and settings, and the temperature. The fast update is built again where the fingerprint has changed.
+    It covers modules and hooks, where parameters are and whether they are learnt, optimizers with their state and
+    settings, and the temperature. It is compared before every training, so modules are walked only once.
 
     Args:
-        policy: the policy.
+        policy: a policy that `need_known` accepts.
         temperature: alpha where it is fixed, else its logarithm.
         optimizer: the optimizer of the logarithm; None where alpha is fixed.
         *settings: further objects, compared by `==`.
     """
-    # Computed before every training, so this avoids `modules()` and `parameters()`, which are slow.
-    modules: list[nn.Module] = [policy]
-    parameters: list[Tensor] = []
-    hooked = False
-    for module in modules:
-        held = vars(module)
-        if held["_parameters"]:
-            parameters += filter(_EXISTS, held["_parameters"].values())
-        if held["_modules"]:
-            modules += filter(_EXISTS, held["_modules"].values())
-        if (
-            held["_forward_hooks"]
-            or held["_forward_pre_hooks"]
-            or held["_backward_hooks"]
-            or held["_backward_pre_hooks"]
-        ):
-            hooked = True
-    learnt = [] if optimizer is None else [temperature.data_ptr(), *_of_optimizer(optimizer)]
-    return (
-        *settings,
-        *modules,
-        hooked,
-        *map(Tensor.data_ptr, parameters),
-        *map(_IS_LEARNT, parameters),
-        any(map(_GRADIENT_HOOKS, parameters)),
-        *(part for network in (policy.actor, policy.critic) for part in _of_optimizer(network.optimizer)),
-        _Identity(temperature),
-        *learnt,
-    )
+
+    def __init__(
+        self, policy: SACPolicy, temperature: Tensor, optimizer: torch.optim.Optimizer | None, *settings: object
+    ) -> None:
+        modules = list(policy.modules())
+        # Objects are compared by their ids, which stay unique as long as the objects live.
+        self._kept = [*modules, temperature]
+        # A user who replaces a parameter must replace its optimizer too, so parameters are not compared.
+        self._children = [module._modules for module in modules if module._modules]
+        self._hooks = [hooks for module in modules for hooks in _hooks(module)]
+        self._parameters = list(policy.parameters())
+        self._learnt = [p for network in (policy.actor, policy.critic) for p in network.parameters()]
+        self._value = self._read(policy, temperature, optimizer, *settings)
+
+    def matches(
+        self, policy: SACPolicy, temperature: Tensor, optimizer: torch.optim.Optimizer | None, *settings: object
+    ) -> bool:
+        """Whether the fingerprint of these objects is the same."""
+        return self._value == self._read(policy, temperature, optimizer, *settings)
+
+    def _read(
+        self, policy: SACPolicy, temperature: Tensor, optimizer: torch.optim.Optimizer | None, *settings: object
+    ) -> tuple[object, ...]:
+        optimizers = [policy.actor.optimizer, policy.critic.optimizer, *([] if optimizer is None else [optimizer])]
+        return (
+            *settings,
+            id(temperature),
+            temperature.data_ptr() if optimizer is not None else None,
+            [list(map(id, children.values())) for children in self._children],
+            any(self._hooks),
+            list(map(Tensor.data_ptr, self._parameters)),
+            all(map(_IS_LEARNT, self._learnt)),
+            any(map(_GRADIENT_HOOKS, self._learnt)),
+            *(part for one in optimizers for part in _of_optimizer(one)),
+        )
 
 
 class UncountedWrites:

@@ -1,4 +1,4 @@
-"""Files that the first version wrote still load; see ``tests/golden/files``."""
+"""Files of the first version (``tests/golden/files``) and of other algorithms are read."""
 
 from pathlib import Path
 
@@ -7,9 +7,11 @@ import pytest
 import torch
 from helpers.agents import agent
 from helpers.tasks import bicycle
+from stable_baselines3 import TD3
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from rpp_rl.agents import RPPSAC, RPPPolicy, SymmetricVecNormalize
+from rpp_rl.agents.common.saving.agent_files import read_agent
 
 FILES = Path(__file__).parents[2] / "golden" / "files"
 SMALL = {"policy_kwargs": {"net_arch": [4]}, "buffer_size": 30, "learning_starts": 10, "batch_size": 8}
@@ -44,3 +46,8 @@ def test_an_old_replay_buffer_loads(name):
     model.load_replay_buffer(FILES / name)
     assert model.replay_buffer.size() == 20
     assert np.abs(model.replay_buffer.observations[:20]).min() > 0
+
+
+def test_a_file_of_another_algorithm_names_it(tmp_path):
+    TD3("MlpPolicy", bicycle(), policy_kwargs={"net_arch": [4]}, buffer_size=10).save(tmp_path / "td3")
+    assert read_agent(tmp_path / "td3").made_by == "TD3"

@@ -1,0 +1,74 @@
+"""List the declared symmetries, and describe each as plain data or entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import mujoco
+
+from rpp_rl.envs.registry import REGISTRY, import_module_of
+from rpp_rl.representations import as_matrix
+from rpp_rl.signed_permutation import SignedPermutation
+from rpp_rl.symmetry import Symmetry
+
+
+def declared_symmetries(env_id: str | None = None) -> dict[str, tuple[Symmetry, ...]]:
+    """The declared symmetries by environment id, the default of each environment first.
+
+    MuJoCo's warnings about models are silenced; MuJoCo gives them again when the model is used.
+
+    Args:
+        env_id: one environment; None for all.
+
+    Raises:
+        RPPError: if the module of the id cannot be imported, or no symmetry is declared for the environment.
+    """
+    mujoco.set_mju_user_warning(lambda message: None)
+    if env_id is not None:
+        import_module_of(env_id)
+    env_ids = REGISTRY.environments() if env_id is None else (env_id,)
+    return {each: tuple(REGISTRY.get(each, name) for name in REGISTRY.names(each)) for each in env_ids}
+
+
+def described(symmetry: Symmetry, default: bool = False) -> dict[str, Any]:
+    """Describe a symmetry as plain data: (g x)[i] = sign[i] * x[perm[i]] per generator, plus an offset if there is one.
+
+    A map that is not a signed permutation is given as ``obs_matrix`` or ``act_matrix``.
+    """
+    generators = []
+    for k, (observation, action) in enumerate(zip(symmetry.observation.images, symmetry.action.images, strict=True)):
+        generator: dict[str, Any] = {"name": symmetry.group.generator_names[k]}
+        for prefix, image in (("obs", observation), ("act", action)):
+            if isinstance(image, SignedPermutation):
+                generator |= {f"{prefix}_perm": list(image.perm), f"{prefix}_sign": list(image.sign)}
+            else:
+                generator[f"{prefix}_matrix"] = image.tolist()
+        if symmetry.center:
+            generator["obs_offset"] = symmetry.offset(symmetry.group.words.index((k,))).tolist()
+        generators.append(generator)
+    return {
+        "name": symmetry.name,
+        "default": default,
+        "group": symmetry.group.name,
+        "breaks": symmetry.breaks,
+        "source": symmetry.source,
+        "generators": generators,
+    }
+
+
+def moves(symmetry: Symmetry) -> Iterator[list[tuple[str, ...]]]:
+    """For the observation and for the action, one row per entry: its name, and its image under each generator."""
+    for names, images in (
+        (symmetry.observation_names, symmetry.observation.images),
+        (symmetry.action_names, symmetry.action.images),
+    ):
+        yield [(name, *(_terms(as_matrix(image)[i], names) for image in images)) for i, name in enumerate(names)]
+
+
+def _terms(row: Any, names: tuple[str, ...]) -> str:
+    """A row of a matrix as a sum of entries: ``-left_knee``, ``0.5 x -0.866 y``."""
+    terms = [(name, value) for name, value in zip(names, row, strict=True) if value]
+    return " ".join(
+        f"{'-' if value < 0 else ''}{'' if abs(value) == 1 else f'{abs(value):.3g} '}{name}" for name, value in terms
+    )

@@ -1,0 +1,110 @@
+"""Audit the declared symmetries of an environment; tables and a picture of symmetries and audits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from rpp_rl.envs.auditing import SymmetryAudit, audit
+from rpp_rl.envs.auditing.measurement import Track
+from rpp_rl.envs.auditing.report import MEASURED
+from rpp_rl.envs.listing import moves
+from rpp_rl.envs.registry import REGISTRY
+from rpp_rl.envs.wrapper import make_plain
+from rpp_rl.experiments.environments import make_checked
+from rpp_rl.experiments.evaluation import load
+from rpp_rl.experiments.plots import new_figure, save_figure
+from rpp_rl.symmetry import Symmetry
+
+
+def audit_declared(
+    env_id: str,
+    symmetry: str | None = None,
+    states: int = 2000,
+    seed: int = 0,
+    env_kwargs: Mapping[str, Any] | None = None,
+    policy: Path | None = None,
+    trust: bool = False,
+    track: Track = iter,
+) -> list[SymmetryAudit]:
+    """Audit every declared symmetry of an environment, the default first.
+
+    Args:
+        env_id: environment id.
+        symmetry: the name of one symmetry, or a YAML file; None for all.
+        states: number of transitions.
+        seed: seed of states and actions.
+        env_kwargs: arguments of the environment.
+        policy: a run folder or model file whose agent acts in a fourth of the rollouts.
+        trust: whether to unpickle what the model of `policy` holds besides plain data.
+        track: wraps the samples to show progress.
+
+    Raises:
+        RPPError: if the environment or the agent cannot be made, or the environment cannot be audited.
+    """
+    kwargs = dict(env_kwargs or {})
+    actor = None if policy is None else load(policy, env_id, kwargs, device="cpu", trust=trust)
+    try:
+        env = make_checked(make_plain, env_id, kwargs)
+        try:
+            names = REGISTRY.names(env_id) if symmetry is None else (symmetry,)
+            act = None if actor is None else actor.act
+            return [audit(env, name, states, seed=seed, policy=act, track=track) for name in names]
+        finally:
+            env.close()
+    finally:
+        if actor is not None:
+            actor.env.close()
+
+
+def overview_table(declared: Mapping[str, Sequence[Symmetry]]) -> Table:
+    """A table of the symmetries of environments, the default of each first."""
+    table = Table("environment", "symmetry", "group", "what breaks it")
+    for env_id, symmetries in declared.items():
+        for i, symmetry in enumerate(symmetries):
+            name = _marked(symmetry, i == 0)
+            table.add_row(env_id if i == 0 else "", name, symmetry.group.name, symmetry.breaks)
+    return table
+
+
+def moves_table(symmetry: Symmetry, default: bool = False) -> Table:
+    """A table of the entries of observation and action, and the image of each under each generator."""
+    title = f"{_marked(symmetry, default)}: {symmetry.group.name}, {symmetry.source}"
+    table = Table("entry", *symmetry.group.generator_names, title=title, caption=symmetry.breaks or None)
+    for rows in moves(symmetry):
+        for row in rows:
+            table.add_row(*row)
+        table.add_section()
+    return table
+
+
+def audit_table(done: SymmetryAudit, default: bool = False) -> Table:
+    """A table of what was measured, with a column per generator."""
+    title = f"{done.environment}, {_marked(done.symmetry, default)}, {done.symmetry.group.name}: {done.verdict}"
+    table = Table("", *(g.name for g in done.generators), title=title)
+    for label, cell in MEASURED.items():
+        table.add_row(label, *(cell(g) for g in done.generators))
+    return table
+
+
+def _marked(symmetry: Symmetry, default: bool) -> str:
+    return f"{symmetry.name} (default)" if default else symmetry.name
+
+
+def plot_audits(audits: Sequence[SymmetryAudit], path: Path) -> None:
+    """Draw one bar per entry and generator: the root mean square error of a step over that of its change.
+
+    Raises:
+        RunError: if the picture cannot be written.
+    """
+    bars = [(done, g) for done in audits for g in done.generators]
+    figure = new_figure(max(6, 0.16 * max(len(g.entry_errors) for _, g in bars)), 3 * len(bars))
+    for i, (done, g) in enumerate(bars):
+        axes = figure.add_subplot(len(bars), 1, i + 1)
+        axes.bar(list(g.entry_errors), [max(e, 1e-17) for e in g.entry_errors.values()])
+        axes.set(yscale="log", ylabel="error / change", title=f"{done.symmetry.name}, {g.name}: {g.verdict}")
+        axes.tick_params(axis="x", labelrotation=90, labelsize=7)
+    save_figure(figure, path)
