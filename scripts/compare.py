@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import re
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from rpp_rl.errors import RunError
-
-if TYPE_CHECKING:
-    from rpp_rl.experiments.comparison.analysis import TaskResult
-    from rpp_rl.experiments.comparison.comparison import Comparison
-    from rpp_rl.experiments.comparison.event_scalars import EventScalars
-    from rpp_rl.statistics import Normalization
-
-# TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those: the runs with curves
-# and intervals, neither single runs nor rows of the table. Smoothing would draw a curve that leaves its own interval.
-CHARTS = "#custom_scalars&regexInput={}&_smoothingWeight=0"
-_BESIDE = "compare"
+from rpp_rl.experiments.comparison.compare import compare as compare_runs
+from rpp_rl.experiments.comparison.compare import parse_thresholds
+from rpp_rl.experiments.comparison.event_scalars import CACHE, EventScalars
+from rpp_rl.experiments.comparison.tensorboard_address import tensorboard_place
+from rpp_rl.experiments.comparison.writing import render, write
+from rpp_rl.experiments.finding import find_runs, folders_without_config
+from rpp_rl.files import check_folder
+from rpp_rl.scripts.main import main
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class CompareArguments:
     at: int | None = None
     """The step at which to compare; the last one that every run of an environment has reached if left out."""
     baseline: str | None = None
-    """The algorithm that the others are compared with; sac where there is one if left out."""
+    """The algorithm that the others are compared with; stable-baselines3's own where there is one if left out."""
     threshold: tuple[str, ...] = ()
     """Score to count steps to, as ENV:SCORE; the baseline's final IQM if left out."""
     normalisation: Path | None = None
@@ -59,157 +51,37 @@ class CompareArguments:
 
 def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     """Compare algorithms over seeds, with intervals, and write tables, figures, a report and TensorBoard's events."""
-    from rpp_rl.experiments.comparison.event_scalars import CACHE, EventScalars
-    from rpp_rl.experiments.comparison.writing import render, write
-    from rpp_rl.experiments.finding import check_root
-    from rpp_rl.files import check_folder
-
-    for root in arguments.runs:
-        check_root(root)
-    out = arguments.out or (arguments.runs[0] / "compare" if arguments.runs else Path("compare"))
+    a = arguments
+    if not a.runs:
+        raise RunError("name a folder with runs, such as: rpp-rl compare runs")
+    runs, out = find_runs(a.runs, a.filter), a.out or a.runs[0] / "compare"
     check_folder(out, "choose another with --out")
     events = EventScalars(out / CACHE)
-    comparison = compared(arguments, events)
-    files = render(comparison, events, arguments.report, arguments.tensorboard)
-    remembered = events.content()
-    write(out, files if remembered is None else {**files, CACHE: remembered})
-    _say(comparison, arguments, out)
-
-
-def compared(arguments: CompareArguments, events: EventScalars) -> Comparison:
-    """Read the runs and compare them; nothing is written.
-
-    Args:
-        arguments: of the command.
-        events: reads event files, of runs that have only those and of what they have logged of their symmetry.
-
-    Raises:
-        RPPError: if there is nothing to compare, or with `strict` something is not comparable.
-    """
-    from rpp_rl.experiments.comparison.analysis import Draws, analyse
-    from rpp_rl.experiments.comparison.comparison import Comparison, general_notes
-    from rpp_rl.experiments.comparison.grouping import group_runs
-    from rpp_rl.experiments.comparison.over_environments import aggregate
-    from rpp_rl.experiments.comparison.runs import read_runs
-    from rpp_rl.experiments.finding import folders_without_config
-
-    if not arguments.runs:
-        raise RunError("name a folder with runs, such as: rpp-rl compare runs")
-    if arguments.seed < 0:
-        raise RunError(f"--seed must not be negative, got {arguments.seed}")
-    thresholds = _thresholds(arguments.threshold)
-    normalisation, source = _normalisation(arguments.normalisation)
-    runs, unevaluated = read_runs(arguments.runs, arguments.filter, events)
-    tasks = group_runs(runs, arguments.at)
-    _check_names(arguments, thresholds, {t.name for t in tasks}, {g.label for t in tasks for g in t.groups})
-    draws = Draws(arguments.seed)
-    results = tuple(analyse(task, draws, arguments.baseline, thresholds) for task in tasks)
-    problems = [f"{task.name}: {note}" for task in tasks for note in task.notes]
-    if arguments.strict and problems:
-        raise RunError(f"--strict, and not everything is comparable: {problems[0]}; leave runs out with --filter")
-    found = aggregate(results, normalisation, draws, arguments.baseline)
-    notes = (
-        *general_notes(results, unevaluated),
-        *(
-            f"{f} is left out: it has evaluations, but no config.json"
-            for f in folders_without_config(arguments.runs, arguments.filter)
-        ),
-        *_normalisation_notes(arguments, normalisation, results),
+    comparison = compare_runs(
+        runs,
+        at=a.at,
+        baseline=a.baseline,
+        normalization=a.normalisation,
+        seed=a.seed,
+        strict=a.strict,
+        thresholds=parse_thresholds(a.threshold),
+        roots=a.runs,
+        events=events,
+        without_config=folders_without_config(a.runs, a.filter),
+        command=shlex.join(["rpp-rl", *sys.argv[1:]]) if "compare" in sys.argv else "rpp-rl compare",
     )
-    command = shlex.join(["rpp-rl", *sys.argv[1:]]) if "compare" in sys.argv else "rpp-rl compare"
-    return Comparison(results, found, source, notes, command)
-
-
-def _thresholds(pairs: Sequence[str]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for pair in pairs:
-        name, _, text = pair.rpartition(":")
-        if name in found:
-            raise RunError(f"--threshold gives two scores for {name}; give one")
-        try:
-            found[name] = float(text)
-        except ValueError:
-            found[name] = math.nan
-        if not name or not math.isfinite(found[name]):
-            raise RunError(f"--threshold takes ENV:SCORE such as Ant-v5:3000, got {pair!r}")
-    return found
-
-
-def _normalisation(path: Path | None) -> tuple[dict[str, Normalization], str]:
-    """Scores of environments, and where they are from."""
-    import yaml
-
-    from rpp_rl.experiments.comparison.over_environments import parse_normalisation
-    from rpp_rl.strict_yaml import load_yaml
-
-    source = path or Path(str(files("rpp_rl.experiments.comparison") / "reference_scores.yml"))
-    try:
-        data = load_yaml(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise RunError(f"--normalisation {source} cannot be read: {' '.join(str(error).split())[:200]}") from error
-    where = "random actions and published agents of RL Zoo (reference_scores.yml)" if path is None else str(path)
-    return parse_normalisation(data, str(source)), where
-
-
-def _normalisation_notes(
-    arguments: CompareArguments, normalisation: dict[str, Normalization], results: Sequence[TaskResult]
-) -> list[str]:
-    """What a reader should know who looks for a score over environments, or has given a file for it."""
-    names = [result.task.name for result in results]
-    missing = [name for name in names if name not in normalisation]
-    strange = sorted(set(normalisation) - set(names)) if arguments.normalisation is not None else []
-    notes = []
-    if len(names) - len(missing) < 2 <= len(names):
-        notes.append(
-            f"there is no score over environments, since {', '.join(missing)} "
-            f"{'has' if len(missing) == 1 else 'have'} no normalisation; give it with --normalisation"
-        )
-    if strange:
-        notes.append(f"{arguments.normalisation} names environments of which there are no runs: {', '.join(strange)}")
-    return notes
-
-
-def _check_names(
-    arguments: CompareArguments, thresholds: dict[str, float], environments: set[str], labels: set[str]
-) -> None:
-    from rpp_rl.errors import UnknownNameError
-
-    for name in thresholds:
-        if name not in environments:
-            raise UnknownNameError("environment", name, environments, "--threshold")
-    if arguments.baseline is not None and arguments.baseline not in labels:
-        raise UnknownNameError("algorithm", arguments.baseline, labels, "--baseline")
-
-
-def _say(comparison: Comparison, arguments: CompareArguments, out: Path) -> None:
+    files, seen = render(comparison, events, a.report, a.tensorboard), events.content()
+    write(out, files if seen is None else {**files, CACHE: seen})
     for line in comparison.lines():
         print(line)
     print(f"tables                  {out / 'summary.csv'}")
-    if arguments.report:
+    if a.report:
         print(f"report                  {out / 'report.html'}")
-    if arguments.tensorboard:
-        where, fragment = tensorboard_place(out, arguments.runs[0])
+    if a.tensorboard:
+        where, fragment = tensorboard_place(out, a.runs[0])
         print(f"curves                  tensorboard {where}")
         print(f"  open                  http://localhost:6006/{fragment}")
 
 
-def tensorboard_place(out: Path, runs: Path) -> tuple[str, str]:
-    """The flag with which TensorBoard shows a comparison beside its runs, and the part of the address with its charts.
-
-    Args:
-        out: the folder of the comparison.
-        runs: that of the runs.
-    """
-    if out.resolve().is_relative_to(runs.resolve()):
-        flag, name = f"--logdir {shlex.quote(str(runs))}", out.resolve().relative_to(runs.resolve()).as_posix()
-    else:
-        flag, name = f"--logdir_spec {shlex.quote(f'{_BESIDE}:{out},runs:{runs}')}", _BESIDE
-    # Written into the runs' own folder, curves can only be told from runs by lying less deep.
-    pattern = f"^{re.escape(name)}/(?!hparams)" if name != "." else "^[^/]+/[^/]+$"
-    return flag, CHARTS.format(quote(pattern))
-
-
 if __name__ == "__main__":
-    from rpp_rl.scripts.main import main
-
     sys.exit(main(["compare", *sys.argv[1:]]))

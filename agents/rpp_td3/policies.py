@@ -47,7 +47,8 @@ class RPPTD3Policy(SymmetricPolicy, TD3Policy):
     actor_class: ClassVar[type[SymmetricTD3Actor]] = SymmetricTD3Actor
 
     def _mean_head(self) -> nn.Module:
-        return self.actor.mu[-2]
+        head: nn.Module = self.actor.mu[-2]
+        return head
 
 
 class EquivariantTD3Policy(RPPTD3Policy):

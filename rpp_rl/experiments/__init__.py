@@ -1,5 +1,6 @@
 """Runs as Python objects: configure, train, resume, evaluate, sweep and compare."""
 
+from rpp_rl.experiments.comparison.compare import compare
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.evaluation import LoadedAgent, evaluate, load
 from rpp_rl.experiments.finding import find_runs
@@ -18,6 +19,7 @@ __all__ = [
     "Run",
     "RunConfig",
     "State",
+    "compare",
     "evaluate",
     "find_runs",
     "load",

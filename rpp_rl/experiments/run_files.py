@@ -85,10 +85,10 @@ class Episodes:
         return float(self.lengths[begin:].sum()) / (float(self.times[-1]) + self.age)
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of at most 16 MiB; None where it is missing, larger, or not JSON."""
+def read_json(path: Path, largest: int = _LARGEST_JSON) -> Any:
+    """Read a JSON file of at most 16 MiB or `largest` bytes; None where it is missing, larger, or not JSON."""
     try:
-        return None if path.stat().st_size > _LARGEST_JSON else json.loads(path.read_text(encoding="utf-8"))
+        return None if path.stat().st_size > largest else json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
 

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from rpp_rl import statistics
 from rpp_rl.experiments.comparison.grouping import Group, Task
+from rpp_rl.experiments.comparison.runs import PLAIN_USES
 from rpp_rl.statistics import CurveEstimate, Estimate, StepsToThreshold
 from rpp_rl.statistics.estimates import RESAMPLES, StatisticName
-
-# What others are usually compared with.
-BASELINES = ("sac", "mlp_sac")
 
 
 @dataclass(frozen=True)
@@ -128,11 +126,11 @@ def analyse(
     Args:
         task: its runs.
         draws: how intervals are drawn.
-        baseline: label to compare the others with; sac, or the first, if left out or not there.
+        baseline: label to compare the others with; None, or one that is not there, for the usual one, or the first.
         thresholds: score of each environment to count steps to; the baseline's final IQM where there is none.
     """
     labels = [group.label for group in task.groups]
-    wanted = (baseline, *BASELINES, labels[0])
+    wanted = (baseline, *usual_baselines(task), labels[0])
     base = next(name for name in wanted if name in labels)
     final = next(final_scores(task, group) for group in task.groups if group.label == base)
     threshold = (thresholds or {}).get(task.name, float(statistics.interquartile_mean(final)))
@@ -140,6 +138,11 @@ def analyse(
     ordered = sorted(task.groups, key=lambda group: group.label == base)
     pairs = tuple(_pair(task, one, other, draws) for one, other in itertools.combinations(ordered, 2))
     return TaskResult(task, groups, pairs, base)
+
+
+def usual_baselines(task: Task) -> list[str]:
+    """The labels that others are usually compared with: stable-baselines3's own algorithms, then plain networks."""
+    return [g.label for use in PLAIN_USES for g in task.groups if g.runs[0].use == use and g.label == g.runs[0].algo]
 
 
 def _group_result(task: Task, group: Group, draws: Draws, threshold: float) -> GroupResult:

@@ -31,6 +31,11 @@ class Comparison:
     notes: tuple[str, ...]
     command: str
 
+    @property
+    def verdicts(self) -> list[str]:
+        """A sentence for every algorithm beside the baseline, for each environment."""
+        return [f"{r.task.name} at step {r.task.step}: {line}" for r in self.results for line in verdicts(r)]
+
     def lines(self) -> Iterator[str]:
         """Verdicts and notes, as the command prints them."""
         for result in self.results:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.comparison.files import LARGEST_RETURN, read_json
 from rpp_rl.experiments.comparison.looks import SCORE
+from rpp_rl.experiments.run_files import LARGEST_RETURN, read_json
 
 CACHE = "event_scalars.json"
 _LARGEST = 1 << 30

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rpp_rl import statistics
 from rpp_rl.errors import RunError, listed
-from rpp_rl.experiments.comparison.analysis import BASELINES, Draws, TaskResult, final_scores
+from rpp_rl.experiments.comparison.analysis import Draws, TaskResult, final_scores, usual_baselines
 from rpp_rl.experiments.comparison.grouping import Group
 from rpp_rl.statistics import Estimate, Normalization
 from rpp_rl.statistics.estimates import StatisticName
@@ -83,7 +83,7 @@ def aggregate(
         if some:
             left_out.append(f"of {label} what is not on every environment, seed {listed([str(s) for s in some])}")
     left_out += [f"{r.task.name} has no normalisation" for r in results if r.task.name not in normalisation]
-    base = next((b for b in (baseline, *BASELINES, chosen[0].baseline) if b in everywhere), None)
+    base = next((b for b in (baseline, *usual_baselines(chosen[0].task), chosen[0].baseline) if b in everywhere), None)
     scores = {
         label: [normalisation[r.task.name](_final(r, label, seeds[label])) for r in chosen]
         for label in sorted(everywhere)

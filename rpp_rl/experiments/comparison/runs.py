@@ -15,19 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpp_rl.agents.common.algorithms import algorithm, algorithm_names
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison.event_scalars import EventScalars
-from rpp_rl.experiments.comparison.files import LARGEST_RETURN, read_evaluations, read_json, read_wall_time
 from rpp_rl.experiments.config import EVALUATION_SEED
-from rpp_rl.experiments.finding import find_runs, record_of
-from rpp_rl.experiments.run import AUDIT, CONFIG, EVALUATIONS, FAILURE, MONITOR
+from rpp_rl.experiments.run import CONFIG
+from rpp_rl.experiments.run import Run as RunFolder
+from rpp_rl.experiments.run_files import LARGEST_RETURN
 
 SYMMETRY_DIGEST = "symmetry_sha256"
 # Settings that every environment has its own of.
 BELONGS_TO_ENVIRONMENT = ("symmetry", SYMMETRY_DIGEST, "target_entropy")
 _LONGEST = 200
-# Algorithms that are given a symmetry to be measured by, and make no use of it.
-_PLAIN = ("sac", "mlp_sac")
+# Uses of a symmetry that build plain networks; runs record the symmetry only to measure them.
+PLAIN_USES = ("none", "plain")
 # The policy is what the algorithm's name stands for.
 _ALGORITHM_ITSELF = ("policy",)
 
@@ -59,6 +60,7 @@ class Run:
         path: the folder.
         env: id of the environment, with the arguments that it was made with.
         algo: name of the algorithm.
+        use: the use that it makes of a symmetry, see `rpp_rl.agents.common.algorithms.USES`; empty where unknown.
         seed: of training.
         steps: of the evaluations, of shape (k,).
         scores: mean return of each evaluation, of shape (k,).
@@ -79,6 +81,7 @@ class Run:
     path: Path
     env: str
     algo: str
+    use: str
     seed: int
     steps: NDArray[np.int64]
     scores: NDArray[np.float64]
@@ -96,12 +99,12 @@ class Run:
     rank: tuple[int, int] = (0, 0)
 
 
-def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventScalars) -> tuple[list[Run], list[Path]]:
-    """Find and read runs.
+def read_runs(found: Sequence[RunFolder], roots: Sequence[Path], events: EventScalars) -> tuple[list[Run], list[Path]]:
+    """Read runs.
 
     Args:
-        roots: as in `find_runs`.
-        patterns: as in `find_runs`.
+        found: the runs.
+        roots: the folders below which they were found.
         events: reads the curves of runs that have only event files.
 
     Returns:
@@ -112,22 +115,29 @@ def read_runs(roots: Sequence[Path], patterns: Sequence[str], events: EventScala
     """
     runs: list[Run] = []
     waiting: list[Path] = []
-    for folder in (found.path for found in find_runs(roots, patterns)):
-        run = read_run(folder, events)
+    for folder in found:
+        run = read_run(folder.path, events)
         if run is None:
-            waiting.append(folder)
+            waiting.append(folder.path)
         else:
-            runs.append(replace(run, rank=_rank(folder, roots)))
+            runs.append(replace(run, rank=_rank(folder.path, roots)))
     if not runs:
         where = ", ".join(str(root) for root in roots)
-        fitting = " that --filter lets through" if patterns else ""
-        raise RunError(f"there is no run with evaluations in {where}{fitting}; rpp-rl train makes one")
+        raise RunError(
+            f"there is no run with evaluations in {where}; rpp-rl train makes one, or widen --filter"
+        )
     return runs, waiting
 
 
 def _rank(folder: Path, roots: Sequence[Path]) -> tuple[int, int]:
-    place = next(i for i, root in enumerate(roots) if folder.is_relative_to(root))
-    return place, len(folder.relative_to(roots[place]).parts)
+    place = next((i for i, root in enumerate(roots) if folder.is_relative_to(root)), len(roots))
+    return place, len(folder.relative_to(roots[place]).parts) if place < len(roots) else 0
+
+
+def _use(config: Mapping[str, Any]) -> str:
+    """The use that an algorithm makes of a symmetry; runs of format 1 do not record it."""
+    algo = config["algo"]
+    return str(config.get("use") or (algorithm(algo).use if algo in algorithm_names() else ""))
 
 
 def read_run(folder: Path, events: EventScalars) -> Run | None:
@@ -140,17 +150,19 @@ def read_run(folder: Path, events: EventScalars) -> Run | None:
     Raises:
         RunError: if it does not say what it is a run of, or its evaluations cannot be read.
     """
-    config = record_of(folder / CONFIG)
+    read = RunFolder(folder)
+    config = read.record
     seed = config.get("seed")
     if not isinstance(config.get("env"), str) or not isinstance(config.get("algo"), str) or type(seed) is not int:
         raise RunError(f"{folder / CONFIG} does not say environment, algorithm and seed; leave it out with --filter")
-    if not (folder / EVALUATIONS).is_file():
+    evaluations = read.evaluations
+    if evaluations is None:
         curve = events.curve(folder)
         if curve is None:
             return None
         (steps, scores), episodes = curve, _episodes(config)
     else:
-        steps, returns = read_evaluations(folder / EVALUATIONS)
+        steps, returns = evaluations.timesteps, evaluations.returns
         scores, episodes = returns.mean(axis=1), returns.shape[1]
     model = config.get("model")
     command = config.get("command")
@@ -159,6 +171,7 @@ def read_run(folder: Path, events: EventScalars) -> Run | None:
         path=folder,
         env=_environment(config),
         algo=_short(config["algo"]),
+        use=_use(config),
         seed=seed,
         steps=steps,
         scores=scores,
@@ -168,11 +181,11 @@ def read_run(folder: Path, events: EventScalars) -> Run | None:
         settings=MappingProxyType(_settings(config)),
         versions=MappingProxyType(_versions(config)),
         model=_short(model["compiled_sha256"]) if isinstance(model, dict) and "compiled_sha256" in model else None,
-        command=_showable(shlex.join(str(part) for part in command)) if isinstance(command, list) else "",
+        command=showable(shlex.join(str(part) for part in command)) if isinstance(command, list) else "",
         machine=_short(", ".join([str(config.get("cpu", "")), *map(str, gpus if isinstance(gpus, list) else ())])),
-        wall_time=read_wall_time(folder / MONITOR),
-        failed=(folder / FAILURE).is_file(),
-        audit=_audit(read_json(folder / AUDIT)),
+        wall_time=read.monitor.seconds,
+        failed=read.failed,
+        audit=_audit(read.audit),
     )
 
 
@@ -205,7 +218,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
             found[key] = _short(config[key])
     symmetry = config.get("symmetry")
     # Plain networks have none, but a normalisation that commutes with it does.
-    if isinstance(symmetry, dict) and (config["algo"] not in _PLAIN or config.get("normalize")):
+    if isinstance(symmetry, dict) and (_use(config) not in PLAIN_USES or config.get("normalize")):
         found["symmetry"] = _short(symmetry.get("name"))
         text = json.dumps(symmetry, sort_keys=True, default=repr)
         found[SYMMETRY_DIGEST] = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -243,9 +256,10 @@ def _audit(data: Any) -> tuple[AuditLine, ...]:
 
 
 def _short(value: Any) -> str:
-    """Text of a stranger's, in one line, of characters that can be shown, and not without end."""
-    return " ".join(_showable(str(value)).split())[:_LONGEST]
+    """Text from a file, in one line, of printable characters and bounded length."""
+    return " ".join(showable(str(value)).split())[:_LONGEST]
 
 
-def _showable(text: str) -> str:
+def showable(text: str) -> str:
+    """Replace characters that cannot be printed by spaces."""
     return "".join(c if c.isprintable() else " " for c in text)

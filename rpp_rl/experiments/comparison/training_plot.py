@@ -7,6 +7,12 @@ import sys
 from pathlib import Path
 
 from rpp_rl.errors import RunError
+from rpp_rl.experiments.comparison.event_scalars import EventScalars
+from rpp_rl.experiments.comparison.symmetry_curves import logged_in, symmetry_curves
+from rpp_rl.experiments.comparison.symmetry_figure import symmetry_figure
+from rpp_rl.experiments.finding import record_of, run_of
+from rpp_rl.experiments.plots import save_figure
+from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
 
 
 def plot_training(model: Path, path: Path) -> None:
@@ -22,15 +28,8 @@ def plot_training(model: Path, path: Path) -> None:
     """
     from matplotlib import rc_context
 
-    from rpp_rl.experiments.comparison.event_scalars import EventScalars
-    from rpp_rl.experiments.comparison.symmetry_curves import logged_in, symmetry_curves
-    from rpp_rl.experiments.comparison.symmetry_figure import symmetry_figure
-    from rpp_rl.experiments.finding import record_of, run_of
-    from rpp_rl.experiments.plots import save_figure
-    from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
-
     run = run_of(model)
-    curves = symmetry_curves([logged_in(run, EventScalars())]) if run is not None else None
+    curves = symmetry_curves([logged_in(run.path, EventScalars())]) if run is not None else None
     if run is None or curves is None:
         raise RunError(
             f"there are no curves of its symmetry beside {model}, so --plot has nothing to draw; rpp-rl train logs "
@@ -44,6 +43,6 @@ def plot_training(model: Path, path: Path) -> None:
         save_figure(figure, path)
         figure.savefig(content, format="png")
     last = max(int(c.steps[-1]) for c in (*curves.shares.values(), *curves.errors.values()))
-    problem = show_in_tensorboard(run, "figures/symmetry", content.getvalue(), last)
+    problem = show_in_tensorboard(run.path, "figures/symmetry", content.getvalue(), last)
     if problem:
         print(f"note: {problem}", file=sys.stderr)

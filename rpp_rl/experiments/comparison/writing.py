@@ -1,4 +1,4 @@
-"""Making the files of a comparison in memory, and writing them only when all are made."""
+"""The files of a comparison: made in memory, and written only when all are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading run folders, which may be a stranger's."""
+"""Reading run folders, which anyone may have made."""
 
 import io
 import json
@@ -12,9 +12,9 @@ from helpers.run_folders import write_run, write_runs
 
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison.event_scalars import EventScalars
-from rpp_rl.experiments.comparison.files import read_evaluations, read_json, read_wall_time
 from rpp_rl.experiments.comparison.runs import read_run, read_runs
-from rpp_rl.experiments.finding import find_runs, nameless_runs
+from rpp_rl.experiments.finding import find_runs, folders_without_config
+from rpp_rl.experiments.run_files import read_episodes, read_evaluations, read_json
 
 NO_EVENTS = EventScalars(Path("none"))
 
@@ -142,10 +142,10 @@ def test_strange_values_are_text_and_short(folder):
 def test_wall_time_adds_up_what_was_resumed(tmp_path):
     path = tmp_path / "monitor.csv"
     path.write_text("#{}\nr,l,t\n1,5,10.0\n1,5,20.0\n1,5,3.0\n1,5,7.5\nbroken\n1,5,nan\n")
-    assert read_wall_time(path) == 27.5
-    assert read_wall_time(tmp_path / "none") is None
+    assert read_episodes(path).seconds == 27.5
+    assert read_episodes(tmp_path / "none").seconds is None
     path.write_text("")
-    assert read_wall_time(path) is None
+    assert read_episodes(path).seconds is None
     path.write_text("[" * 100_000)
     assert read_json(path) is None
 
@@ -159,10 +159,10 @@ def test_finding_and_filtering(tmp_path):
     (tmp_path / "Ant-v5/sac/seed0/checkpoints/config.json").write_text("{}")
     (waiting / "config.json").write_text('{"env": "Ant-v5", "algo": "sac", "seed": 7}')
     (waiting / "events.out.tfevents.1.x").write_bytes(b"")
-    runs, unevaluated = read_runs([tmp_path], [], NO_EVENTS)
+    runs, unevaluated = read_runs(find_runs([tmp_path]), [tmp_path], NO_EVENTS)
     assert (len(runs), unevaluated) == (8, [waiting])
     with pytest.raises(RunError, match="there is no run with evaluations"):
-        read_runs([waiting], [], NO_EVENTS)
+        read_runs(find_runs([waiting]), [waiting], NO_EVENTS)
     assert len(find_runs([tmp_path], ["Ant-v5/*"])) == 5
     assert len(find_runs([tmp_path], ["Ant-v5/*", "!*/sac/*"])) == 2
     assert len(find_runs([tmp_path], ["*/sac/seed[1-9]"])) == 3
@@ -170,22 +170,22 @@ def test_finding_and_filtering(tmp_path):
     shutil.copytree(tmp_path / "Ant-v5/sac/seed0", tmp_path / "Ant-v5/sac/.abandoned/seed0-1")
     # A run twice is one run.
     assert len(find_runs([tmp_path / "Ant-v5", tmp_path / "Ant-v5/sac/seed0"])) == 5
-    with pytest.raises(RunError, match="that --filter lets through"):
-        read_runs([tmp_path], ["Nothing*"], NO_EVENTS)
+    with pytest.raises(RunError, match="or widen --filter"):
+        read_runs(find_runs([tmp_path], ["Nothing*"]), [tmp_path], NO_EVENTS)
     with pytest.raises(RunError, match="there is no folder"):
         find_runs([tmp_path / "nowhere"])
 
 
 def test_a_run_without_a_configuration_is_named(tmp_path):
     write_runs(tmp_path, seeds=range(2))
-    assert nameless_runs([tmp_path]) == []
+    assert folders_without_config([tmp_path]) == []
     nameless = tmp_path / "Ant-v5" / "sac" / "seed1"
     (nameless / "checkpoints").mkdir()
     (nameless / "config.json").rename(nameless / "checkpoints" / "config.json")
     assert len(find_runs([tmp_path])) == 7
-    (note,) = nameless_runs([tmp_path])
-    assert note == f"passed over, since there are evaluations and no config.json that says of what: {nameless}"
-    assert nameless_runs([tmp_path], ["!*/seed1"]) == []
+    (note,) = folders_without_config([tmp_path])
+    assert note == nameless
+    assert folders_without_config([tmp_path], ["!*/seed1"]) == []
     # As stable-baselines3's EvalCallback leaves one where its runs lie below.
     (nameless / "evaluations.npz").rename(tmp_path / "evaluations.npz")
-    assert str(tmp_path) in nameless_runs([tmp_path])[0] and len(find_runs([tmp_path])) == 7
+    assert str(tmp_path) in folders_without_config([tmp_path])[0] and len(find_runs([tmp_path])) == 7

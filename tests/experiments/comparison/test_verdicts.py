@@ -18,11 +18,12 @@ from rpp_rl.experiments.comparison.verdicts import (
     sentence,
     verdicts,
 )
+from rpp_rl.experiments.finding import find_runs
 from rpp_rl.statistics import Estimate, Normalization, difference
 
 
 def analysed(root, **settings):
-    runs = read_runs([root], [], EventScalars(root / "none"))[0]
+    runs = read_runs(find_runs([root]), [root], EventScalars(root / "none"))[0]
     return [analyse(task, Draws(resamples=500), **settings) for task in group_runs(runs)]
 
 

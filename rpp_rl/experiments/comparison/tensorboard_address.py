@@ -1,0 +1,29 @@
+"""Where TensorBoard shows a comparison."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from urllib.parse import quote
+
+# TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those: the runs with curves
+# and intervals, neither single runs nor rows of the table. Smoothing would draw a curve that leaves its own interval.
+CHARTS = "#custom_scalars&regexInput={}&_smoothingWeight=0"
+_BESIDE = "compare"
+
+
+def tensorboard_place(out: Path, runs: Path) -> tuple[str, str]:
+    """The flag with which TensorBoard shows a comparison beside its runs, and the part of the address with its charts.
+
+    Args:
+        out: the folder of the comparison.
+        runs: that of the runs.
+    """
+    if out.resolve().is_relative_to(runs.resolve()):
+        flag, name = f"--logdir {shlex.quote(str(runs))}", out.resolve().relative_to(runs.resolve()).as_posix()
+    else:
+        flag, name = f"--logdir_spec {shlex.quote(f'{_BESIDE}:{out},runs:{runs}')}", _BESIDE
+    # Written into the runs' own folder, curves can only be told from runs by lying less deep.
+    pattern = f"^{re.escape(name)}/(?!hparams)" if name != "." else "^[^/]+/[^/]+$"
+    return flag, CHARTS.format(quote(pattern))
