@@ -9,6 +9,8 @@ from pathlib import Path
 
 # What may stand between two words: a name's underscore, or the end of a line of text, comment or string.
 GAP = r"(?:_|\s+(?:# *|> *)?|[\"']\s*f?[\"'])"
+# Files that quote the phrases.
+OWN = (Path("tools/words.py"), Path("tests/tools/test_words.py"))
 # Phrases, with ~ for a gap, and what to write instead.
 PHRASES = {
     r"(?<!there[ _\n])(?:is|are)~no(?=~[a-z])(?!~(?:longer|more|less|\w+er~than))": "is not a ..., or has no ...",
@@ -35,7 +37,7 @@ def main() -> int:
     listed = subprocess.run(["git", "ls-files", "*.py", "*.md", "*.yml"], check=True, capture_output=True, text=True)
     found = 0
     for path in map(Path, listed.stdout.splitlines()):
-        if not path.is_file() or path.is_relative_to("docs/results") or path == Path("tools/words.py"):
+        if not path.is_file() or path.is_relative_to("docs/results") or path in OWN:
             continue
         text = prose(path)
         for phrase, remedy in PHRASES.items():

@@ -214,7 +214,7 @@ def load_agent(path: str | Path, device: torch.device | str = "auto", trust: boo
     Args:
         path: a file of this library or of stable-baselines3.
         device: of its networks.
-        trust: whether to unpickle what is no plain data, see `SafeFiles.load`.
+        trust: whether to unpickle what is not plain data, see `SafeFiles.load`.
 
     Raises:
         FileNotFoundError: if there is no such file.

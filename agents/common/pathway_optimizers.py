@@ -30,8 +30,8 @@ def pathway_optimizer(
     """An optimiser like a given one, with one parameter group for each pathway.
 
     Args:
-        name: of the network, for what is said of it.
-        network: whose parameters it moves.
+        name: name of the network, for messages.
+        network: the network whose parameters it moves.
         prior: of its pathways; a strength is the weight decay of a group.
         residual_step_ratio: learning rate of the residual pathway beside that of all else; None for
             `PathwayPrior.step_ratio`.

@@ -74,7 +74,7 @@ class SymmetricActor(Actor):
         self._merged: tuple[tuple[int, ...], Callable[[], bool], list[Function], Function, Function] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy takes along: not the merged weights, which are somebody else's, or made anew."""
+        """The state of a copy, without the merged weights: they may belong to a stack, and the copy merges its own."""
         return {**self.__dict__, "_merged": None}
 
     def get_action_dist_params(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -103,7 +103,7 @@ class SymmetricActor(Actor):
         self._merged = (self._state(), unchanged, layers, mu, log_std)
 
     def _merged_layers(self) -> tuple[list[Function], Function, Function]:
-        """Functions of merged weights that compute the same, made anew when a parameter was written to or moved."""
+        """Functions of merged weights that compute the same; merged again when a parameter was written to or moved."""
         if self._merged is None or self._merged[0] != self._state() or not self._merged[1]():
             with torch.no_grad():
                 trunk = [m.merged() for m in self.latent_pi if isinstance(m, EquivariantLinear)]

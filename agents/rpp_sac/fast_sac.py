@@ -50,7 +50,7 @@ class FastSAC(SafeFiles, SAC):
         super().__init__(*args, **kwargs)
         need_precision(precision, fast_update, self.device)
         if precision != "float32" and hasattr(self, "policy"):
-            # What has no such precision is said now, not when learning starts.
+            # A missing precision is reported now, not when learning starts.
             self._fast_step_for(self.batch_size)
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
@@ -74,7 +74,7 @@ class FastSAC(SafeFiles, SAC):
             self._read_losses()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy takes along: not what works on this agent's own tensors, which a copy makes anew."""
+        """The state of a copy, without objects that work on this agent's tensors; the copy builds its own."""
         return {
             **self.__dict__,
             "_update": None,

@@ -62,7 +62,7 @@ class _Together:
         """Bring the networks of these agents together."""
         agents = [seat.agent for seat in seats]
         first = agents[0]
-        # Target weights were averaged as merged ones; merged anew they would differ in their last bits.
+        # Target weights were averaged as merged ones; merged again they would differ in their last bits.
         targets = [owned(agent._merged_targets()) for agent in agents]
         parts = [agent._temperature_parts() for agent in agents]
         optimizers = [optimizer for _, optimizer in parts if optimizer is not None]

@@ -50,7 +50,7 @@ def image_event(tag: str, picture: bytes, step: int, now: float) -> Event:
 
 
 def show_in_tensorboard(run: Path, name: str, picture: bytes, step: int) -> str | None:
-    """Add a picture to the events of a run, in a folder below it: a run that still learns goes on writing its own file.
+    """Add a picture to the events of a run, in a folder below it, since a run that still learns writes to its own file.
 
     Args:
         run: the run's folder.

@@ -43,7 +43,7 @@ class TestSymmetryCallback:
         agent().learn(60, callback=callback)
         assert steps == [1, 21, 41]
         steps.clear()
-        agent().learn(30, callback=callback)  # whose steps begin anew
+        agent().learn(30, callback=callback)  # its steps start at zero
         assert steps == [1, 21]
         steps.clear()
         after = SymmetryCallback(samples=8, freq=1000)

@@ -91,7 +91,7 @@ def test_what_has_not_changed_is_not_stacked_again():
     assert together._together is not first
 
 
-def test_each_saves_and_goes_on_alone(tmp_path):
+def test_each_agent_saves_and_continues_alone(tmp_path):
     together = ManySeeds(builder(), range(4))
     together.learn(50)
     stacked = together.agents[2]

@@ -105,7 +105,7 @@ class TestReport:
         ):
             assert part in body, part
 
-    def test_text_of_strangers_is_text(self, main, tmp_path):
+    def test_hostile_text_stays_text(self, main, tmp_path):
         evil = "</script><img src=x onerror=alert(1)>$\\frac$"
         for seed in range(3):
             versions = {evil: evil}
@@ -121,7 +121,7 @@ class TestReport:
         assert rows(tmp_path / "runs/compare/summary.csv")[0]["algorithm"].startswith("'=<")
 
 
-def test_what_is_pooled_over_environments_though_it_differs_is_said(main, tmp_path):
+def test_a_note_names_settings_that_differ_between_environments(main, tmp_path):
     write_runs(tmp_path / "runs")
     assert "on some environments" not in main("compare", "runs", "--no-report")[1]
     other = {"learning_rate": 3e-4, "gamma": 0.95, "batch_size": 256}
@@ -147,7 +147,7 @@ def test_over_environments_no_environment_weighs_more(main, tmp_path):
     assert "note: left out over environments: of rpp_sac what is not on every environment, seed 3, 4, 5, 6, 7, 8" in out
 
 
-def test_a_folder_whose_name_is_no_text_is_shown_all_the_same(main, tmp_path):
+def test_a_folder_whose_name_cannot_be_decoded_is_shown(main, tmp_path):
     write_runs(tmp_path / "runs", ["Ant-v5"])
     (tmp_path / "runs/Ant-v5/sac/seed1/config.json").unlink()
     (tmp_path / "runs/Ant-v5/sac/seed1").rename(tmp_path / "runs/Ant-v5/sac" / os.fsdecode(b"seed\xff"))
@@ -220,7 +220,7 @@ def test_versions_of_an_environment_are_not_mixed(main, tmp_path):
         (("compare", "runs", "--threshold", "Ant-v6:1"), "did you mean 'Ant-v5'"),
         (("compare", "runs", "--normalisation", "none.yml"), "cannot be read"),
         (("compare", "runs", "--normalisation", "bad.yml"), "cannot be read"),
-        (("compare", "runs", "--normalisation", "text.yml"), "no mapping from environments"),
+        (("compare", "runs", "--normalisation", "text.yml"), "must map environments"),
         (("compare", "runs", "--normalisation", "one.yml"), "needs two numbers"),
         (("compare", "runs", "--normalisation", "same.yml"), "two different numbers"),
         (("compare", "runs", "--seed", "-1"), "must not be negative"),

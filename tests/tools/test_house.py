@@ -17,7 +17,7 @@ def test_a_circle_through_a_function_is_found_and_one_of_types_alone_is_not():
     assert circles(TREES) == [frozenset({"rpp_rl.a", "rpp_rl.b"})]
 
 
-def test_deferred_imports_of_ours_are_told_from_others():
+def test_deferred_imports_are_marked():
     found = {name: list(imports(tree)) for name, tree in TREES.items()}
     assert found["rpp_rl.a"] == [(["rpp_rl.b.x"], False)]
     assert found["rpp_rl.b"] == [(["rpp_rl.a"], True)]

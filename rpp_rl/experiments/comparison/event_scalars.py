@@ -67,7 +67,7 @@ class EventScalars:
         """Steps and ``eval/mean_reward`` of a run, each of shape (k,); None where there is no evaluation yet.
 
         Raises:
-            RunError: if its event files cannot be read, or an evaluation is no number.
+            RunError: if its event files cannot be read, or an evaluation is not a number.
         """
         found = self.scalars(folder, SCORE).get(SCORE, {})
         steps = sorted(found)
@@ -75,7 +75,7 @@ class EventScalars:
         if not steps:
             return None
         if not 0 <= steps[0] <= steps[-1] < 1 << 62 or not all(abs(v) < LARGEST_RETURN for v in scores):
-            raise RunError(f"{folder} has logged a return that is no finite number; leave the run out with --filter")
+            raise RunError(f"{folder} has logged a return that is not finite; leave the run out with --filter")
         return np.array(steps, dtype=np.int64), np.array(scores, dtype=np.float64)
 
     def content(self) -> bytes | None:
@@ -118,9 +118,9 @@ def read_scalars(paths: list[Path], mark: str) -> dict[str, Curve]:
             try:
                 event = Event.FromString(record)
             except DecodeError as error:
-                raise RunError(f"{path} is no event file that can be read; leave the run out with --filter") from error
+                raise RunError(f"{path} is not a readable event file; leave the run out with --filter") from error
             if event.session_log.status == SessionLog.START:
-                # A run that went on from a checkpoint: what was written from there on before is no part of it.
+                # The run was resumed from a checkpoint: what it wrote before beyond that step does not count.
                 found = {tag: {s: v for s, v in curve.items() if s < event.step} for tag, curve in found.items()}
             for value in event.summary.value:
                 if value.tag.startswith(mark):

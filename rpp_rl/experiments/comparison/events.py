@@ -55,7 +55,7 @@ def event_files(comparison: Comparison, pictures: Mapping[str, bytes]) -> dict[s
 
 
 def folder_name(name: str) -> str:
-    """A stranger's name as one folder below ours, never above it."""
+    """Any name as one folder below ours, never above it."""
     plain = re.sub(r"[^\w.+=,()\[\]-]+", "-", name).lstrip(".")[:_LONGEST_NAME]
     # Two names must not become one.
     return plain if plain and plain == name else f"{plain}-{zlib.crc32(name.encode()):08x}"

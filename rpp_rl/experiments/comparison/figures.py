@@ -33,7 +33,7 @@ def figures(results: Sequence[TaskResult], found: Aggregate | None, symmetry: Sy
 
     palette = colours(results)
     drawn: dict[str, bytes] = {}
-    # Names are strangers' text and no formulas; a fixed salt gives the same file again.
+    # Names may be any text, not formulas; a fixed salt gives the same file again.
     with rc_context({"svg.hashsalt": "rpp-rl", "text.parse_math": False, "svg.fonttype": "none"}):
         for name, draw in (("curves", _curves), ("best_so_far", _best_so_far)):
             drawn |= _files(name, _panels(results, palette, draw))

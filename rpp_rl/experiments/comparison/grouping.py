@@ -136,25 +136,25 @@ def _by_label(runs: Sequence[Run]) -> tuple[Group, ...]:
 
 
 def _without_twins(runs: Sequence[Run], notes: list[str]) -> list[Run]:
-    """One run for every seed: the same seed gives the same run again, which is no second sample.
+    """Keep one run for every seed: the same seed gives the same run again, not a second sample.
 
     What lies first and least deep is kept, of those side by side the one with the most evaluations.
     """
     kept: dict[tuple[object, ...], Run] = {}
     twins: list[Run] = []
-    strangers: list[Run] = []
+    others_of_seed: list[Run] = []
     for run in sorted(runs, key=lambda run: (run.rank, -len(run.steps), str(run.path))):
         key = (run.algo, run.seed, tuple(sorted(run.settings.items())))
         other = kept.setdefault(key, run)
         if other is not run:
             alike = (run.model, run.episodes, run.versions) == (other.model, other.episodes, other.versions)
-            (twins if alike else strangers).append(run)
+            (twins if alike else others_of_seed).append(run)
     if twins:
-        notes.append(f"left out, since the same seed with the same settings is no second run: {_named(twins)}")
-    if strangers:
+        notes.append(f"left out, since the same seed with the same settings is not a second run: {_named(twins)}")
+    if others_of_seed:
         notes.append(
-            "left out, since the same seed with the same settings is no second run, though the simulated model, the "
-            f"episodes of an evaluation or versions of packages are others: {_named(strangers)}"
+            "left out, since the same seed with the same settings is not a second run, though the simulated model, the "
+            f"episodes of an evaluation or versions of packages are others: {_named(others_of_seed)}"
         )
     return sorted(kept.values(), key=lambda run: str(run.path))
 
@@ -207,7 +207,7 @@ def _unequal_lengths(runs: Sequence[Run], step: int) -> list[str]:
 
 def has_ended(run: Run) -> bool:
     """Whether a run was evaluated as often as it was to be; False where it does not say how often."""
-    # A budget that is no multiple of the interval ends after the last evaluation.
+    # A budget that is not a multiple of the interval ends after the last evaluation.
     return run.budget is not None and run.budget - int(run.steps[-1]) < _interval(run)
 
 

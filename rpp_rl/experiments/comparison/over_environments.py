@@ -144,10 +144,10 @@ def parse_normalisation(data: object, where: str) -> dict[str, Normalization]:
 
     Raises:
         RunError: if it is of another form.
-        StatisticsError: if the two are no different numbers.
+        StatisticsError: if the two are not different numbers.
     """
     if not isinstance(data, dict):
-        raise RunError(f"{where} is no mapping from environments to random and reference scores")
+        raise RunError(f"{where} must map environments to random and reference scores")
     found: dict[str, Normalization] = {}
     for name, values in data.items():
         pair = (values.get("random"), values.get("reference")) if isinstance(values, dict) else (None, None)

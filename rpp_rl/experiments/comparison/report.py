@@ -39,9 +39,9 @@ _HOW_TO_READ = """Thin lines are single seeds, bold ones their interquartile mea
 bootstrap interval. Numbers in brackets are 95 % intervals: stratified bootstrap over seeds for IQM, mean, median, area
 and difference, Newcombe's for P(X &gt; Y), widened to 1/2 where Mann and Whitney's test tells nothing, Kaplan and
 Meier's for steps to a threshold, where runs that never reach it count as censored. The seed is the unit, never the
-episode. A difference is told only where the intervals of both the probability of improvement and the difference of IQMs
-leave out no difference. Areas under curves are mean heights. Bootstrap intervals of few seeds are too narrow: one that
-says 95 % covers about nine times in ten with five seeds, and three times in four with three."""
+episode. A difference is reported only where the intervals of both the probability of improvement and the difference of
+IQMs exclude no difference. Areas under curves are mean heights. Bootstrap intervals of few seeds are too narrow: one
+that says 95 % covers about nine times in ten with five seeds, and three times in four with three."""
 
 
 def report_page(comparison: Comparison, symmetry: SymmetryFound) -> str:
@@ -90,7 +90,7 @@ def report_page(comparison: Comparison, symmetry: SymmetryFound) -> str:
 
 
 def _script_json(value: Any) -> str:
-    """JSON inside a script: a stranger's name must not end it."""
+    """JSON inside a script, which no name may end."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

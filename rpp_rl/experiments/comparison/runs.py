@@ -123,9 +123,7 @@ def read_runs(found: Sequence[RunFolder], roots: Sequence[Path], events: EventSc
             runs.append(replace(run, rank=_rank(folder.path, roots)))
     if not runs:
         where = ", ".join(str(root) for root in roots)
-        raise RunError(
-            f"there is no run with evaluations in {where}; rpp-rl train makes one, or widen --filter"
-        )
+        raise RunError(f"there is no run with evaluations in {where}; rpp-rl train makes one, or widen --filter")
     return runs, waiting
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MARK, _SHARE = "symmetry/", "/residual_share"
 _ERRORS = {"actor_equivariance_error": "actor", "critic_invariance_error": "critic"}
-# A picture of more layers shows nothing; names are a stranger's text.
+# A picture of more layers shows nothing; names may be any text.
 _MOST_LAYERS, _LONGEST = 64, 60
 _LARGEST = 1e30
 

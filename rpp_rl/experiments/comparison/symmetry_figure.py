@@ -45,7 +45,7 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
             kind = "equivariance" if network == "actor" else "invariance"
             _line(right, floored, layer_colour(k), _STYLES[network], f"{network}, {kind} (n = {curve.n})")
         right.set(xlabel=STEPS, ylabel="largest relative error over the group", title=title, yscale="log")
-        # By itself matplotlib writes powers as formulas, which are no text.
+        # By itself matplotlib writes powers as formulas, which are not text.
         right.yaxis.set_major_formatter("{x:g}")
         right.yaxis.set_minor_formatter("")
         if curves.errors:

@@ -44,7 +44,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Row]) -> str:
 def _cell(value: object) -> object:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    # A spreadsheet would run a stranger's name that begins like a formula.
+    # A spreadsheet would run a name that begins like a formula.
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
         return "'" + value
     return value

@@ -24,6 +24,6 @@ def tensorboard_place(out: Path, runs: Path) -> tuple[str, str]:
         flag, name = f"--logdir {shlex.quote(str(runs))}", out.resolve().relative_to(runs.resolve()).as_posix()
     else:
         flag, name = f"--logdir_spec {shlex.quote(f'{_BESIDE}:{out},runs:{runs}')}", _BESIDE
-    # Written into the runs' own folder, curves can only be told from runs by lying less deep.
+    # Written into the runs' own folder, curves differ from runs only by lying less deep.
     pattern = f"^{re.escape(name)}/(?!hparams)" if name != "." else "^[^/]+/[^/]+$"
     return flag, CHARTS.format(quote(pattern))

@@ -1,4 +1,4 @@
-"""What a comparison comes to, in sentences that say no more than the runs do."""
+"""The verdicts of a comparison, in sentences that claim no more than the runs show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rpp_rl.statistics import FEWEST_FOR_INTERVAL, FEWEST_WITHOUT_WARNING, Estim
 # As `rpp_rl.statistics.estimate` has measured it.
 COVERAGE = "that of an IQM with about 77 % for 3 seeds, 86 to 90 % for 5, 93 to 96 % for 10"
 _ENOUGH = 10
-NO_DIFFERENCE = "no difference can be told"
+NO_DIFFERENCE = "not distinguishable"
 
 
 def verdicts(result: TaskResult) -> list[str]:
@@ -21,10 +21,10 @@ def verdicts(result: TaskResult) -> list[str]:
 
 
 def sentence(pair: Pair, n: tuple[int, int]) -> str:
-    """A pair in a sentence: whether a difference can be told, and how sure that is.
+    """The verdict on a pair, with its figures.
 
-    A difference is told only where both intervals agree: that of the probability of improvement leaves out 1/2, and
-    that of the difference of IQMs leaves out 0, on the same side.
+    One is better only where both intervals agree: that of the probability of improvement excludes 1/2, and that of the
+    difference of IQMs excludes 0, on the same side.
 
     Args:
         pair: two algorithms.
@@ -33,7 +33,7 @@ def sentence(pair: Pair, n: tuple[int, int]) -> str:
     seeds = f"n = {n[0]} seeds each" if n[0] == n[1] else f"n = {n[0]} and {n[1]} seeds"
     if min(n) < FEWEST_FOR_INTERVAL:
         return (
-            f"{pair.first} and {pair.second}: {NO_DIFFERENCE} from {seeds}; under {FEWEST_FOR_INTERVAL} seeds there is "
+            f"{pair.first} and {pair.second}: {NO_DIFFERENCE} with {seeds}; under {FEWEST_FOR_INTERVAL} seeds there is "
             "no interval."
         )
     drawn = "its seeds drawn in pairs" if pair.paired else "its runs drawn apart"
@@ -53,7 +53,7 @@ def sentence(pair: Pair, n: tuple[int, int]) -> str:
 
 
 def direction(pair: Pair) -> int | None:
-    """1 where the first is better, -1 where it is worse, None where no difference can be told."""
+    """1 where the first is better, -1 where it is worse, None where they are not distinguishable."""
     if pair.probability.includes(0.5) or pair.difference.includes(0.0):
         return None
     signs = (pair.probability.value > 0.5, pair.difference.value > 0)
@@ -82,8 +82,8 @@ def caution(results: list[TaskResult]) -> str:
     if told < 2:
         return f"{meant}."
     return (
-        f"{meant}; there are {told} comparisons here: of twenty without any difference, chance alone tells about one "
-        "apart."
+        f"{meant}; there are {told} comparisons here: of twenty without any difference, chance alone finds one in "
+        "about one."
     )
 
 

@@ -100,7 +100,7 @@ def write(out: Path, files: Mapping[str, bytes]) -> None:
     is_earlier = (out / SUMMARY).is_file()
     for name, content in files.items():
         replace_file(out / name, content)
-    if not is_earlier:  # what is there besides is somebody's own
+    if not is_earlier:  # the other files there are the user's own
         return
     # A report or curves of other runs beside these tables would be taken for theirs.
     written = [out / name for name in (REPORT, *DRAWN)]

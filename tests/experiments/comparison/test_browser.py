@@ -69,7 +69,7 @@ def test_the_report_works_offline(page, folder, tmp_path):
     assert bold == [["rpp_sac (IQM, n = 10)", 10], ["sac (IQM, n = 10)", 10]]
     # Seeds, two ends of a band and the bold line of each algorithm are drawn.
     assert page.locator("#plot0 .scatterlayer .trace").count() == 8
-    # It is no picture: a click on an algorithm's name takes its curves away.
+    # The plot is interactive: a click on an algorithm's name removes its curves.
     page.locator("#plot0 .legendtoggle").first.click()
     page.locator("#plot0 .scatterlayer .trace").nth(4).wait_for(state="detached")
 

@@ -34,7 +34,7 @@ def test_the_curve_of_the_evaluations(tmp_path):
     assert scores.tolist() == [1.5, -2, 3.25]
 
 
-def test_what_was_undone_by_a_resume_is_no_part_of_it(tmp_path):
+def test_a_resume_discards_later_events(tmp_path):
     write_events(tmp_path, [10, 20, 30], [1, 2, 3])
     write_events(tmp_path, [25, 35], [7, 8], purge_step=21)
     steps, scores = EventScalars(tmp_path / CACHE).curve(tmp_path)
@@ -92,10 +92,10 @@ def test_a_curve_that_is_none_is_refused_from_memory_too(tmp_path, step, score):
     """Files hold 32 bits, so that infinity stands for what is too large."""
     write_events(tmp_path / "run", [step], [score])
     cache = EventScalars(tmp_path / CACHE)
-    with pytest.raises(RunError, match="no finite number; leave the run out"):
+    with pytest.raises(RunError, match="return that is not finite; leave the run out"):
         cache.curve(tmp_path / "run")
     (tmp_path / CACHE).write_bytes(cache.content())
-    with pytest.raises(RunError, match="no finite number; leave the run out"):
+    with pytest.raises(RunError, match="return that is not finite; leave the run out"):
         EventScalars(tmp_path / CACHE).curve(tmp_path / "run")
 
 

@@ -1,4 +1,4 @@
-"""Which runs belong together, and what is said of those that do not."""
+"""Which runs belong together, and the notes on those that do not."""
 
 import inspect
 import json
@@ -28,7 +28,7 @@ def test_runs_that_differ_in_nothing_but_the_algorithm(tmp_path):
         assert [group.label for group in task.groups] == ["rpp_sac", "sac"]
         assert task.groups[0].seeds == (0, 1, 2, 3, 4, 5)
         assert (task.step, len(task.shared), task.notes) == (10_000, 10, ())
-        # The algorithm's own setting differs, and is no reason for a note.
+        # The algorithm's own setting differs without a note.
         assert settings_table(task.groups)["actor_equiv_wd"] == ("1e-06", "-")
         assert differing_settings(task.groups) == []
 
@@ -104,16 +104,16 @@ def test_the_same_seed_twice_is_one_run(tmp_path):
     (task,) = tasks(tmp_path)
     assert task.groups[0].seeds == (0, 1, 2)
     assert task.step == 10_000
-    assert "no second run" in task.notes[0]
+    assert "not a second run" in task.notes[0]
     assert str(twin) in task.notes[0]
 
 
-def test_what_lies_least_deep_is_kept_and_another_simulated_model_is_told(tmp_path):
+def test_the_run_that_lies_least_deep_is_kept_and_another_model_is_noted(tmp_path):
     mine = write_run(tmp_path, "Ant-v5", "sac", 0, np.arange(1, 4) * 1000)
     longer = write_run(tmp_path / "old backup", "Ant-v5", "sac", 0)
     (task,) = tasks(tmp_path)
     assert [run.path for run in task.groups[0].runs] == [mine]
-    assert task.notes[0].endswith(f"is no second run: {longer}")
+    assert task.notes[0].endswith(f"is not a second run: {longer}")
     config = json.loads((longer / "config.json").read_text())
     config["model"]["compiled_sha256"] = "cd" * 32
     (longer / "config.json").write_text(json.dumps(config))
@@ -146,7 +146,7 @@ def test_other_settings_are_another_group_and_no_more_seeds(tmp_path):
         ({"returns": np.ones((10, 3))}, "different numbers of episodes"),
     ],
 )
-def test_what_keeps_runs_from_being_compared_is_said(tmp_path, config, message):
+def test_a_note_names_what_makes_runs_incomparable(tmp_path, config, message):
     write_runs(tmp_path, ["Ant-v5"], {"sac": 1.0}, range(2))
     write_run(tmp_path, "Ant-v5", "rpp_sac", 0, **config)
     assert any(message in note for note in tasks(tmp_path)[0].notes)
@@ -176,7 +176,7 @@ def test_of_several_folders_the_first_has_what_is_usual(tmp_path):
     assert set(labels(tmp_path / "double", tmp_path / "runs")) == {"sac", "sac [learning_rate=0.0003]"}
 
 
-def test_symmetries_of_one_name_and_other_content_are_told_apart(tmp_path):
+def test_symmetries_of_one_name_with_other_content_form_groups(tmp_path):
     write_runs(tmp_path, ["Ant-v5"], {"rpp_sac": 1.0}, seeds=range(3))
     for group in ("C2", "C4"):
         mirror = {"name": "mirror", "group": group}
@@ -197,7 +197,7 @@ def test_runs_of_one_length_are_of_one_length_at_any_step(tmp_path):
 
 
 @pytest.mark.parametrize("env", ["m:", "\x1b[31mred", "\ud800"])
-def test_a_strangers_names_stay_where_they_belong(tmp_path, main, env):
+def test_hostile_names_stay_inside_the_folder(tmp_path, main, env):
     for path in write_runs(tmp_path / "runs", ["Ant-v5"], seeds=range(3)).rglob("config.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"env": env}))
     code, said, err = main("compare", "runs", "--out", "out")

@@ -166,7 +166,7 @@ def test_finding_and_filtering(tmp_path):
     assert len(find_runs([tmp_path], ["Ant-v5/*"])) == 5
     assert len(find_runs([tmp_path], ["Ant-v5/*", "!*/sac/*"])) == 2
     assert len(find_runs([tmp_path], ["*/sac/seed[1-9]"])) == 3
-    # What a sweep has moved aside is no run.
+    # A run that a sweep has moved aside does not count.
     shutil.copytree(tmp_path / "Ant-v5/sac/seed0", tmp_path / "Ant-v5/sac/.abandoned/seed0-1")
     # A run twice is one run.
     assert len(find_runs([tmp_path / "Ant-v5", tmp_path / "Ant-v5/sac/seed0"])) == 5
@@ -188,4 +188,4 @@ def test_a_run_without_a_configuration_is_named(tmp_path):
     assert folders_without_config([tmp_path], ["!*/seed1"]) == []
     # As stable-baselines3's EvalCallback leaves one where its runs lie below.
     (nameless / "evaluations.npz").rename(tmp_path / "evaluations.npz")
-    assert str(tmp_path) in folders_without_config([tmp_path])[0] and len(find_runs([tmp_path])) == 7
+    assert folders_without_config([tmp_path])[0] == tmp_path and len(find_runs([tmp_path])) == 7

@@ -48,7 +48,7 @@ def test_what_was_logged_is_read(tmp_path):
     assert found["actor/mu/residual_share"] == pytest.approx({1000: 0.01, 2000: 0.02})
 
 
-def test_what_was_undone_by_a_resume_is_no_part_of_it(tmp_path):
+def test_a_resume_discards_later_values(tmp_path):
     write_events(tmp_path, [1000, 2000, 3000])
     write_events(tmp_path, [2500], purge_step=2001)
     assert sorted(logged_in(tmp_path, EventScalars())["actor/mu/residual_share"]) == [1000, 2000, 2500]
@@ -73,7 +73,7 @@ def test_runs_are_put_together_step_by_step():
     assert symmetry_curves([{}, {"dynamics_error": {0: 0.0}}]) is None
 
 
-def test_a_layer_of_a_strangers_is_not_without_end():
+def test_names_and_number_of_layers_are_bounded():
     logged = {f"{k}{'x' * 500}/residual_share": {1: 0.5} for k in range(200)}
     shares = symmetry_curves([logged]).shares
     assert len(shares) == 64
@@ -86,7 +86,7 @@ def test_a_damaged_file(tmp_path):
     path.write_bytes(
         path.read_bytes().replace(b"symmetry/actor", b"\xff\xff\xff\xff\xff\xffsymmetry")[:-3] + b"\xff" * 99
     )
-    with pytest.raises(RunError, match="no event file that can be read"):
+    with pytest.raises(RunError, match="is not a readable event file"):
         logged_in(tmp_path, EventScalars())
 
 
@@ -139,7 +139,7 @@ class TestComparison:
         with Image.open(io.BytesIO(written)) as opened:
             assert opened.size == (image.width, image.height)
 
-    def test_a_damaged_event_file_is_told_and_does_no_harm(self, runs, main):
+    def test_a_damaged_event_file_is_named_and_does_no_harm(self, runs, main):
         for path in (runs / "Ant-v5" / "sac" / "seed1").glob("events*"):
             path.write_bytes(path.read_bytes().replace(b"symmetry/actor", b"\xffsymmetry/acto"))
         code, _, err = main("compare", runs)

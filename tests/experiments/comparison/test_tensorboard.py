@@ -105,7 +105,7 @@ class TestTensorBoard:
         assert set(events.Tags()["scalars"]) == {"Ant-v5/iqm_without_interval", "Ant-v5/best_so_far_mean"}
         assert [r["low"] for r in rows(tmp_path / "runs/compare/summary.csv")] == ["", ""]
 
-    def test_names_of_strangers_stay_in_the_folder(self, main, tmp_path):
+    def test_hostile_names_stay_in_the_folder(self, main, tmp_path):
         for seed in range(3):
             path = write_run(tmp_path / "runs", "Ant-v5", "sac", seed)
             config = (path / "config.json").read_text()

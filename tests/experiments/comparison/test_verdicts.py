@@ -33,7 +33,7 @@ def final(root, algo, scores, seeds=None):
         write_run(root, "Ant-v5", algo, seed, [100, 200], [[0.0, 0.0], [score - 1, score + 1]])
 
 
-def test_a_difference_that_can_be_told(tmp_path):
+def test_a_clear_difference_is_reported(tmp_path):
     final(tmp_path, "sac", range(10))
     final(tmp_path, "rpp_sac", range(20, 30))
     (result,) = analysed(tmp_path)
@@ -47,11 +47,11 @@ def test_a_difference_that_can_be_told(tmp_path):
     assert turned.startswith("sac is worse than rpp_sac: ")
 
 
-def test_where_an_interval_includes_it_no_difference_can_be_told(tmp_path):
+def test_an_interval_that_includes_no_difference_gives_no_verdict(tmp_path):
     scores = np.random.default_rng(0).normal(size=8)
     final(tmp_path, "sac", scores)
     final(tmp_path, "rpp_sac", scores[::-1] + 0.1)
-    assert verdicts(analysed(tmp_path)[0])[0].startswith("rpp_sac and sac: no difference can be told: ")
+    assert verdicts(analysed(tmp_path)[0])[0].startswith("rpp_sac and sac: not distinguishable: ")
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_both_intervals_must_agree(probability, difference_of_iqms, told):
     difference = Estimate(*difference_of_iqms, 8)
     pair = Pair("a", "b", Estimate(*probability, 8), difference, difference, False)
     assert direction(pair) == told
-    assert ("no difference can be told" in sentence(pair, (8, 8))) == (told is None)
+    assert ("not distinguishable" in sentence(pair, (8, 8))) == (told is None)
 
 
-def test_how_sure_intervals_are_is_said_of_as_many_seeds_as_there_are(tmp_path):
+def test_the_caution_names_the_coverage_for_the_number_of_seeds(tmp_path):
     final(tmp_path, "sac", range(10))
     assert caution(analysed(tmp_path)) == "Every interval is meant to hold with 95 % by itself."
     final(tmp_path, "rpp_sac", range(5))
@@ -106,14 +106,14 @@ def test_few_seeds(tmp_path):
 def test_three_seeds_above_three_others_are_chance_once_in_ten(tmp_path):
     final(tmp_path, "sac", range(3))
     final(tmp_path, "rpp_sac", range(100, 103))
-    assert "no difference can be told" in verdicts(analysed(tmp_path)[0])[0]
+    assert "not distinguishable" in verdicts(analysed(tmp_path)[0])[0]
 
 
 def test_no_interval_under_three_seeds(tmp_path):
     final(tmp_path, "sac", range(9))
     final(tmp_path, "rpp_sac", [1000, 1001])
     (result,) = analysed(tmp_path)
-    expected = "no difference can be told from n = 2 and 9 seeds; under 3 seeds there is no interval."
+    expected = "not distinguishable with n = 2 and 9 seeds; under 3 seeds there is no interval."
     assert verdicts(result) == [f"rpp_sac and sac: {expected}"]
 
 
@@ -135,7 +135,7 @@ def test_seeds_are_paired_only_where_all_are_the_same(tmp_path):
     assert pair.difference.low == pytest.approx(expected.low, abs=0.5)
 
 
-def test_steps_are_counted_to_what_the_baseline_comes_to(tmp_path):
+def test_steps_are_counted_to_the_final_score_of_the_baseline(tmp_path):
     write_runs(tmp_path, ["Ant-v5"], {"sac": 1000.0, "rpp_sac": 5000.0})
     slow, fast = (analysed(tmp_path)[0].groups[i].threshold for i in (1, 0))
     assert slow.threshold == fast.threshold == analysed(tmp_path)[0].groups[1].iqm.value
