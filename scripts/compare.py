@@ -14,7 +14,7 @@ from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison.compare import compare as compare_runs
 from rpp_rl.experiments.comparison.compare import parse_thresholds
 from rpp_rl.experiments.comparison.event_scalars import CACHE, EventScalars
-from rpp_rl.experiments.comparison.tensorboard_address import tensorboard_place
+from rpp_rl.experiments.comparison.tensorboard_address import places
 from rpp_rl.experiments.comparison.writing import render, write
 from rpp_rl.experiments.finding import find_runs, folders_without_config
 from rpp_rl.files import check_folder
@@ -72,15 +72,7 @@ def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     )
     files, seen = render(comparison, events, a.report, a.tensorboard), events.content()
     write(out, files if seen is None else {**files, CACHE: seen})
-    for line in comparison.lines():
-        print(line)
-    print(f"tables                  {out / 'summary.csv'}")
-    if a.report:
-        print(f"report                  {out / 'report.html'}")
-    if a.tensorboard:
-        where, fragment = tensorboard_place(out, a.runs[0])
-        print(f"curves                  tensorboard {where}")
-        print(f"  open                  http://localhost:6006/{fragment}")
+    print(*comparison.lines(), *places(out, a.runs[0], a.report, a.tensorboard), sep="\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from rpp_rl.envs.registry import import_module_of
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.options import key_values
 
@@ -66,6 +67,8 @@ class TrainArguments:
 
     def config(self) -> RunConfig:
         """The configuration of the run."""
+        # The environment's module may register the algorithm too.
+        import_module_of(self.env)
         values = {f.name: getattr(self, f.name) for f in fields(RunConfig)}
         values["env_kwargs"] = key_values(self.env_kwargs, "--env-kwargs")
         values["hyperparams"] = key_values(self.hyperparams, "--hyperparams")

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from rpp_rl.agents.common.algorithms import load_agent
 from rpp_rl.agents.common.callbacks import FiniteVecEnv
+from rpp_rl.envs.registry import import_module_of
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.config import EVALUATION_SEED, refuse_modules
@@ -81,6 +82,7 @@ def load(
     check_device(device)
     path = find_model(run.path if isinstance(run, Run) else Path(run))
     env_id, settings = task_of(path, env, env_kwargs or {}, trust)
+    import_module_of(env_id)  # it may register the agent's class
     agent = load_agent(path, device, trust)
     if seed is None:
         seed = int(record_of(path).get("evaluation_seed", EVALUATION_SEED))

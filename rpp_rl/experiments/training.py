@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from rpp_rl.envs.registry import import_module_of
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.config import RunConfig, refuse_modules
 from rpp_rl.experiments.learning import learn, learn_together
@@ -127,6 +128,11 @@ def resume(
 
 
 def _config_to_resume(run: Run, device: str | None, trust: bool) -> RunConfig:
+    env = str(run.record.get("env", ""))
+    if trust:
+        import_module_of(env)  # it may register the algorithm
+    else:
+        refuse_modules([env], run.path / CONFIG)
     config = run.config
     if not trust:
         refuse_modules(config.named_modules(), run.path / CONFIG)

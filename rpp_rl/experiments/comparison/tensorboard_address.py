@@ -13,6 +13,27 @@ CHARTS = "#custom_scalars&regexInput={}&_smoothingWeight=0"
 _BESIDE = "compare"
 
 
+def places(out: Path, runs: Path, report: bool, tensorboard: bool) -> list[str]:
+    """Lines that say where the files of a comparison are and how to open them.
+
+    Args:
+        out: folder of the comparison.
+        runs: folder of the runs.
+        report: whether there is a report.
+        tensorboard: whether there are event files.
+    """
+    lines = [f"tables                  {out / 'summary.csv'}"]
+    if report:
+        lines.append(f"report                  {out / 'report.html'}")
+    if tensorboard:
+        where, fragment = tensorboard_place(out, runs)
+        lines += [
+            f"curves                  tensorboard {where}",
+            f"  open                  http://localhost:6006/{fragment}",
+        ]
+    return lines
+
+
 def tensorboard_place(out: Path, runs: Path) -> tuple[str, str]:
     """The flag with which TensorBoard shows a comparison beside its runs, and the part of the address with its charts.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from rpp_rl.envs.registry import import_module_of
 from rpp_rl.errors import RPPError, RunError, UnknownNameError
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.options import number_list
@@ -84,6 +85,8 @@ class Plan:
         Raises:
             RPPError: if an option does not exist or has a bad value, or two runs would share a folder.
         """
+        for env in {*self.envs, *(env for variant in self.variants for env in variant.envs)}:
+            import_module_of(env)  # it may register an algorithm
         base = RunConfig(n_timesteps=self.n_timesteps, save_freq=max(1, self.n_timesteps // _CHECKPOINTS))
         common = base.with_options(self.options).with_options(flags or {})
         parts = [(replace(common, log_folder=root), self.algos, self.envs)]

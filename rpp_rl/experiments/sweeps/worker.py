@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import Any
 
+from rpp_rl.envs.registry import import_module_of
 from rpp_rl.exit_codes import exit_code
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.training import resume, train
@@ -41,6 +42,7 @@ def do(work: dict[str, Any]) -> None:
     if "resume" in work:
         resume([work["resume"]], n_timesteps=work["n_timesteps"], trust=work["trust"])
     else:
+        import_module_of(work["train"]["env"])  # it may register the algorithm
         train(RunConfig.from_dict(work["train"]))
 
 

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from rpp_rl.scripts.compare import tensorboard_place
+from rpp_rl.experiments.comparison.tensorboard_address import tensorboard_place
 
 
 class TestTensorBoard:
