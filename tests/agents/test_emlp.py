@@ -37,6 +37,7 @@ def test_exact_networks_stay_exact():
     assert actor_error(soft, soft.symmetry, x) > 1e-2
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_exported(tmp_path):
     model = agent(**EMLP)
     model.learn(40)

@@ -84,6 +84,7 @@ def test_predict_takes_single_batched_and_vectorised_observations():
     assert (np.abs(actions) <= 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vec_env", [DummyVecEnv, SubprocVecEnv])
 def test_parallel_environments(vec_env):
     env = VecMonitor(vec_env([bicycle] * 2))

@@ -185,6 +185,7 @@ def test_every_parameter_is_in_one_pathway():
     assert "basic" not in PathwayPrior(1e-3, 100.0).penalty(EMLP(*INERTIA, hidden=30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rpp", [False, True])
 def test_a_network_is_a_plain_module(rpp, tmp_path):
     network, other = (EMLP(*INERTIA, hidden=30, layers=2, rpp=rpp) for _ in range(2))
@@ -207,6 +208,7 @@ def test_a_network_is_a_plain_module(rpp, tmp_path):
     assert meta(torch.empty(8, 20, device="meta")).device.type == "meta"
 
 
+@pytest.mark.slow
 def test_saved_coefficients_give_the_same_function_in_another_process(tmp_path):
     # Bases may not depend on hash seeds or on what was solved before.
     script = (

@@ -35,7 +35,7 @@ def network(rpp=True):
     return EMLP(2 * ONE + V, V * V, 12, layers=2, rpp=rpp)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "D3" else pytest.mark.slow) for n in LAYERS])
 def test_merged_weights_have_the_covariance_of_the_formula(name):
     """(s_eq^2 + s_res^2) Q Q^T + s_res^2 P P^T, by 6000 draws; an entry's error is then below 4 / sqrt(6000)."""
     layer = RPPLinear(*LAYERS[name])

@@ -75,6 +75,7 @@ def test_the_spec_rebuilds_the_environment():
         assert again.spec == env.spec
 
 
+@pytest.mark.slow
 def test_gymnasium_imports_the_module_named_in_an_id():
     code = "import gymnasium as gym; print(gym.make('rpp_rl.envs:RPP/Swimmer-v5').symmetry.name)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -29,6 +29,7 @@ def test_bench_prints_rows_and_ratios(run_cli):
         check_spread(figures)
 
 
+@pytest.mark.slow
 def test_bench_prints_a_table_and_a_profile(run_cli):
     assert "stable-baselines3 SAC" in run_cli(*TINY, "--seconds", "1").stdout
     parts = json.loads(run_cli(*TINY, "--profile", "--json").stdout)["profile_ms"]

@@ -16,7 +16,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [pytest.param(c, marks=[] if c == "audit" else pytest.mark.slow) for c in COMMANDS])
 @pytest.mark.parametrize("renderer", ["osmesa", "vulkan"])
 def test_a_missing_renderer_is_one_sentence(tmp_path, command, renderer):
     # What PyOpenGL does without libOSMesa, on machines that have it too.

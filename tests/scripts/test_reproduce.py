@@ -54,6 +54,7 @@ def test_a_second_run_skips_finished_trials(main, tmp_path):
     assert not list((tmp_path / "out").glob("*.png"))
 
 
+@pytest.mark.slow
 def test_pendulum_gives_a_table_and_a_figure(main, tmp_path, monkeypatch):
     monkeypatch.setattr(problems, "draw_pendulum", functools.partial(problems.draw_pendulum, count=20))
     code, out, err = main("reproduce", "pendulum", *TINY, "--conditions", "approximate", "misspecified")
@@ -76,6 +77,7 @@ def test_equivariance_gives_errors_by_epoch(main, tmp_path):
     assert (tmp_path / "out" / "equivariance.png").stat().st_size > 3000
 
 
+@pytest.mark.slow
 def test_prior_sweep_tries_every_pair_of_strengths(main, tmp_path):
     grid = ("--equiv-grid", "1e-4", "1e-2", "--basic-grid", "1e-3", "1", "100")
     code, out, err = main("reproduce", "prior-sweep", *TINY, *grid)

@@ -87,7 +87,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES[:3], *(pytest.param(case, marks=pytest.mark.slow) for case in CASES[3:])])
 def test_a_killed_and_resumed_run_equals_the_undisturbed_one(main, tmp_path, killed_at, monkeypatch, case):
     algo = case[1] if "--algo" in case else "rpp_sac"
     folders = [tmp_path / f / "InvertedPendulum-v5" / algo / "seed0" for f in ("whole", "killed")]
@@ -126,6 +126,7 @@ def test_one_of_several_seeds_resumes_alone(main, tmp_path, killed_at, monkeypat
     assert episodes(folders[0]) == episodes(folders[1])
 
 
+@pytest.mark.slow
 def test_several_seeds_resume_together(main, tmp_path, killed_at, monkeypatch):
     each = [[tmp_path / f / f"InvertedPendulum-v5/rpp_sac/seed{i}" for i in range(3)] for f in ("whole", "killed")]
     assert main(*PENDULUM, *OPTIONS, "--seeds", "0-2", "-f", "whole")[0] == 0
@@ -261,6 +262,7 @@ def test_wrong_arguments_are_refused(main, interrupted, tmp_path):
     assert "no checkpoint to resume from; train with --save-freq" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_writes_a_checkpoint_and_the_run_says_how_to_resume(main, tmp_path, monkeypatch, number):
     hold = Hold(tmp_path, monkeypatch)

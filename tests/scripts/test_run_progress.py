@@ -78,6 +78,7 @@ with Run(Path(sys.argv[1])).lock():
 """
 
 
+@pytest.mark.slow
 def test_a_user_who_may_only_read_a_run_sees_its_lock(tmp_path):
     assert not Run(tmp_path).is_locked()
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)

@@ -106,6 +106,7 @@ def test_the_last_lines_name_the_result_the_run_and_the_curves(main):
     assert curves.endswith("tensorboard --logdir runs")
 
 
+@pytest.mark.slow
 def test_flags_reach_the_run_with_environments_in_processes(main, tmp_path):
     code, out, err = main(
         *("train", "--algo", "rpp_sac", "--env", "RPP/Reacher-v5", "--symmetry", "dihedral", "-n", 120, "--n-envs", 2),
@@ -160,6 +161,7 @@ def test_hyperparameters_may_name_classes_and_schedules(main, tmp_path):
     assert type(model.actor.latent_pi[1]).__name__ == "Tanh"
 
 
+@pytest.mark.slow
 def test_the_script_is_the_command(tmp_path):
     script = Path(__file__).parents[2] / "scripts" / "train.py"
     command = [sys.executable, str(script), *map(str, PENDULUM[1:]), "-n", "30", *FAST]

@@ -116,6 +116,7 @@ def test_a_rollout_without_gradients_keeps_no_graph():
     assert rollout(lambda z: H(z).squeeze(-1), states(2).float(), 2).requires_grad
 
 
+@pytest.mark.slow
 def test_a_trial_is_repeatable():
     trial = with_settings(Trial.published("pendulum", "approximate", "mlp", 0), epochs=2, width=8)
     first = run(trial)
@@ -131,6 +132,7 @@ def test_hyperparameters_are_the_published_ones():
     assert Trial.published("pendulum", "perfect", "emlp", 0).width == 128
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["perfect", "misspecified"])
 def test_rescaled_energies_are_as_invariant_as_the_network_and_finite_on_trajectories(name):
     """Without the scale, one of these seeds gives NaN after four steps."""

@@ -258,6 +258,7 @@ def test_figures_are_drawn(tmp_path):
     assert all((tmp_path / f"{name}.png").stat().st_size > 3000 for name in ("box", "density", "heat"))
 
 
+@pytest.mark.slow
 def test_a_prior_is_learned_during_training(tmp_path):
     trial = small(epochs=12, prior="learned", equiv_wd=1e-3, basic_wd=1e-3)
     (result,) = run_all([trial], tmp_path)

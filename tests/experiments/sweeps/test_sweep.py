@@ -114,6 +114,7 @@ def test_a_sweep_reports_failed_runs_and_finishes_the_others(run_cli, tmp_path, 
     assert len(failed) == 2 and "2 of 4 runs are done" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_unusable_folder_fails_only_its_own_run(main, tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "InvertedDoublePendulum-v5").write_text("a file")

@@ -56,6 +56,7 @@ def test_a_device_of_another_machine_is_not_checked_here(tmp_path):
         check_jobs(away, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_sweep_refuses_a_folder_with_other_settings(main, tmp_path):
     words = ["sweep", "--algos", "rpp_sac", "--envs", "InvertedPendulum-v5", "-n", 40, "--eval-episodes", 1]
     tiny = ["-params", "learning_starts:30", "policy_kwargs:{net_arch: [8]}"]

@@ -63,6 +63,7 @@ def test_a_file_or_link_in_place_of_a_run_folder_is_refused(refused, tmp_path, r
     assert message in refused(*SWEEP, "-n", 40)
 
 
+@pytest.mark.slow
 def test_a_sweep_removes_an_empty_run_that_was_killed(main, run):
     killed(run)
     assert main(*SWEEP, "-n", 40)[0] == 0
@@ -139,6 +140,7 @@ def test_two_sweeps_of_one_folder_share_the_work(tmp_path):
         assert (runs / f"seed{seed}.log").read_text().count("mean evaluation return") == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_waits_for_a_run_that_another_process_trains(tmp_path, run):
     run.mkdir(parents=True)
     (run / "config.json").write_text('{"n_timesteps": 40}')

@@ -197,6 +197,7 @@ def test_a_sweep_without_ray_says_what_to_install(refused, monkeypatch):
     assert "--gpus-per-run need --ray" in refused(*some, "--gpus-per-run", 1)
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_its_killed_worker(tmp_path):
     hyperparams = {"learning_starts": 30, "policy_kwargs": {"net_arch": [16]}}
     config = RunConfig("InvertedPendulum-v5", n_timesteps=100_000, audit=False, hyperparams=hyperparams)
