@@ -14,7 +14,8 @@ from rpp_rl.exit_codes import exit_code
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.training import resume, train
 
-COMMAND = (sys.executable, "-m", "rpp_rl.experiments.sweeps.worker")
+# With -m, Python warns that the package has imported this module already.
+COMMAND = (sys.executable, "-c", "import sys; from rpp_rl.experiments.sweeps.worker import main; sys.exit(main())")
 # Set where the run must end when standard input is closed.
 LIFELINE = "RPP_RL_LIFELINE"
 
@@ -53,7 +54,3 @@ def _end_with_parent() -> None:
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)  # with the processes of its environments
     os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
