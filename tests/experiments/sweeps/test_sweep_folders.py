@@ -80,7 +80,7 @@ def test_a_sweep_moves_aside_a_killed_run_that_holds_files(main, run, name):
         assert main(*SWEEP, "-n", 40)[0] == 0
         assert contents(run.parent / ABANDONED / f"seed0-{k}") == before
         there = Path(*run.parts[-4:-1]) / ABANDONED / f"seed0-{k}"
-        assert f"is in {there} now" in run.with_name("seed0.log").read_text()
+        assert f"was moved to {there}" in run.with_name("seed0.log").read_text()
         shutil.rmtree(run)
     # The moved folder does not count as a run of the sweep.
     code, _, err = main("status", "runs")
