@@ -81,8 +81,11 @@ def test_every_declaration_of_the_eleven_tasks_is_tried():
     assert declared == set(KNOWN)
 
 
-# The audits of the humanoids take the longest.
-CASES = [pytest.param(case, marks=[pytest.mark.slow] if "Humanoid" in case[0] else []) for case in KNOWN]
+# The audits of the humanoids and of large groups take the longest.
+CASES = [
+    pytest.param(case, marks=[pytest.mark.slow] if "Humanoid" in case[0] or "dihedral" in case[1] else [])
+    for case in KNOWN
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)

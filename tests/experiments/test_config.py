@@ -24,7 +24,7 @@ plain = st.recursive(
 counts = st.one_of(st.none(), st.integers(1, 10**7))
 configs = st.builds(
     RunConfig,
-    env=st.sampled_from(["Hopper-v5", "my.module:Robot-v0"]),
+    env=st.sampled_from(["Hopper-v5", "helpers.tasks:Bicycle-v0"]),
     algo=st.sampled_from(["rpp_sac", "equivariant_sac", "mlp_sac", "sac"]),
     symmetry=st.sampled_from([None, "sagittal", "a file.yaml"]),
     n_timesteps=counts,

@@ -15,6 +15,7 @@ def check_spread(figures):
     assert 0 < figures["min"] <= figures["median"] <= figures["max"]
 
 
+@pytest.mark.slow
 def test_bench_prints_rows_and_ratios(run_cli):
     found = json.loads(run_cli(*TINY, "--seconds", "1", "--json").stdout)
     assert found["machine"]["versions"].keys() >= {"torch", "stable-baselines3"}

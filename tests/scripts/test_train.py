@@ -133,6 +133,7 @@ def test_training_continues_from_a_trained_agent(trained, main, tmp_path):
     assert (config["hyperparameters"]["gamma"], config["hyperparameters"]["batch_size"]) == (0.9, 16)
 
 
+@pytest.mark.slow
 def test_a_users_module_is_found_in_the_current_folder(run_cli, main, tmp_path):
     (tmp_path / "my_robots.py").write_text(
         "import sys\n"
