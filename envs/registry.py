@@ -115,8 +115,9 @@ def import_module_of(env_id: str) -> None:
     if colon:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            raise RPPError(f"the module of {env_id!r} cannot be imported: {error}") from error
+        except Exception as error:  # whatever the user's module raises
+            detail = " ".join(str(error).split())
+            raise RPPError(f"the module of {env_id!r} cannot be imported: {type(error).__name__}: {detail}") from error
 
 
 def register_wrapped(env_id: str) -> None:

@@ -37,7 +37,7 @@ class CompareArguments:
     """The algorithm that the others are compared with; stable-baselines3's own where there is one if left out."""
     threshold: tuple[str, ...] = ()
     """Score to count steps to, as ENV:SCORE; the baseline's final IQM if left out."""
-    normalisation: Path | None = None
+    normalization: Annotated[Path | None, arg(aliases=["--normalisation"])] = None
     """YAML or JSON with random and reference score of each environment; published scores of SAC if left out."""
     seed: int = 0
     """Seed of the bootstrap."""
@@ -61,7 +61,7 @@ def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
         runs,
         at=a.at,
         baseline=a.baseline,
-        normalization=a.normalisation,
+        normalization=a.normalization,
         seed=a.seed,
         strict=a.strict,
         thresholds=parse_thresholds(a.threshold),

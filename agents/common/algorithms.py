@@ -295,9 +295,9 @@ def _with_action_noise(values: Mapping[str, Any], env: Any) -> dict[str, Any]:
         RunError: if only one of both is given, or no such noise exists.
     """
     given = {name: value for name, value in values.items() if name not in NOISE_KEYS}
-    kind, std = str(values.get("noise_type")), values.get("noise_std")
     if not values.keys() & NOISE_KEYS.keys():
         return given
+    kind, std = str(values.get("noise_type")), values.get("noise_std")
     if kind not in _NOISES or not isinstance(std, int | float) or std < 0:
         raise RunError(
             f"noise_type must be one of {', '.join(_NOISES)} and noise_std a number >= 0, got {kind!r} and {std!r}"

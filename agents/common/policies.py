@@ -14,6 +14,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import get_device
 from torch import nn
 
+from rpp_rl.agents.common.critics import SymmetricCritic
 from rpp_rl.agents.common.environment_symmetry import as_symmetry
 from rpp_rl.agents.common.networks import need_family
 from rpp_rl.agents.common.pathway_optimizers import pathway_optimizer
@@ -25,7 +26,6 @@ from rpp_rl.agents.common.saving.plain_objects import (
     policy_kwargs_from,
     space_from,
 )
-from rpp_rl.agents.common.symmetric_networks import SymmetricCritic
 from rpp_rl.errors import NetworkError, RunError, SymmetryError
 from rpp_rl.files import Archive
 from rpp_rl.networks import network_class

@@ -252,7 +252,7 @@ class TransitionBuffer(ReplayBuffer):
         return torch.from_numpy(transitions * self.n_envs + randint(0, high=self.n_envs, size=(rows,)))
 
     def sample_into(self, batch: Minibatch, agent: int, rng: np.random.RandomState | None = None) -> None:
-        """Draw a minibatch on the host, as `sample` does without normalisation.
+        """Draw a minibatch on the host, as `sample` does without normalization.
 
         Args:
             batch: the minibatches.

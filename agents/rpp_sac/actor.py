@@ -13,8 +13,8 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor
 from torch import Tensor
 from torch.nn import functional
 
+from rpp_rl.agents.common.critics import need_flat_features
 from rpp_rl.agents.common.networks import build_network
-from rpp_rl.agents.common.symmetric_networks import need_flat_features
 from rpp_rl.errors import NetworkError
 from rpp_rl.layers import EquivariantLinear
 from rpp_rl.networks import network_class, standard_inputs

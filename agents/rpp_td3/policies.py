@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import nn
 
+from rpp_rl.agents.common.critics import need_flat_features
 from rpp_rl.agents.common.networks import build_network
 from rpp_rl.agents.common.policies import SymmetricPolicy
-from rpp_rl.agents.common.symmetric_networks import need_flat_features
 from rpp_rl.symmetry import Symmetry
 
 

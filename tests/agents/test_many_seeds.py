@@ -61,17 +61,17 @@ def test_several_environments_each():
         torch.testing.assert_close(parameters(together.agents[1])[name], value, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("normalised", "options"), [(True, {}), (False, {"n_steps": 3})])
-def test_minibatches_that_stable_baselines3_draws_are_each_agents_own(normalised, options):
+@pytest.mark.parametrize(("normalized", "options"), [(True, {}), (False, {"n_steps": 3})])
+def test_minibatches_that_stable_baselines3_draws_are_each_agents_own(normalized, options):
     def build(seed):
         env = DummyVecEnv([bicycle])
-        return agent(env=SymmetricVecNormalize(env) if normalised else env, seed=seed, **options)
+        return agent(env=SymmetricVecNormalize(env) if normalized else env, seed=seed, **options)
 
     together = ManySeeds(build, [0, 1])
     before = np.random.get_state()[1].copy()
     together.learn(60)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
-    if normalised:
+    if normalized:
         assert not np.array_equal(*[a.env.obs_rms.mean for a in together.agents])
     for seed, stacked in zip([0, 1], together.agents, strict=True):
         alone = build(seed)

@@ -56,7 +56,7 @@ def test_the_law_holds_for_observations_of_environments(env_id, name):
     raw, declared = venv.get_original_obs(), venv.obs_rms.symmetry
     for g in range(declared.group.order):
         moved = venv.normalize_obs(declared.transform_observation(g, raw))
-        # Normalised observations are single precision.
+        # Normalized observations are single precision.
         expected = venv.symmetry.transform_observation(g, x)
         np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-5 * np.abs(x).max())
     assert venv.symmetry.center == ()

@@ -5,10 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from helpers.agents import SMALL, assert_same_parameters, observations, parameters
 from helpers.tasks import WHEELS, bicycle
 from stable_baselines3 import SAC, TD3
-from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 import rpp_rl
 from rpp_rl.agents import RPPSAC, RPPTD3, RPPTD3Policy, RunCheckpoint
@@ -32,6 +34,17 @@ def test_actor_is_equivariant_and_critics_are_invariant_without_a_residual(polic
     x, a = observations(model)
     assert actor_error(model, WHEELS, x) < 1e-5
     assert critic_error(model, WHEELS, x, a) < 1e-5
+    assert model.actor(x).std() > 1e-3
+
+
+@pytest.mark.parametrize(("env_id", "name"), [("Swimmer-v5", "sagittal"), ("Reacher-v5", "dihedral")])
+def test_signs_and_larger_groups_are_kept(env_id, name):
+    env = rpp_rl.make(env_id, name)
+    model = td3("EquivariantPolicy", env=env)
+    x = torch.randn(64, env.observation_space.shape[0])
+    a = torch.rand(64, env.action_space.shape[0]) * 2 - 1
+    assert actor_error(model, env.symmetry, x) < 1e-5
+    assert critic_error(model, env.symmetry, x, a) < 1e-5
     assert model.actor(x).std() > 1e-3
 
 
@@ -80,11 +93,25 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path):
     assert_same_parameters(parameters(whole), parameters(resumed))
 
 
+@pytest.mark.parametrize("n_envs", [1, 2])
+def test_noise_is_saved_and_correlated_noise_is_reported_by_a_resume(tmp_path, n_envs, caplog):
+    for cls, exact in ((NormalActionNoise, True), (OrnsteinUhlenbeckActionNoise, False)):
+        env = DummyVecEnv([bicycle] * n_envs)
+        run = tmp_path / cls.__name__
+        noise = cls(np.zeros(2), 0.2 * np.ones(2))
+        td3(env=env, action_noise=noise).learn(90, callback=RunCheckpoint(run, save_freq=40)).save(run / "model")
+        assert isinstance(RPPTD3.load(run / "model", device="cpu").action_noise, cls)
+        caplog.clear()
+        RPPTD3.resume(run, DummyVecEnv([bicycle] * n_envs), device="cpu")
+        assert ("action_noise" in caplog.text) is not exact
+
+
 def test_the_action_is_zero_at_the_start_and_not_after_learning():
     model = td3(zero_mean=True)
     x, _ = observations(model)
     assert model.actor(x).abs().max() == 0
-    assert model.learn(100).actor(x).abs().max() > 0
+    # Zero weights below the last layer would never let the action depend on the observation.
+    assert model.learn(100).actor(x).std(dim=0).min() > 0
 
 
 def test_a_missing_symmetry_is_refused():

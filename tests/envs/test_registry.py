@@ -9,6 +9,7 @@ import rpp_rl
 import rpp_rl.envs
 from rpp_rl import Symmetry
 from rpp_rl.envs import REGISTRY, SymmetryRegistry, SymmetryWrapper, reflection
+from rpp_rl.envs.registry import import_module_of
 from rpp_rl.errors import RPPError, SymmetryError, UnknownNameError
 
 V5 = [e for e in REGISTRY.environments() if e.endswith("-v5")]
@@ -187,3 +188,13 @@ def test_unknown_names_carry_what_is_known():
     with pytest.raises(UnknownNameError) as caught:
         REGISTRY.get("Hopper-v5", "sagittal")
     assert caught.value.known == ["rpp2021"]
+
+
+@pytest.mark.parametrize("code", ["raise ValueError('two\\nlines')", "def (", "1 / 0", "import nothing_like_this"])
+def test_a_module_that_cannot_be_imported_is_one_sentence(tmp_path, monkeypatch, code):
+    (tmp_path / "broken_robots.py").write_text(code + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_robots", raising=False)
+    with pytest.raises(RPPError, match="the module of 'broken_robots:Robot-v0' cannot be imported") as caught:
+        import_module_of("broken_robots:Robot-v0")
+    assert "\n" not in str(caught.value)

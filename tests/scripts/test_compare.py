@@ -138,7 +138,7 @@ def test_over_environments_no_environment_weighs_more(main, tmp_path):
         for env, n, score in (("Easy-v0", easy, 1.0), ("Hard-v0", hard, 0.0)):
             for seed in range(n):
                 write_run(tmp_path / "runs", env, algo, seed, [10], [[score]])
-    code, out, _ = main("compare", "runs", "--no-report", "--normalisation", "scale.yml")
+    code, out, _ = main("compare", "runs", "--no-report", "--normalization", "scale.yml")
     assert code == 0
     table = (tmp_path / "runs/compare/summary.md").read_text().split("## Over")[1]
     cells = [line.split("|")[1:] for line in table.splitlines() if "sac |" in line]
@@ -157,16 +157,16 @@ def test_a_folder_whose_name_cannot_be_decoded_is_shown(main, tmp_path):
 def test_scores_over_environments_or_why_there_are_none(main, tmp_path):
     write_runs(tmp_path / "runs", ["Ant-v5", "Mine-v0"])
     out = main("compare", "runs", "--no-report")[1]
-    assert "note: there is no score over environments, since Mine-v0 has no normalisation" in out
+    assert "note: there is no score over environments, since Mine-v0 has no normalization" in out
     scale = tmp_path / "scale.yml"
     scale.write_text("".join(f"{n}: {{random: 0, reference: 9}}\n" for n in ("Ant-v5", "Mine-v0", "Hopper-v4")))
-    out = main("compare", "runs", "--no-report", "--normalisation", scale)[1]
+    out = main("compare", "runs", "--no-report", "--normalization", scale)[1]
     assert "no score over" not in out and "of which there are no runs: Hopper-v4" in out
     write_runs(tmp_path / "runs", ["Hopper-v5"], {"sac": 1000.0})
-    out = main("compare", "runs", "--no-report", "--normalisation", scale)[1]
-    assert "note: left out over environments: Hopper-v5 has no normalisation" in out
+    out = main("compare", "runs", "--no-report", "--normalization", scale)[1]
+    assert "note: left out over environments: Hopper-v5 has no normalization" in out
     text = (tmp_path / "runs/compare/summary.md").read_text()
-    assert "- Left out: Hopper-v5 has no normalisation." in text
+    assert "- Left out: Hopper-v5 has no normalization." in text
 
 
 def test_a_run_that_does_not_say_what_it_is_is_not_left_out_in_silence(main, tmp_path):
@@ -184,7 +184,7 @@ def test_options(main, tmp_path):
     write_runs(tmp_path / "more", ["Hopper-v5"])
     code, out, err = main(
         *("compare", "runs", "more", "--out", "out", "--at", 5000, "--baseline", "rpp_sac", "--threshold", "Ant-v5:10"),
-        *("--normalisation", "scale.yml", "--no-report"),
+        *("--normalization", "scale.yml", "--no-report"),
     )
     assert code == 0, err
     assert "sac is worse than rpp_sac" in out
@@ -210,7 +210,7 @@ def test_versions_of_an_environment_are_not_mixed(main, tmp_path):
     ("arguments", "message"),
     [
         (("compare", "nowhere"), "there is no folder nowhere"),
-        (("compare", "empty"), "rpp-rl train makes one"),
+        (("compare", "empty"), "train one with rpp-rl train"),
         (("compare", "runs", "--filter", "x*"), "or widen --filter"),
         (("compare", "runs", "--at", "77"), "choose another --at"),
         (("compare", "runs", "--baseline", "sak"), "did you mean 'sac'"),
@@ -218,11 +218,11 @@ def test_versions_of_an_environment_are_not_mixed(main, tmp_path):
         (("compare", "runs", "--threshold", "Ant-v5:nan"), "--threshold takes ENV:SCORE"),
         (("compare", "runs", "--threshold", "Ant-v5:1", "Ant-v5:2"), "two scores for Ant-v5"),
         (("compare", "runs", "--threshold", "Ant-v6:1"), "did you mean 'Ant-v5'"),
-        (("compare", "runs", "--normalisation", "none.yml"), "cannot be read"),
-        (("compare", "runs", "--normalisation", "bad.yml"), "cannot be read"),
-        (("compare", "runs", "--normalisation", "text.yml"), "must map environments"),
-        (("compare", "runs", "--normalisation", "one.yml"), "needs two numbers"),
-        (("compare", "runs", "--normalisation", "same.yml"), "two different numbers"),
+        (("compare", "runs", "--normalization", "none.yml"), "cannot be read"),
+        (("compare", "runs", "--normalization", "bad.yml"), "cannot be read"),
+        (("compare", "runs", "--normalization", "text.yml"), "must map environments"),
+        (("compare", "runs", "--normalization", "one.yml"), "needs two numbers"),
+        (("compare", "runs", "--normalization", "same.yml"), "two different numbers"),
         (("compare", "runs", "--seed", "-1"), "must not be negative"),
         (("compare", "runs", "--out", "text.yml"), "choose another with --out"),
         (("compare", "runs", "--strict"), "--strict, and not everything is comparable: Ant-v5: torch differs"),

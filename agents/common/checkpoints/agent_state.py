@@ -37,6 +37,8 @@ def agent_state(agent: OffPolicyAlgorithm) -> tuple[dict[str, Any], list[str]]:
     environments, unsaved = env_state(agent.env)
     described, missing = describe_agent(agent)
     unsaved += missing
+    if described["action_noise"] is not None and described["action_noise"]["kind"] == "OrnsteinUhlenbeckActionNoise":
+        unsaved.append("action_noise, whose state stable-baselines3 resets whenever `learn` starts")
     state = {
         **{part: described.pop(part) for part in ("parameters", "log_ent_coef")},
         "described": described,

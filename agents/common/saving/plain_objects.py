@@ -141,10 +141,12 @@ def schedule_from(data: Any) -> Any:
 
 def describe_noise(action_noise: Any) -> dict[str, Any] | None:
     """Describe action noise of stable-baselines3's two kinds; None where there is none or another kind."""
-    names = _NOISES.get(type(action_noise).__name__)
+    # Learning on several environments wraps the noise, and wraps it again after loading.
+    base = getattr(action_noise, "base_noise", action_noise)
+    names = _NOISES.get(type(base).__name__)
     if names is None:
         return None
-    return {"kind": type(action_noise).__name__, **{name: getattr(action_noise, name) for name in names}}
+    return {"kind": type(base).__name__, **{name: getattr(base, name) for name in names}}
 
 
 def noise_from(data: Mapping[str, Any] | None) -> noise.ActionNoise | None:

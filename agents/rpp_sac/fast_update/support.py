@@ -12,8 +12,8 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 
+from rpp_rl.agents.common.critics import SymmetricCritic
 from rpp_rl.agents.common.pathway_optimizers import has_foreign_hooks
-from rpp_rl.agents.common.symmetric_networks import SymmetricCritic
 from rpp_rl.agents.rpp_sac.actor import SymmetricActor
 from rpp_rl.agents.rpp_sac.fast_update.adam import SETTINGS
 from rpp_rl.agents.rpp_sac.fast_update.stacked_layers import Learnt

@@ -1,4 +1,4 @@
-"""Compare runs: `compare`, and what the command prints and writes of it."""
+"""Compare runs from Python; `rpp-rl compare` calls it and writes the files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rpp_rl.experiments.comparison.analysis import Draws, TaskResult, analyse
 from rpp_rl.experiments.comparison.comparison import Comparison, general_notes
 from rpp_rl.experiments.comparison.event_scalars import EventScalars
 from rpp_rl.experiments.comparison.grouping import Task, group_runs
-from rpp_rl.experiments.comparison.over_environments import aggregate, parse_normalisation
+from rpp_rl.experiments.comparison.over_environments import aggregate, parse_normalization
 from rpp_rl.experiments.comparison.runs import read_runs, showable
 from rpp_rl.experiments.run import Run
 from rpp_rl.statistics import Normalization
@@ -46,7 +46,8 @@ def compare(
         normalization: YAML or JSON with random and reference score of each environment; None for published scores.
         seed: seed of the bootstrap.
         strict: whether runs that are not comparable are an error.
-        roots: folders below which the runs were found; runs that lie deeper are variants.
+        roots: folders below which the runs were found, the more important first. Of two runs with the same seed and
+            settings the one below an earlier root counts, and of those the one that lies less deep.
         events: reads event files.
         without_config: folders with evaluations and without a configuration, to be named in the notes.
         command: the command, for the report.
@@ -57,7 +58,7 @@ def compare(
     if seed < 0:
         raise RunError(f"seed must not be negative, got {seed}")
     scores, source = _normalization(normalization)
-    read, unevaluated = read_runs(runs, roots or sorted({run.path.parent for run in runs}), events or EventScalars())
+    read, unevaluated = read_runs(runs, roots, events or EventScalars())
     tasks = group_runs(read, at)
     _check_names(baseline, thresholds or {}, tasks)
     draws = Draws(seed)
@@ -99,9 +100,9 @@ def _normalization(path: Path | None) -> tuple[dict[str, Normalization], str]:
     try:
         data = load_yaml(source.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise RunError(f"--normalisation {source} cannot be read: {' '.join(str(error).split())[:200]}") from error
+        raise RunError(f"--normalization {source} cannot be read: {' '.join(str(error).split())[:200]}") from error
     where = "random actions and published agents of RL Zoo (reference_scores.yml)" if path is None else str(path)
-    return parse_normalisation(data, str(source)), where
+    return parse_normalization(data, str(source)), where
 
 
 def _normalization_notes(
@@ -115,7 +116,7 @@ def _normalization_notes(
     if len(names) - len(missing) < 2 <= len(names):
         notes.append(
             f"there is no score over environments, since {', '.join(missing)} "
-            f"{'has' if len(missing) == 1 else 'have'} no normalisation; give it with --normalisation"
+            f"{'has' if len(missing) == 1 else 'have'} no normalization; give it with --normalization"
         )
     if unused:
         notes.append(f"{path} names environments of which there are no runs: {', '.join(unused)}")

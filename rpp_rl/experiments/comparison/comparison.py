@@ -19,15 +19,15 @@ class Comparison:
 
     Attributes:
         results: of every environment.
-        aggregate: over environments; None where fewer than two have a normalisation.
-        normalisation: where the normalisation is from.
+        aggregate: over environments; None where fewer than two have a normalization.
+        normalization: where the normalization is from.
         notes: on the whole.
         command: that made it.
     """
 
     results: tuple[TaskResult, ...]
     aggregate: Aggregate | None
-    normalisation: str
+    normalization: str
     notes: tuple[str, ...]
     command: str
 

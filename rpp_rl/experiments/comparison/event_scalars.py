@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.comparison.looks import SCORE
+from rpp_rl.experiments.comparison.style import SCORE
 from rpp_rl.experiments.run_files import LARGEST_RETURN, read_json
 
 CACHE = "event_scalars.json"

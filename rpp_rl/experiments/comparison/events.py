@@ -22,8 +22,8 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 from rpp_rl.experiments.comparison.analysis import GroupResult, TaskResult
 from rpp_rl.experiments.comparison.comparison import Comparison
 from rpp_rl.experiments.comparison.grouping import has_ended
-from rpp_rl.experiments.comparison.looks import EVENTS
 from rpp_rl.experiments.comparison.runs import SYMMETRY_DIGEST, Run
+from rpp_rl.experiments.comparison.tensorboard_address import EVENTS
 from rpp_rl.experiments.tensorboard_events import event_file, image_event
 from rpp_rl.statistics import area_under_curve
 

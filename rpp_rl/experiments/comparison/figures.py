@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from rpp_rl.experiments.comparison.analysis import GroupResult, TaskResult
-from rpp_rl.experiments.comparison.looks import SCORE, STEPS, colours
 from rpp_rl.experiments.comparison.over_environments import Aggregate
+from rpp_rl.experiments.comparison.style import SCORE, STEPS, colors
 from rpp_rl.experiments.comparison.symmetry_curves import SymmetryFound
 from rpp_rl.experiments.comparison.symmetry_figure import symmetry_figure
 from rpp_rl.experiments.plots import new_figure
@@ -31,7 +31,7 @@ def figures(results: Sequence[TaskResult], found: Aggregate | None, symmetry: Sy
     """
     from matplotlib import rc_context
 
-    palette = colours(results)
+    palette = colors(results)
     drawn: dict[str, bytes] = {}
     # Names may be any text, not formulas; a fixed salt gives the same file again.
     with rc_context({"svg.hashsalt": "rpp-rl", "text.parse_math": False, "svg.fonttype": "none"}):
@@ -72,7 +72,7 @@ def _legend(name: str) -> str:
     return textwrap.fill(name, _WIDEST)
 
 
-def _curves(axes: Any, group: GroupResult, colour: str) -> None:
+def _curves(axes: Any, group: GroupResult, color: str) -> None:
     """Every seed thin, the IQM bold with its interval."""
     curve = group.curve
     # All seeds as one line with gaps: hundreds of lines are slow to draw.
@@ -80,17 +80,17 @@ def _curves(axes: Any, group: GroupResult, colour: str) -> None:
     there = [np.flatnonzero(np.isfinite(row)) for row in scores]
     x = np.concatenate([np.append(curve.steps[own].astype(float), np.nan) for own in there])
     y = np.concatenate([np.append(row[own], np.nan) for row, own in zip(scores, there, strict=True)])
-    axes.plot(x, y, color=colour, lw=0.5, alpha=0.3)
-    axes.fill_between(curve.steps, curve.low, curve.high, color=colour, alpha=0.2, lw=0)
-    axes.plot(curve.steps, curve.value, color=colour, lw=2, label=_legend(f"{group.label} (IQM, n = {group.n})"))
+    axes.plot(x, y, color=color, lw=0.5, alpha=0.3)
+    axes.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0)
+    axes.plot(curve.steps, curve.value, color=color, lw=2, label=_legend(f"{group.label} (IQM, n = {group.n})"))
 
 
-def _best_so_far(axes: Any, group: GroupResult, colour: str) -> None:
+def _best_so_far(axes: Any, group: GroupResult, color: str) -> None:
     """The paper's Figure 5: best so far, mean and one standard deviation."""
     mean, deviation = group.best, group.best_deviation
-    axes.fill_between(group.curve.steps, mean - deviation, mean + deviation, color=colour, alpha=0.2, lw=0)
+    axes.fill_between(group.curve.steps, mean - deviation, mean + deviation, color=color, alpha=0.2, lw=0)
     axes.plot(
-        group.curve.steps, mean, color=colour, lw=2, label=_legend(f"{group.label} (best so far, mean, n = {group.n})")
+        group.curve.steps, mean, color=color, lw=2, label=_legend(f"{group.label} (best so far, mean, n = {group.n})")
     )
 
 
@@ -98,10 +98,10 @@ def _profiles(found: Aggregate, palette: Mapping[str, str]) -> Any:
     figure = new_figure(6, 4)
     axes = figure.add_subplot()
     for a in found.algorithms:
-        profile, colour = a.profile, palette[a.label]
+        profile, color = a.profile, palette[a.label]
         if profile.low is not None and profile.high is not None:
-            axes.fill_between(profile.thresholds, profile.low, profile.high, color=colour, alpha=0.2, lw=0)
-        axes.plot(profile.thresholds, profile.share, color=colour, lw=2, label=f"{a.label} (n at least {a.iqm.n})")
+            axes.fill_between(profile.thresholds, profile.low, profile.high, color=color, alpha=0.2, lw=0)
+        axes.plot(profile.thresholds, profile.share, color=color, lw=2, label=f"{a.label} (n at least {a.iqm.n})")
     title = f"performance profile, {len(found.environments)} environments"
     axes.set(xlabel="normalised score τ", ylabel="share of runs above τ", title=title, ylim=(-0.02, 1.02))
     axes.legend(frameon=False, fontsize=8)

@@ -45,32 +45,32 @@ class Aggregate:
     """Algorithms over environments.
 
     Attributes:
-        environments: those that have a normalisation, and runs of every algorithm named here.
-        normalisation: of each.
+        environments: those that have a normalization, and runs of every algorithm named here.
+        normalization: of each.
         baseline: what the others are compared with; None where nothing usual has runs on all of them.
         algorithms: with runs on all of those environments.
-        left_out: algorithms that have none on some of them, and environments without a normalisation.
+        left_out: algorithms that have none on some of them, and environments without a normalization.
     """
 
     environments: tuple[str, ...]
-    normalisation: Mapping[str, Normalization]
+    normalization: Mapping[str, Normalization]
     baseline: str | None
     algorithms: tuple[AlgorithmAggregate, ...]
     left_out: tuple[str, ...]
 
 
 def aggregate(
-    results: Sequence[TaskResult], normalisation: Mapping[str, Normalization], draws: Draws, baseline: str | None
+    results: Sequence[TaskResult], normalization: Mapping[str, Normalization], draws: Draws, baseline: str | None
 ) -> Aggregate | None:
-    """Algorithms over the environments that have a normalisation; None where those are fewer than two.
+    """Algorithms over the environments that have a normalization; None where those are fewer than two.
 
     Args:
         results: of every environment.
-        normalisation: of environments.
+        normalization: of environments.
         draws: how intervals are drawn.
         baseline: label to compare the others with; a usual one if left out or not there, none if no such is everywhere.
     """
-    chosen = [result for result in results if result.task.name in normalisation]
+    chosen = [result for result in results if result.task.name in normalization]
     if len(chosen) < 2:
         return None
     everywhere = set.intersection(*({group.label for group in result.groups} for result in chosen))
@@ -82,10 +82,10 @@ def aggregate(
         some = sorted({seed for r in chosen for seed in _group(r, label).seeds} - seeds[label])
         if some:
             left_out.append(f"of {label} what is not on every environment, seed {listed([str(s) for s in some])}")
-    left_out += [f"{r.task.name} has no normalisation" for r in results if r.task.name not in normalisation]
+    left_out += [f"{r.task.name} has no normalization" for r in results if r.task.name not in normalization]
     base = next((b for b in (baseline, *usual_baselines(chosen[0].task), chosen[0].baseline) if b in everywhere), None)
     scores = {
-        label: [normalisation[r.task.name](_final(r, label, seeds[label])) for r in chosen]
+        label: [normalization[r.task.name](_final(r, label, seeds[label])) for r in chosen]
         for label in sorted(everywhere)
         if seeds[label]
     }
@@ -96,7 +96,7 @@ def aggregate(
     taus = np.linspace(min(0.0, smallest), max(1.0, largest), _PROFILE_POINTS)
     found = tuple(_over_environments(label, chosen, scores[label], taus, base, draws) for label in scores)
     names = tuple(result.task.name for result in chosen)
-    return Aggregate(names, {name: normalisation[name] for name in names}, base, found, tuple(left_out))
+    return Aggregate(names, {name: normalization[name] for name in names}, base, found, tuple(left_out))
 
 
 def _group(result: TaskResult, label: str) -> Group:
@@ -139,7 +139,7 @@ def _over_environments(
     return AlgorithmAggregate(label, estimated("iqm"), estimated("mean"), estimated("median"), probability, profile)
 
 
-def parse_normalisation(data: object, where: str) -> dict[str, Normalization]:
+def parse_normalization(data: object, where: str) -> dict[str, Normalization]:
     """Read ``{environment: {random: number, reference: number}}``.
 
     Raises:

@@ -12,16 +12,16 @@ from rpp_rl.experiments.comparison import tables
 from rpp_rl.experiments.comparison.analysis import TaskResult
 from rpp_rl.experiments.comparison.comparison import Comparison, warnings_of
 from rpp_rl.experiments.comparison.grouping import settings_table
-from rpp_rl.experiments.comparison.looks import colours
 from rpp_rl.experiments.comparison.over_environments import Aggregate
-from rpp_rl.experiments.comparison.symmetry_curves import SymmetryCurves, SymmetryFound
-from rpp_rl.experiments.comparison.traces import (
+from rpp_rl.experiments.comparison.plotly_figures import (
     best_so_far_figure,
     curves_figure,
     errors_figure,
     profiles_figure,
     shares_figure,
 )
+from rpp_rl.experiments.comparison.style import colors
+from rpp_rl.experiments.comparison.symmetry_curves import SymmetryCurves, SymmetryFound
 from rpp_rl.experiments.comparison.verdicts import aggregate_sentences, verdicts
 
 # Nothing may be loaded from anywhere: what the page shows is in it.
@@ -61,7 +61,7 @@ def report_page(comparison: Comparison, symmetry: SymmetryFound) -> str:
     figures: list[tuple[str, dict[str, Any]]] = []
     body = [f"<h1>{_n(len(comparison.results), 'environment')} compared</h1>", f"<p>{_HOW_TO_READ}</p>"]
     body += [f'<p class="note">{escape(note)}</p>' for note in comparison.notes]
-    palette = colours(comparison.results)
+    palette = colors(comparison.results)
     for result in comparison.results:
         body += _section(result, figures, palette, symmetry.of_task(result.task.name))
     if symmetry.unread:
@@ -72,7 +72,7 @@ def report_page(comparison: Comparison, symmetry: SymmetryFound) -> str:
         )
     if comparison.aggregate is not None:
         figures.append((f"plot{len(figures)}", profiles_figure(comparison.aggregate, palette)))
-        body += _aggregate(comparison.aggregate, comparison.normalisation, figures[-1][0])
+        body += _aggregate(comparison.aggregate, comparison.normalization, figures[-1][0])
     body += _origin(comparison)
     drawing = "".join(
         f"Plotly.newPlot({json.dumps(name)}, {_script_json(figure['data'])}, {_script_json(figure['layout'])}, "
@@ -187,7 +187,7 @@ def _runs(result: TaskResult) -> list[str]:
 
 
 def _aggregate(found: Aggregate, source: str, plot: str) -> list[str]:
-    scores = [[name, f"{scale.random:g}", f"{scale.reference:g}"] for name, scale in found.normalisation.items()]
+    scores = [[name, f"{scale.random:g}", f"{scale.reference:g}"] for name, scale in found.normalization.items()]
     return [
         f"<h2>Over {_n(len(found.environments), 'environment')}</h2>",
         *(f'<p class="verdict">{escape(line)}</p>' for line in aggregate_sentences(found)),

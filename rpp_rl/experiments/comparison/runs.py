@@ -122,14 +122,15 @@ def read_runs(found: Sequence[RunFolder], roots: Sequence[Path], events: EventSc
         else:
             runs.append(replace(run, rank=_rank(folder.path, roots)))
     if not runs:
-        where = ", ".join(str(root) for root in roots)
-        raise RunError(f"there is no run with evaluations in {where}; rpp-rl train makes one, or widen --filter")
+        where = ", ".join(map(str, roots)) or "the list"
+        raise RunError(f"there is no run with evaluations in {where}; train one with rpp-rl train, or widen --filter")
     return runs, waiting
 
 
 def _rank(folder: Path, roots: Sequence[Path]) -> tuple[int, int]:
+    """The root that a run lies below, and how deep it lies."""
     place = next((i for i, root in enumerate(roots) if folder.is_relative_to(root)), len(roots))
-    return place, len(folder.relative_to(roots[place]).parts) if place < len(roots) else 0
+    return place, len(folder.relative_to(roots[place]).parts if place < len(roots) else folder.parts)
 
 
 def _use(config: Mapping[str, Any]) -> str:
@@ -215,7 +216,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
         if config.get(key) is not None:
             found[key] = _short(config[key])
     symmetry = config.get("symmetry")
-    # Plain networks have none, but a normalisation that commutes with it does.
+    # Plain networks have none, but a normalization that commutes with it does.
     if isinstance(symmetry, dict) and (_use(config) not in PLAIN_USES or config.get("normalize")):
         found["symmetry"] = _short(symmetry.get("name"))
         text = json.dumps(symmetry, sort_keys=True, default=repr)

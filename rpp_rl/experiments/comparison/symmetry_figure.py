@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rpp_rl.experiments.comparison.looks import LEAST_ERROR, STEPS, layer_colour
+from rpp_rl.experiments.comparison.style import LEAST_ERROR, STEPS, layer_color
 from rpp_rl.experiments.comparison.symmetry_curves import SymmetryCurve, SymmetryCurves
 from rpp_rl.experiments.plots import new_figure
 
@@ -32,7 +32,7 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
         left = figure.add_subplot(len(rows), 2, 2 * i + 1)
         for k, (layer, curve) in enumerate(curves.shares.items()):
             network, _, rest = layer.partition("/")
-            _line(left, curve, layer_colour(k), _STYLES.get(network, "-"), f"{network} {rest}".strip())
+            _line(left, curve, layer_color(k), _STYLES.get(network, "-"), f"{network} {rest}".strip())
         left.set(xlabel=STEPS, ylabel="residual share |B| / (|A| + |B|)", title=title, ylim=(0, 1))
         if curves.shares:
             left.legend(frameon=False, fontsize=6, ncols=2)
@@ -43,7 +43,7 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
         for k, (network, curve) in enumerate(curves.errors.items()):
             floored = SymmetryCurve(curve.steps, np.maximum(curve.values, LEAST_ERROR))
             kind = "equivariance" if network == "actor" else "invariance"
-            _line(right, floored, layer_colour(k), _STYLES[network], f"{network}, {kind} (n = {curve.n})")
+            _line(right, floored, layer_color(k), _STYLES[network], f"{network}, {kind} (n = {curve.n})")
         right.set(xlabel=STEPS, ylabel="largest relative error over the group", title=title, yscale="log")
         # By itself matplotlib writes powers as formulas, which are not text.
         right.yaxis.set_major_formatter("{x:g}")
@@ -53,10 +53,10 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
     return figure
 
 
-def _line(axes: Any, curve: SymmetryCurve, colour: str, style: str, label: str) -> None:
+def _line(axes: Any, curve: SymmetryCurve, color: str, style: str, label: str) -> None:
     for values in curve.values if curve.n > 1 else ():
         there = np.isfinite(values)
-        axes.plot(curve.steps[there], values[there], color=colour, ls=style, lw=0.5, alpha=0.3)
+        axes.plot(curve.steps[there], values[there], color=color, ls=style, lw=0.5, alpha=0.3)
     # A single evaluation is a point.
     marker = "o" if len(curve.steps) == 1 else None
-    axes.plot(curve.steps, curve.median, color=colour, ls=style, lw=1.8, marker=marker, label=label)
+    axes.plot(curve.steps, curve.median, color=color, ls=style, lw=1.8, marker=marker, label=label)

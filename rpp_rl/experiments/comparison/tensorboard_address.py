@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 from urllib.parse import quote
 
+# TensorBoard reads files with tfevents in their names; one name is replaced by the next comparison.
+EVENTS = "events.out.tfevents.0.compare"
 # TensorBoard ticks no run where there are more than 40; a filter that leaves fewer ticks those: the runs with curves
 # and intervals, neither single runs nor rows of the table. Smoothing would draw a curve that leaves its own interval.
 CHARTS = "#custom_scalars&regexInput={}&_smoothingWeight=0"

@@ -8,7 +8,7 @@ from pathlib import Path
 from rpp_rl.experiments.comparison import tables
 from rpp_rl.experiments.comparison.comparison import Comparison, warnings_of
 from rpp_rl.experiments.comparison.event_scalars import EventScalars
-from rpp_rl.experiments.comparison.looks import EVENTS
+from rpp_rl.experiments.comparison.tensorboard_address import EVENTS
 from rpp_rl.experiments.comparison.verdicts import aggregate_sentences, verdicts
 from rpp_rl.experiments.markdown import markdown_table
 from rpp_rl.experiments.plots import need_matplotlib
@@ -81,7 +81,7 @@ def summary_markdown(comparison: Comparison) -> str:
     found = comparison.aggregate
     if found is not None:
         lines = [*aggregate_sentences(found), *(f"Left out: {what}." for what in found.left_out)]
-        lines.append(f"Random = 0 and reference = 1, by {comparison.normalisation}.")
+        lines.append(f"Random = 0 and reference = 1, by {comparison.normalization}.")
         parts.append(f"## Over {', '.join(found.environments)}\n\n" + "".join(f"- {s}\n" for s in lines))
         parts.append(markdown_table(*tables.aggregate_cells(found)) + "\n")
     parts.append("".join(f"- {note}\n" for note in comparison.notes) + INTERVALS)

@@ -1,4 +1,4 @@
-"""Resume agents in Python, with normalised observations and a user's callbacks."""
+"""Resume agents in Python, with normalized observations and a user's callbacks."""
 
 import random
 
@@ -41,7 +41,7 @@ class Broken(BaseCallback):
         return self.num_timesteps < self.at
 
 
-def normalised(cls, **kwargs):
+def normalized(cls, **kwargs):
     # Plain networks where statistics per entry would break a symmetry.
     policy = "RPPPolicy" if cls is SymmetricVecNormalize else "PlainPolicy"
     return agent(policy, env=cls(DummyVecEnv([lambda: Monitor(bicycle())] * 2)), **kwargs)
@@ -49,14 +49,14 @@ def normalised(cls, **kwargs):
 
 @pytest.mark.parametrize("cls", [SymmetricVecNormalize, VecNormalize])
 def test_a_run_resumes_bit_for_bit(tmp_path, cls):
-    undisturbed, highest = normalised(cls), Highest()
+    undisturbed, highest = normalized(cls), Highest()
     undisturbed.learn(200, highest)
-    first = normalised(cls)
+    first = normalized(cls)
     own = Highest()
     checkpoint = RunCheckpoint(tmp_path, 60, [own])
     first.learn(200, [own, checkpoint, Broken(130)])
     folder, state = newest_checkpoint(tmp_path)
-    again, restored = normalised(cls), Highest()
+    again, restored = normalized(cls), Highest()
     checkpoint = RunCheckpoint(tmp_path, 60, [restored])
     assert restore_run(folder, state, again, checkpoint) == []
     assert again.num_timesteps == 120
@@ -168,10 +168,10 @@ def test_environments_that_cannot_be_resumed_are_named(tmp_path):
 def test_one_call_resumes_a_run(tmp_path):
     """`RPPSAC.resume` builds the agent from the checkpoint alone."""
     options = {"gamma": 0.9, "policy_kwargs": {"net_arch": [16], "activation_fn": torch.nn.Tanh}, "tau": 0.02}
-    undisturbed, highest = normalised(SymmetricVecNormalize, **options), Highest()
+    undisturbed, highest = normalized(SymmetricVecNormalize, **options), Highest()
     undisturbed.learn(200, highest)
     own = Highest()
-    normalised(SymmetricVecNormalize, **options).learn(200, [own, RunCheckpoint(tmp_path, 60, [own]), Broken(130)])
+    normalized(SymmetricVecNormalize, **options).learn(200, [own, RunCheckpoint(tmp_path, 60, [own]), Broken(130)])
     restored = Highest()
     checkpoint = RunCheckpoint(tmp_path, 60, [restored])
     env = SymmetricVecNormalize(DummyVecEnv([lambda: Monitor(bicycle())] * 2))

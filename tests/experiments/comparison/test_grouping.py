@@ -186,7 +186,7 @@ def test_symmetries_of_one_name_with_other_content_form_groups(tmp_path):
     assert set(found.values()) == {(0, 1, 2)}
 
 
-def test_plain_networks_with_a_normalisation_depend_on_its_symmetry(tmp_path):
+def test_plain_networks_with_a_normalization_depend_on_its_symmetry(tmp_path):
     write_runs(tmp_path, ["Ant-v5"], {"sac": 1.0}, seeds=range(3), normalize=True)
     write_runs(tmp_path / "trivial", ["Ant-v5"], {"sac": 1.0}, seeds=range(3), normalize=True, symmetry=TRIVIAL)
     assert set(labels(tmp_path)) == {"sac", "sac [symmetry=trivial]"}

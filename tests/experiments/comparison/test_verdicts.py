@@ -152,7 +152,7 @@ def test_over_environments(tmp_path):
     found = aggregate(results, scale, Draws(resamples=500), None)
     assert found.environments == ("Ant-v5", "Hopper-v5")
     assert [a.label for a in found.algorithms] == ["rpp_sac", "sac"]
-    assert found.left_out == ("mlp_sac has no runs on some environment", "Other-v0 has no normalisation")
+    assert found.left_out == ("mlp_sac has no runs on some environment", "Other-v0 has no normalization")
     assert found.algorithms[0].iqm.value == pytest.approx(1.5, abs=0.3)
     assert found.baseline == "sac"
     (sentence,) = aggregate_sentences(found)

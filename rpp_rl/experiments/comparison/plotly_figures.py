@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.experiments.comparison.analysis import GroupResult, TaskResult
-from rpp_rl.experiments.comparison.looks import LEAST_ERROR, SCORE, STEPS, layer_colour
 from rpp_rl.experiments.comparison.over_environments import Aggregate
+from rpp_rl.experiments.comparison.style import LEAST_ERROR, SCORE, STEPS, layer_color
 from rpp_rl.experiments.comparison.symmetry_curves import SymmetryCurves
 
 Trace = dict[str, Any]
@@ -22,10 +22,10 @@ def curves_figure(result: TaskResult, palette: Mapping[str, str]) -> dict[str, A
     """Every seed thin, the IQM bold with its interval."""
     traces: list[Trace] = []
     for g in result.groups:
-        colour = palette[g.label]
-        traces.append(_seeds(g, colour))
-        traces += _band(g.curve.steps, g.curve.low, g.curve.high, colour, g.label)
-        traces.append(_bold(g.curve.steps, g.curve.value, colour, f"{g.label} (IQM, n = {g.n})", g.label))
+        color = palette[g.label]
+        traces.append(_seeds(g, color))
+        traces += _band(g.curve.steps, g.curve.low, g.curve.high, color, g.label)
+        traces.append(_bold(g.curve.steps, g.curve.value, color, f"{g.label} (IQM, n = {g.n})", g.label))
     return {"data": traces, "layout": _layout(STEPS, SCORE, result.task.step)}
 
 
@@ -33,9 +33,9 @@ def best_so_far_figure(result: TaskResult, palette: Mapping[str, str]) -> dict[s
     """The paper's Figure 5: best so far, mean and one standard deviation."""
     traces: list[Trace] = []
     for g in result.groups:
-        colour, steps = palette[g.label], g.curve.steps
-        traces += _band(steps, g.best - g.best_deviation, g.best + g.best_deviation, colour, g.label)
-        traces.append(_bold(steps, g.best, colour, f"{g.label} (mean, n = {g.n})", g.label))
+        color, steps = palette[g.label], g.curve.steps
+        traces += _band(steps, g.best - g.best_deviation, g.best + g.best_deviation, color, g.label)
+        traces.append(_bold(steps, g.best, color, f"{g.label} (mean, n = {g.n})", g.label))
     return {"data": traces, "layout": _layout(STEPS, "best eval/mean_reward so far", result.task.step)}
 
 
@@ -43,17 +43,17 @@ def profiles_figure(found: Aggregate, palette: Mapping[str, str]) -> dict[str, A
     """Share of runs above every normalised score."""
     traces: list[Trace] = []
     for a in found.algorithms:
-        colour, profile = palette[a.label], a.profile
+        color, profile = palette[a.label], a.profile
         if profile.low is not None and profile.high is not None:
-            traces += _band(profile.thresholds, profile.low, profile.high, colour, a.label)
-        traces.append(_bold(profile.thresholds, profile.share, colour, f"{a.label} (n at least {a.iqm.n})", a.label))
+            traces += _band(profile.thresholds, profile.low, profile.high, color, a.label)
+        traces.append(_bold(profile.thresholds, profile.share, color, f"{a.label} (n at least {a.iqm.n})", a.label))
     return {"data": traces, "layout": _layout("normalised score τ", "share of runs above τ", None)}
 
 
 def shares_figure(curves: SymmetryCurves) -> dict[str, Any]:
     """The residual share of each layer, the median over runs; layers of critics are dashed."""
     traces = [
-        _bold(c.steps, c.median, layer_colour(k), f"{layer} (n = {c.n})", layer, dashed=not layer.startswith("actor/"))
+        _bold(c.steps, c.median, layer_color(k), f"{layer} (n = {c.n})", layer, dashed=not layer.startswith("actor/"))
         for k, (layer, c) in enumerate(curves.shares.items())
     ]
     layout = _layout(STEPS, "residual share |B| / (|A| + |B|)", None)
@@ -79,7 +79,7 @@ def _numbers(values: NDArray[Any]) -> list[float | None]:
     return [None if math.isnan(v) else float(f"{v:.6g}") for v in np.asarray(values, dtype=np.float64).tolist()]
 
 
-def _seeds(g: GroupResult, colour: str) -> Trace:
+def _seeds(g: GroupResult, color: str) -> Trace:
     """All seeds as one line with gaps, since a page of hundreds of lines is slow."""
     x: list[float | None] = []
     y: list[float | None] = []
@@ -87,16 +87,16 @@ def _seeds(g: GroupResult, colour: str) -> Trace:
         there = np.isfinite(scores)
         x += [*g.curve.steps[there].tolist(), None]
         y += [*_numbers(scores[there]), None]
-    line = {"color": colour, "width": 0.7}
+    line = {"color": color, "width": 0.7}
     quiet = {"showlegend": False, "hoverinfo": "skip", "opacity": 0.45}
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "legendgroup": g.label, **quiet}
 
 
-def _band(x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], colour: str, group: str) -> list[Trace]:
+def _band(x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], color: str, group: str) -> list[Trace]:
     there = np.isfinite(low) & np.isfinite(high)
     common = {"type": "scatter", "mode": "lines", "x": x[there].tolist(), "line": {"width": 0}, "legendgroup": group}
     quiet = {"showlegend": False, "hoverinfo": "skip"}
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.18)"}
     return [
         {**common, **quiet, "y": _numbers(low[there])},
@@ -104,9 +104,9 @@ def _band(x: NDArray[Any], low: NDArray[Any], high: NDArray[Any], colour: str, g
     ]
 
 
-def _bold(x: NDArray[Any], y: NDArray[Any], colour: str, name: str, group: str, dashed: bool = False) -> Trace:
+def _bold(x: NDArray[Any], y: NDArray[Any], color: str, name: str, group: str, dashed: bool = False) -> Trace:
     # plotly reads names as a small part of HTML.
-    line = {"color": colour, "width": 2.5} | ({"dash": "dash"} if dashed else {})
+    line = {"color": color, "width": 2.5} | ({"dash": "dash"} if dashed else {})
     values = {"x": x.tolist(), "y": _numbers(y), "name": escape(name), "legendgroup": group}
     return {"type": "scatter", "mode": "lines", "line": line, **values}
 
