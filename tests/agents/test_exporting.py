@@ -20,7 +20,11 @@ def normalized(cls, policy):
     return agent(policy, env=env), env
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+# The conversion to ONNX takes seconds.
+KINDS = [pytest.param(kind, marks=[pytest.mark.slow] if kind == "onnx" else []) for kind in FORMATS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("policy", ["RPPPolicy", "EquivariantPolicy", "PlainPolicy"])
 def test_an_exported_actor_acts_as_the_agent(tmp_path, kind, policy):
     model, normalizer = normalized(VecNormalize if policy == "PlainPolicy" else SymmetricVecNormalize, policy)

@@ -81,9 +81,11 @@ def test_every_declaration_of_the_eleven_tasks_is_tried():
     assert declared == set(KNOWN)
 
 
-# The audits of the humanoids and of large groups take the longest.
+# The audits of large robots and of large groups take the longest.
 CASES = [
-    pytest.param(case, marks=[pytest.mark.slow] if "Humanoid" in case[0] or "dihedral" in case[1] else [])
+    pytest.param(
+        case, marks=[pytest.mark.slow] if case[0].startswith(("Humanoid", "Ant")) or "dihedral" in case[1] else []
+    )
     for case in KNOWN
 ]
 
@@ -140,6 +142,7 @@ def test_unequal_values_are_those_of_the_model():
             assert value == (array[joint.id] if array is not None else joint.armature[0])
 
 
+@pytest.mark.slow
 def test_repairing_everything_unequal_makes_the_humanoid_exact():
     (g,) = audited("Humanoid-v5", "sagittal").generators
     assert g.causes["all of these"] == pytest.approx(1, abs=1e-3)
@@ -169,7 +172,12 @@ def test_a_suspect_is_named():
 
 
 @pytest.mark.parametrize(
-    "env_id", ["Ant-v5", "Walker2d-v5", "Swimmer-v5", pytest.param("Humanoid-v5", marks=pytest.mark.slow)]
+    "env_id",
+    [
+        "Walker2d-v5",
+        "Swimmer-v5",
+        *(pytest.param(env_id, marks=pytest.mark.slow) for env_id in ("Ant-v5", "Humanoid-v5")),
+    ],
 )
 def test_a_single_wrong_sign_is_found_and_named(env_id):
     symmetry = REGISTRY.get(env_id, "sagittal")
@@ -207,6 +215,7 @@ def test_an_asymmetry_put_into_a_model_is_found(kind, damage):
         assert g.causes[kind] > (0.5 if kind == "mass" else 0.99)
 
 
+@pytest.mark.slow
 def test_an_audit_leaves_the_environment_as_it_was():
     env = rpp_rl.make("Humanoid-v5")
     rng = np.random.default_rng(0)

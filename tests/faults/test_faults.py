@@ -60,6 +60,7 @@ def test_a_lock_keeps_a_second_process_out_until_its_owner_dies():
     kept(*locks.second_process_and_stale_lock(1))
 
 
+@pytest.mark.slow
 def test_a_long_run_does_not_grow():
     kept(*soak.soak(1000))
 

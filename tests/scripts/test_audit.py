@@ -19,6 +19,7 @@ def test_audits_are_printed_as_json(main):
     ]
 
 
+@pytest.mark.slow
 def test_audits_are_printed_and_plotted_for_people(main, tmp_path):
     code, out, _ = main("audit", "Humanoid-v5", "--symmetry", "sagittal", "--states", 120, "--plot", "bars.png")
     assert code == 0
