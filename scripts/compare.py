@@ -13,10 +13,7 @@ from tyro.conf import Positional, arg
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison.compare import compare as compare_runs
 from rpp_rl.experiments.comparison.compare import parse_thresholds
-from rpp_rl.experiments.comparison.event_scalars import CACHE, EventScalars
-from rpp_rl.experiments.comparison.tensorboard_address import places
-from rpp_rl.experiments.comparison.writing import render, write
-from rpp_rl.experiments.finding import find_runs, folders_without_config
+from rpp_rl.experiments.comparison.tensorboard import places
 from rpp_rl.files import check_folder
 from rpp_rl.scripts.main import main
 
@@ -54,24 +51,20 @@ def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
     a = arguments
     if not a.runs:
         raise RunError("name a folder with runs, such as: rpp-rl compare runs")
-    runs, out = find_runs(a.runs, a.filter), a.out or a.runs[0] / "compare"
+    out = a.out or a.runs[0] / "compare"
     check_folder(out, "choose another with --out")
-    events = EventScalars(out / CACHE)
     comparison = compare_runs(
-        runs,
+        a.runs,
+        filter=a.filter,
         at=a.at,
         baseline=a.baseline,
         normalization=a.normalization,
         seed=a.seed,
         strict=a.strict,
         thresholds=parse_thresholds(a.threshold),
-        roots=a.runs,
-        events=events,
-        without_config=folders_without_config(a.runs, a.filter),
         command=shlex.join(["rpp-rl", *sys.argv[1:]]) if "compare" in sys.argv else "rpp-rl compare",
     )
-    files, seen = render(comparison, events, a.report, a.tensorboard), events.content()
-    write(out, files if seen is None else {**files, CACHE: seen})
+    comparison.write(out, report=a.report, tensorboard=a.tensorboard)
     print(*comparison.lines(), *places(out, a.runs[0], a.report, a.tensorboard), sep="\n")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.comparison.training_plot import plot_training
+from rpp_rl.experiments.comparison.figures import plot_training
 from rpp_rl.experiments.evaluation import evaluate_loaded, load
 from rpp_rl.experiments.options import key_values
 from rpp_rl.experiments.plots import check_plot

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from rpp_rl.experiments.comparison.analysis import Pair
-from rpp_rl.experiments.comparison.verdicts import direction, shown
+from rpp_rl.experiments.comparison.verdicts import shown
 from rpp_rl.experiments.markdown import markdown_table
 from rpp_rl.statistics import Estimate
 
@@ -189,7 +189,8 @@ def contrast(by_pair: dict[tuple[str, str], Row], x: str, y: str) -> list[str]:
     area = estimate(row, "area_difference", "area_difference_low", "area_difference_high")
     if turned:
         chance, final, area = turn(chance, 1.0), turn(final, 0.0), turn(area, 0.0)
-    differs = direction(Pair(x, y, chance, final, area, row["paired"] == "True")) is not None
+    n = int(row["n_first"]), int(row["n_second"])
+    differs = Pair(x, y, chance, final, area, row["paired"] == "True", n).direction is not None
     return [*(f"**{shown(e)}**" if differs else shown(e) for e in (chance, final)), shown(area)]
 
 

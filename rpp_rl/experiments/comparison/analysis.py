@@ -86,6 +86,7 @@ class Pair:
         difference: of the IQMs of the final scores.
         area_difference: of the IQMs of the areas under the curves, as mean heights.
         paired: whether runs with the same seed were drawn together for the differences.
+        n: the runs of each.
     """
 
     first: str
@@ -94,6 +95,19 @@ class Pair:
     difference: Estimate
     area_difference: Estimate
     paired: bool
+    n: tuple[int, int]
+
+    @property
+    def direction(self) -> int | None:
+        """1 where the first is better, -1 where it is worse, None where they are not distinguishable.
+
+        One is better only where both intervals agree: that of the probability of improvement excludes 1/2, and that of
+        the difference of IQMs excludes 0, on the same side.
+        """
+        if self.probability.includes(0.5) or self.difference.includes(0.0):
+            return None
+        higher, greater = self.probability.value > 0.5, self.difference.value > 0
+        return None if higher != greater else 1 if higher else -1
 
 
 @dataclass(frozen=True)
@@ -111,11 +125,6 @@ class TaskResult:
     groups: tuple[GroupResult, ...]
     pairs: tuple[Pair, ...]
     baseline: str
-
-    def groups_n(self, pair: Pair) -> tuple[int, int]:
-        """The runs of both algorithms of a pair."""
-        n = {group.label: group.n for group in self.groups}
-        return n[pair.first], n[pair.second]
 
 
 def analyse(
@@ -199,4 +208,4 @@ def _pair(task: Task, first: Group, second: Group, draws: Draws) -> Pair:
 
     probability = statistics.probability_of_improvement(x, y, confidence=draws.confidence)
     areas = difference(_areas(task, first), _areas(task, second), "area")
-    return Pair(first.label, second.label, probability, difference(x, y), areas, paired)
+    return Pair(first.label, second.label, probability, difference(x, y), areas, paired, (len(x), len(y)))

@@ -1,44 +1,106 @@
-"""Compare runs from Python; `rpp-rl compare` calls it and writes the files."""
+"""Compare algorithms over seeds, from Python; `rpp-rl compare` prints and writes what `compare` returns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import yaml
 
-from rpp_rl.errors import RunError, UnknownNameError
+from rpp_rl.errors import RunError, UnknownNameError, listed
 from rpp_rl.experiments.comparison.analysis import Draws, TaskResult, analyse
-from rpp_rl.experiments.comparison.comparison import Comparison, general_notes
-from rpp_rl.experiments.comparison.event_scalars import EventScalars
 from rpp_rl.experiments.comparison.grouping import Task, group_runs
-from rpp_rl.experiments.comparison.over_environments import aggregate, parse_normalization
-from rpp_rl.experiments.comparison.runs import read_runs, showable
+from rpp_rl.experiments.comparison.over_environments import Aggregate, aggregate, parse_normalization
+from rpp_rl.experiments.comparison.runs import BELONGS_TO_ENVIRONMENT, read_runs, showable
+from rpp_rl.experiments.comparison.verdicts import (
+    ComparisonVerdict,
+    aggregate_sentences,
+    caution,
+    verdicts,
+    warnings_of,
+)
+from rpp_rl.experiments.finding import find_runs, folders_without_config
 from rpp_rl.experiments.run import Run
 from rpp_rl.statistics import Normalization
 from rpp_rl.strict_yaml import load_yaml
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Algorithms compared on one or more environments.
+
+    Attributes:
+        results: the statistics of each environment.
+        aggregate: the statistics over environments; None where fewer than two have a normalization.
+        normalization: the source of the normalization.
+        notes: on the whole comparison.
+        command: the command that made it.
+    """
+
+    results: tuple[TaskResult, ...]
+    aggregate: Aggregate | None
+    normalization: str
+    notes: tuple[str, ...]
+    command: str
+
+    @property
+    def verdicts(self) -> tuple[ComparisonVerdict, ...]:
+        """A verdict on every algorithm but the baseline, for each environment."""
+        return tuple(verdict for result in self.results for verdict in verdicts(result))
+
+    def lines(self) -> Iterator[str]:
+        """Verdicts and notes, as the command prints them."""
+        for result in self.results:
+            yield from map(str, verdicts(result))
+            for note in warnings_of(result):
+                yield f"  note: {result.task.name}: {note}"
+        if self.aggregate is not None:
+            yield from aggregate_sentences(self.aggregate)
+            for what in self.aggregate.left_out:
+                yield f"note: left out over environments: {what}"
+        for note in self.notes:
+            yield f"note: {note}"
+
+    def write(self, out: str | Path, *, report: bool = True, tensorboard: bool = True) -> None:
+        """Write tables, figures, an offline report and TensorBoard's events; an earlier comparison is replaced.
+
+        Args:
+            out: the folder, made where it is missing.
+            report: whether to write ``report.html`` and the figures.
+            tensorboard: whether to write curves with intervals for TensorBoard.
+
+        Raises:
+            RunError: if a library that draws is not installed, or the folder cannot be written to.
+        """
+        # The drawing libraries are heavy, and optional.
+        from rpp_rl.experiments.comparison.writing import render, write
+
+        write(Path(out), render(self, report, tensorboard))
+
+
 def compare(
-    runs: Sequence[Run],
+    runs: str | Path | Sequence[Run | str | Path] = "runs",
     *,
+    filter: Sequence[str] = (),
     at: int | None = None,
     baseline: str | None = None,
     thresholds: Mapping[str, float] | None = None,
     normalization: Path | None = None,
     seed: int = 0,
     strict: bool = False,
-    roots: Sequence[Path] = (),
-    events: EventScalars | None = None,
-    without_config: Sequence[Path] = (),
     command: str = "rpp-rl compare",
 ) -> Comparison:
     """Compare algorithms over seeds, with intervals; nothing is written.
 
+    Of two runs with the same seed and settings one counts: that below the earlier folder, and of those the one that
+    lies less deep.
+
     Args:
-        runs: the runs, for example ``find_runs("runs")``.
+        runs: folders that are searched for runs, or runs, for example ``find_runs("runs")``.
+        filter: patterns of paths below the folders, see `find_runs`.
         at: environment step at which to compare; None for the last one that every run of an environment has reached.
         baseline: the algorithm to compare the others with; None for stable-baselines3's own where there is one, then
             plain networks.
@@ -46,10 +108,6 @@ def compare(
         normalization: YAML or JSON with random and reference score of each environment; None for published scores.
         seed: seed of the bootstrap.
         strict: whether runs that are not comparable are an error.
-        roots: folders below which the runs were found, the more important first. Of two runs with the same seed and
-            settings the one below an earlier root counts, and of those the one that lies less deep.
-        events: reads event files.
-        without_config: folders with evaluations and without a configuration, to be named in the notes.
         command: the command, for the report.
 
     Raises:
@@ -57,8 +115,11 @@ def compare(
     """
     if seed < 0:
         raise RunError(f"seed must not be negative, got {seed}")
+    chosen = [runs] if isinstance(runs, str | Path) else list(runs)
+    folders = [Path(each) for each in chosen if not isinstance(each, Run)]
+    found = [each for each in chosen if isinstance(each, Run)] + (find_runs(folders, filter) if folders else [])
     scores, source = _normalization(normalization)
-    read, unevaluated = read_runs(runs, roots, events or EventScalars())
+    read, unevaluated = read_runs(found, folders)
     tasks = group_runs(read, at)
     _check_names(baseline, thresholds or {}, tasks)
     draws = Draws(seed)
@@ -67,11 +128,50 @@ def compare(
     if strict and problems:
         raise RunError(f"--strict, and not everything is comparable: {problems[0]}; leave runs out with --filter")
     notes = (
-        *general_notes(results, unevaluated),
-        *(showable(f"{folder} is left out: it has evaluations, but no config.json") for folder in without_config),
+        *_general_notes(results, unevaluated),
+        *(
+            showable(f"{folder} is left out: it has evaluations, but no config.json")
+            for folder in folders_without_config(folders, filter)
+        ),
         *_normalization_notes(normalization, scores, results),
     )
     return Comparison(results, aggregate(results, scores, draws, baseline), source, notes, command)
+
+
+def _general_notes(results: Sequence[TaskResult], unevaluated: Sequence[Path]) -> list[str]:
+    """Notes that concern more than one environment.
+
+    Args:
+        results: of every environment.
+        unevaluated: run folders without evaluations.
+    """
+    notes = [sentence for sentence in [caution(list(results))] if sentence]
+    bases: dict[str, list[str]] = {}
+    for result in results:
+        name = result.task.name
+        bases.setdefault(name.split(" ")[0].rpartition("-v")[0] or name, []).append(name)
+    notes += [
+        f"{' and '.join(same)} are different environments and are not compared with each other"
+        for same in bases.values()
+        if len(same) > 1
+    ]
+    notes += _pooled(results)
+    if unevaluated:
+        shown = listed([str(path) for path in unevaluated])
+        notes.append(f"{len(unevaluated)} runs have no evaluation yet and are left out: {shown}")
+    return notes
+
+
+def _pooled(results: Sequence[TaskResult]) -> list[str]:
+    """Algorithms whose settings differ from environment to environment, though one number over all is given."""
+    notes = []
+    for label in sorted({g.group.label for result in results for g in result.groups}):
+        settings = [g.group.runs[0].settings for result in results for g in result.groups if g.group.label == label]
+        keys = sorted({key for found in settings for key in found} - set(BELONGS_TO_ENVIRONMENT))
+        differing = [key for key in keys if len({found.get(key, "-") for found in settings}) > 1]
+        if differing:
+            notes.append(f"{label} has another {', '.join(differing)} on some environments than on others")
+    return notes
 
 
 def parse_thresholds(pairs: Sequence[str]) -> dict[str, float]:

@@ -1,33 +1,61 @@
-"""The figures of a comparison as PNG and SVG, by matplotlib."""
+"""Figures by matplotlib: learning curves, performance profiles, and how symmetric the networks were."""
 
 from __future__ import annotations
 
 import io
 import math
+import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison.analysis import GroupResult, TaskResult
 from rpp_rl.experiments.comparison.over_environments import Aggregate
-from rpp_rl.experiments.comparison.style import SCORE, STEPS, colors
-from rpp_rl.experiments.comparison.symmetry_curves import SymmetryFound
-from rpp_rl.experiments.comparison.symmetry_figure import symmetry_figure
-from rpp_rl.experiments.plots import new_figure
+from rpp_rl.experiments.comparison.symmetry_curves import (
+    SymmetryCurve,
+    SymmetryCurves,
+    SymmetryOfGroups,
+    logged_symmetry,
+    symmetry_curves,
+)
+from rpp_rl.experiments.event_files import show_in_tensorboard
+from rpp_rl.experiments.finding import record_of, run_of
+from rpp_rl.experiments.plots import new_figure, save_figure
+
+STEPS = "environment steps"
+SCORE = "eval/mean_reward"
+# Errors are drawn on a logarithmic axis, where zero has no place.
+LEAST_ERROR = 1e-9
+# Okabe and Ito's colors, which people with color-blindness tell apart.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+_STYLES = {"actor": "-", "critic": "--"}
 
 _ACROSS, _MOST_INSIDE, _WIDEST = 3, 4, 56
 _RESOLUTION = 110
 
 
-def figures(results: Sequence[TaskResult], found: Aggregate | None, symmetry: SymmetryFound) -> dict[str, bytes]:
+def colors(results: Iterable[TaskResult]) -> dict[str, str]:
+    """A color for every label, the same on every environment; beyond eight they repeat."""
+    labels = sorted({group.label for result in results for group in result.groups})
+    return {label: _COLORS[i % len(_COLORS)] for i, label in enumerate(labels)}
+
+
+def layer_color(k: int) -> str:
+    """The color of the k-th layer of a network; beyond eight they repeat."""
+    return _COLORS[k % len(_COLORS)]
+
+
+def figures(results: Sequence[TaskResult], found: Aggregate | None, symmetry: SymmetryOfGroups) -> dict[str, bytes]:
     """PNG and SVG files by name: learning curves, best so far as in the paper, performance profiles, symmetry.
 
     Args:
         results: of every environment.
         found: over environments; None leaves the profiles out.
-        symmetry: what the runs have logged of it; where that is nothing there is no such figure.
+        symmetry: curves of the networks; empty leaves their figure out.
     """
     from matplotlib import rc_context
 
@@ -39,8 +67,8 @@ def figures(results: Sequence[TaskResult], found: Aggregate | None, symmetry: Sy
             drawn |= _files(name, _panels(results, palette, draw))
         if found is not None:
             drawn |= _files("profiles", _profiles(found, palette))
-        if symmetry.groups:
-            rows = {f"{env}, {label}": curves for (env, label), curves in symmetry.groups.items()}
+        if symmetry:
+            rows = {f"{env}, {label}": curves for (env, label), curves in symmetry.items()}
             drawn |= _files("symmetry", symmetry_figure(rows))
     return drawn
 
@@ -117,3 +145,82 @@ def _files(name: str, figure: Any) -> dict[str, bytes]:
         # What has been laid out once stays where it is, and needs no drawing before the drawing.
         figure.set_layout_engine(None)
     return files
+
+
+def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
+    """A row for each kind of run: to the left each layer's residual share, to the right the errors of the networks.
+
+    All errors share one axis. Thin lines are single runs, bold ones their median. Layers of the actor are solid, those
+    of critics dashed.
+
+    Args:
+        rows: by title, at least one.
+    """
+    figure = new_figure(11.0, 3.4 * len(rows))
+    first: Any = None
+    for i, (name, curves) in enumerate(rows.items()):
+        title = textwrap.fill(name, _WIDEST)  # one that is long would lie over its neighbour's
+        left = figure.add_subplot(len(rows), 2, 2 * i + 1)
+        for k, (layer, curve) in enumerate(curves.shares.items()):
+            network, _, rest = layer.partition("/")
+            _line(left, curve, layer_color(k), _STYLES.get(network, "-"), f"{network} {rest}".strip())
+        left.set(xlabel=STEPS, ylabel="residual share |B| / (|A| + |B|)", title=title, ylim=(0, 1))
+        if curves.shares:
+            left.legend(frameon=False, fontsize=6, ncols=2)
+        else:
+            left.text(0.5, 0.5, "no residual layers", ha="center", va="center", color="0.5", transform=left.transAxes)
+        right = figure.add_subplot(len(rows), 2, 2 * i + 2, sharey=first)
+        first = first or right
+        for k, (network, curve) in enumerate(curves.errors.items()):
+            floored = SymmetryCurve(curve.steps, np.maximum(curve.values, LEAST_ERROR))
+            kind = "equivariance" if network == "actor" else "invariance"
+            _line(right, floored, layer_color(k), _STYLES[network], f"{network}, {kind} (n = {curve.n})")
+        right.set(xlabel=STEPS, ylabel="largest relative error over the group", title=title, yscale="log")
+        # By itself matplotlib writes powers as formulas, which are not text.
+        right.yaxis.set_major_formatter("{x:g}")
+        right.yaxis.set_minor_formatter("")
+        if curves.errors:
+            right.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _line(axes: Any, curve: SymmetryCurve, color: str, style: str, label: str) -> None:
+    for values in curve.values if curve.n > 1 else ():
+        there = np.isfinite(values)
+        axes.plot(curve.steps[there], values[there], color=color, ls=style, lw=0.5, alpha=0.3)
+    # A single evaluation is a point.
+    marker = "o" if len(curve.steps) == 1 else None
+    axes.plot(curve.steps, curve.median, color=color, ls=style, lw=1.8, marker=marker, label=label)
+
+
+def plot_training(model: Path, path: Path) -> None:
+    """Draw residual shares and equivariance errors over the training of a run, and show them in TensorBoard too.
+
+    Args:
+        model: the run's model file.
+        path: of the picture.
+
+    Raises:
+        RunError: if the model is in no run folder, the run has logged nothing of the kind, or the picture cannot be
+            written.
+    """
+    from matplotlib import rc_context
+
+    run = run_of(model)
+    curves = symmetry_curves([logged_symmetry(run.path)]) if run is not None else None
+    if run is None or curves is None:
+        raise RunError(
+            f"there are no curves of its symmetry beside {model}, so --plot has nothing to draw; rpp-rl train logs "
+            "them in the run's event files at every evaluation"
+        )
+    config = record_of(model)
+    title = f"{config.get('env', 'run')}, {config.get('algo', '')}, seed {config.get('seed', '')}"
+    content = io.BytesIO()
+    with rc_context({"text.parse_math": False}):
+        figure = symmetry_figure({title: curves})
+        save_figure(figure, path)
+        figure.savefig(content, format="png")
+    last = max(int(c.steps[-1]) for c in (*curves.shares.values(), *curves.errors.values()))
+    problem = show_in_tensorboard(run.path, "figures/symmetry", content.getvalue(), last)
+    if problem:
+        print(f"note: {problem}", file=sys.stderr)

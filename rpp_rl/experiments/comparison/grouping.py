@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rpp_rl.errors import RunError, listed
-from rpp_rl.experiments.comparison.runs import SYMMETRY_DIGEST, Run
+from rpp_rl.experiments.comparison.runs import SYMMETRY_DIGEST, ComparedRun
 from rpp_rl.statistics import AlignedCurves, align
 
-# What RPPSAC has beyond SAC: not to have it is part of being another algorithm.
+# Settings of our algorithms alone. A baseline lacks them; that is no difference in settings.
 _OWN = frozenset(
     (
         *("symmetry", SYMMETRY_DIGEST, "actor", "critic", "network", "zero_mean", "fast_update", "precision"),
@@ -33,7 +33,7 @@ class Group:
     """
 
     label: str
-    runs: tuple[Run, ...]
+    runs: tuple[ComparedRun, ...]
     curves: AlignedCurves
 
     @property
@@ -64,7 +64,7 @@ class Task:
         return self.shared[-1]
 
 
-def group_runs(runs: Iterable[Run], at: int | None = None) -> tuple[Task, ...]:
+def group_runs(runs: Iterable[ComparedRun], at: int | None = None) -> tuple[Task, ...]:
     """Put runs together by environment, algorithm and settings.
 
     Args:
@@ -75,13 +75,13 @@ def group_runs(runs: Iterable[Run], at: int | None = None) -> tuple[Task, ...]:
     Raises:
         RunError: if the runs of an environment have no evaluation step in common.
     """
-    by_env: dict[str, list[Run]] = defaultdict(list)
+    by_env: dict[str, list[ComparedRun]] = defaultdict(list)
     for run in runs:
         by_env[run.env].append(run)
     return tuple(_task(name, by_env[name], at) for name in sorted(by_env))
 
 
-def _task(name: str, runs: Sequence[Run], at: int | None) -> Task:
+def _task(name: str, runs: Sequence[ComparedRun], at: int | None) -> Task:
     notes: list[str] = []
     # First of all, since of two runs of a seed only one may have got there.
     kept = runs if at is None else _evaluated_at(name, runs, at, notes)
@@ -97,7 +97,7 @@ def _task(name: str, runs: Sequence[Run], at: int | None) -> Task:
     return Task(name, groups, tuple(int(step) for step in shared), tuple(notes))
 
 
-def _evaluated_at(name: str, runs: Sequence[Run], at: int, notes: list[str]) -> list[Run]:
+def _evaluated_at(name: str, runs: Sequence[ComparedRun], at: int, notes: list[str]) -> list[ComparedRun]:
     """The runs that were evaluated at a step."""
     kept = [run for run in runs if at in run.steps]
     if not kept:
@@ -108,7 +108,7 @@ def _evaluated_at(name: str, runs: Sequence[Run], at: int, notes: list[str]) -> 
     return kept
 
 
-def _nothing_shared(name: str, runs: Sequence[Run]) -> RunError:
+def _nothing_shared(name: str, runs: Sequence[ComparedRun]) -> RunError:
     """What to say of runs without a common step: which ones keep the others from having one."""
     step, _ = Counter(step for run in runs for step in run.steps.tolist()).most_common(1)[0]
     others = [run for run in runs if step not in run.steps]
@@ -118,14 +118,14 @@ def _nothing_shared(name: str, runs: Sequence[Run]) -> RunError:
     )
 
 
-def _survivors(runs: Sequence[Run]) -> str:
+def _survivors(runs: Sequence[ComparedRun]) -> str:
     """What to know of runs that are left out, where some have failed."""
     failed = [run for run in runs if run.failed]
     return f"; of these failed, so that what is left are survivors: {_named(failed)}" if failed else ""
 
 
-def _by_label(runs: Sequence[Run]) -> tuple[Group, ...]:
-    by_label: dict[str, list[Run]] = defaultdict(list)
+def _by_label(runs: Sequence[ComparedRun]) -> tuple[Group, ...]:
+    by_label: dict[str, list[ComparedRun]] = defaultdict(list)
     for run, label in zip(runs, _labels(runs), strict=True):
         by_label[label].append(run)
     groups = []
@@ -135,14 +135,14 @@ def _by_label(runs: Sequence[Run]) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-def _without_twins(runs: Sequence[Run], notes: list[str]) -> list[Run]:
+def _without_twins(runs: Sequence[ComparedRun], notes: list[str]) -> list[ComparedRun]:
     """Keep one run for every seed: the same seed gives the same run again, not a second sample.
 
     What lies first and least deep is kept, of those side by side the one with the most evaluations.
     """
-    kept: dict[tuple[object, ...], Run] = {}
-    twins: list[Run] = []
-    others_of_seed: list[Run] = []
+    kept: dict[tuple[object, ...], ComparedRun] = {}
+    twins: list[ComparedRun] = []
+    others_of_seed: list[ComparedRun] = []
     for run in sorted(runs, key=lambda run: (run.rank, -len(run.steps), str(run.path))):
         key = (run.algo, run.seed, tuple(sorted(run.settings.items())))
         other = kept.setdefault(key, run)
@@ -159,7 +159,7 @@ def _without_twins(runs: Sequence[Run], notes: list[str]) -> list[Run]:
     return sorted(kept.values(), key=lambda run: str(run.path))
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def _labels(runs: Sequence[ComparedRun]) -> list[str]:
     """Algorithm, and in brackets the settings in which a run differs from the usual ones of that algorithm."""
     usual = {algo: _usual([run for run in runs if run.algo == algo]) for algo in {run.algo for run in runs}}
     contents: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -177,14 +177,14 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     return labels
 
 
-def _usual(runs: Sequence[Run]) -> Mapping[str, str]:
+def _usual(runs: Sequence[ComparedRun]) -> Mapping[str, str]:
     """The settings that need no mention: of what lies first and least deep, those of the most runs."""
     least = min(run.rank for run in runs)
     settings = [tuple(sorted(run.settings.items())) for run in runs if run.rank == least]
     return dict(Counter(settings).most_common(1)[0][0])
 
 
-def _unequal_lengths(runs: Sequence[Run], step: int) -> list[str]:
+def _unequal_lengths(runs: Sequence[ComparedRun], step: int) -> list[str]:
     longest = max(int(run.steps[-1]) for run in runs)
     if step == longest:
         return []
@@ -205,13 +205,13 @@ def _unequal_lengths(runs: Sequence[Run], step: int) -> list[str]:
     return notes
 
 
-def has_ended(run: Run) -> bool:
+def has_ended(run: ComparedRun) -> bool:
     """Whether a run was evaluated as often as it was to be; False where it does not say how often."""
     # A budget that is not a multiple of the interval ends after the last evaluation.
     return run.budget is not None and run.budget - int(run.steps[-1]) < _interval(run)
 
 
-def _interval(run: Run) -> int:
+def _interval(run: ComparedRun) -> int:
     """Steps between the evaluations of a run; those to the first where there is only one."""
     return int(np.median(np.diff(run.steps, prepend=0)))
 
@@ -260,5 +260,5 @@ def differing_settings(groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _named(runs: Sequence[Run]) -> str:
+def _named(runs: Sequence[ComparedRun]) -> str:
     return listed([str(run.path) for run in runs])

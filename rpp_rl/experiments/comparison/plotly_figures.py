@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.experiments.comparison.analysis import GroupResult, TaskResult
+from rpp_rl.experiments.comparison.figures import LEAST_ERROR, SCORE, STEPS, layer_color
 from rpp_rl.experiments.comparison.over_environments import Aggregate
-from rpp_rl.experiments.comparison.style import LEAST_ERROR, SCORE, STEPS, layer_color
 from rpp_rl.experiments.comparison.symmetry_curves import SymmetryCurves
 
 Trace = dict[str, Any]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison import tables
 from rpp_rl.experiments.comparison.analysis import TaskResult
-from rpp_rl.experiments.comparison.comparison import Comparison, warnings_of
+from rpp_rl.experiments.comparison.figures import colors
 from rpp_rl.experiments.comparison.grouping import settings_table
 from rpp_rl.experiments.comparison.over_environments import Aggregate
 from rpp_rl.experiments.comparison.plotly_figures import (
@@ -20,9 +20,11 @@ from rpp_rl.experiments.comparison.plotly_figures import (
     profiles_figure,
     shares_figure,
 )
-from rpp_rl.experiments.comparison.style import colors
-from rpp_rl.experiments.comparison.symmetry_curves import SymmetryCurves, SymmetryFound
-from rpp_rl.experiments.comparison.verdicts import aggregate_sentences, verdicts
+from rpp_rl.experiments.comparison.symmetry_curves import SymmetryCurves, SymmetryOfGroups
+from rpp_rl.experiments.comparison.verdicts import aggregate_sentences, verdicts, warnings_of
+
+if TYPE_CHECKING:
+    from rpp_rl.experiments.comparison.compare import Comparison
 
 # Nothing may be loaded from anywhere: what the page shows is in it.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -44,12 +46,12 @@ IQMs exclude no difference. Areas under curves are mean heights. Bootstrap inter
 that says 95 % covers about nine times in ten with five seeds, and three times in four with three."""
 
 
-def report_page(comparison: Comparison, symmetry: SymmetryFound) -> str:
+def report_page(comparison: Comparison, symmetry: SymmetryOfGroups) -> str:
     """The page as HTML.
 
     Args:
-        comparison: it.
-        symmetry: what the runs have logged of it.
+        comparison: the comparison.
+        symmetry: curves of the networks, by environment and algorithm.
 
     Raises:
         RunError: if plotly is not installed.
@@ -63,13 +65,8 @@ def report_page(comparison: Comparison, symmetry: SymmetryFound) -> str:
     body += [f'<p class="note">{escape(note)}</p>' for note in comparison.notes]
     palette = colors(comparison.results)
     for result in comparison.results:
-        body += _section(result, figures, palette, symmetry.of_task(result.task.name))
-    if symmetry.unread:
-        names = ", ".join(str(path) for path in symmetry.unread[:6])
-        body.append(
-            f'<p class="note">The event files of {escape(names)} cannot be read, so nothing of their symmetry '
-            "is shown.</p>"
-        )
+        curves = {label: found for (task, label), found in symmetry.items() if task == result.task.name}
+        body += _section(result, figures, palette, curves)
     if comparison.aggregate is not None:
         figures.append((f"plot{len(figures)}", profiles_figure(comparison.aggregate, palette)))
         body += _aggregate(comparison.aggregate, comparison.normalization, figures[-1][0])
@@ -103,7 +100,7 @@ def _section(
     curve, best = f"plot{len(figures)}", f"plot{len(figures) + 1}"
     figures += [(curve, curves_figure(result, palette)), (best, best_so_far_figure(result, palette))]
     body = [f"<h2>{escape(result.task.name)}</h2>", f"<p>Compared at step {result.task.step}.</p>"]
-    body += [f'<p class="verdict">{escape(line)}</p>' for line in verdicts(result)]
+    body += [f'<p class="verdict">{escape(verdict.sentence)}</p>' for verdict in verdicts(result)]
     body += [f'<p class="note">Note: {escape(note)}</p>' for note in warnings_of(result)]
     body += [f'<div id="{curve}" class="plot"></div>', _table(tables.summary_cells(result))]
     if result.pairs:

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from rpp_rl.agents.common.algorithms import algorithm, algorithm_names
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.comparison.event_scalars import EventScalars
 from rpp_rl.experiments.config import EVALUATION_SEED
-from rpp_rl.experiments.run import CONFIG
-from rpp_rl.experiments.run import Run as RunFolder
+from rpp_rl.experiments.run import CONFIG, Run
 from rpp_rl.experiments.run_files import LARGEST_RETURN
 
 SYMMETRY_DIGEST = "symmetry_sha256"
@@ -53,8 +51,8 @@ class AuditLine:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run, read from its folder.
+class ComparedRun:
+    """What a comparison reads from a run.
 
     Attributes:
         path: the folder.
@@ -99,13 +97,12 @@ class Run:
     rank: tuple[int, int] = (0, 0)
 
 
-def read_runs(found: Sequence[RunFolder], roots: Sequence[Path], events: EventScalars) -> tuple[list[Run], list[Path]]:
+def read_runs(found: Sequence[Run], roots: Sequence[Path] = ()) -> tuple[list[ComparedRun], list[Path]]:
     """Read runs.
 
     Args:
         found: the runs.
         roots: the folders below which they were found.
-        events: reads the curves of runs that have only event files.
 
     Returns:
         The runs, and the folders of those that have no evaluation yet.
@@ -113,14 +110,14 @@ def read_runs(found: Sequence[RunFolder], roots: Sequence[Path], events: EventSc
     Raises:
         RunError: if there is no run with an evaluation, or one cannot be read.
     """
-    runs: list[Run] = []
+    runs: list[ComparedRun] = []
     waiting: list[Path] = []
-    for folder in found:
-        run = read_run(folder.path, events)
-        if run is None:
-            waiting.append(folder.path)
+    for run in found:
+        read = read_run(run)
+        if read is None:
+            waiting.append(run.path)
         else:
-            runs.append(replace(run, rank=_rank(folder.path, roots)))
+            runs.append(replace(read, rank=_rank(run.path, roots)))
     if not runs:
         where = ", ".join(map(str, roots)) or "the list"
         raise RunError(f"there is no run with evaluations in {where}; train one with rpp-rl train, or widen --filter")
@@ -139,42 +136,31 @@ def _use(config: Mapping[str, Any]) -> str:
     return str(config.get("use") or (algorithm(algo).use if algo in algorithm_names() else ""))
 
 
-def read_run(folder: Path, events: EventScalars) -> Run | None:
-    """Read a run folder; None where there is no evaluation yet.
-
-    Args:
-        folder: it.
-        events: reads the curve from event files where there is no ``evaluations.npz``.
+def read_run(run: Run) -> ComparedRun | None:
+    """Read a run; None where there is no evaluation yet.
 
     Raises:
-        RunError: if it does not say what it is a run of, or its evaluations cannot be read.
+        RunError: if its ``config.json`` lacks environment, algorithm or seed, or its evaluations cannot be read.
     """
-    read = RunFolder(folder)
-    config = read.record
+    config = run.record
     seed = config.get("seed")
     if not isinstance(config.get("env"), str) or not isinstance(config.get("algo"), str) or type(seed) is not int:
-        raise RunError(f"{folder / CONFIG} does not say environment, algorithm and seed; leave it out with --filter")
-    evaluations = read.evaluations
+        raise RunError(f"{run.path / CONFIG} does not say environment, algorithm and seed; leave it out with --filter")
+    evaluations = run.evaluations
     if evaluations is None:
-        curve = events.curve(folder)
-        if curve is None:
-            return None
-        (steps, scores), episodes = curve, _episodes(config)
-    else:
-        steps, returns = evaluations.timesteps, evaluations.returns
-        scores, episodes = returns.mean(axis=1), returns.shape[1]
+        return None
     model = config.get("model")
     command = config.get("command")
     budget, gpus = config.get("n_timesteps"), config.get("gpu")
-    return Run(
-        path=folder,
+    return ComparedRun(
+        path=run.path,
         env=_environment(config),
         algo=_short(config["algo"]),
         use=_use(config),
         seed=seed,
-        steps=steps,
-        scores=scores,
-        episodes=episodes,
+        steps=evaluations.timesteps,
+        scores=evaluations.returns.mean(axis=1),
+        episodes=evaluations.returns.shape[1],
         evaluation_offset=config.get("evaluation_seed", seed + EVALUATION_SEED) - seed,
         budget=budget if type(budget) is int else None,
         settings=MappingProxyType(_settings(config)),
@@ -182,16 +168,10 @@ def read_run(folder: Path, events: EventScalars) -> Run | None:
         model=_short(model["compiled_sha256"]) if isinstance(model, dict) and "compiled_sha256" in model else None,
         command=showable(shlex.join(str(part) for part in command)) if isinstance(command, list) else "",
         machine=_short(", ".join([str(config.get("cpu", "")), *map(str, gpus if isinstance(gpus, list) else ())])),
-        wall_time=read.monitor.seconds,
-        failed=read.failed,
-        audit=_audit(read.audit),
+        wall_time=run.monitor.seconds,
+        failed=run.failed,
+        audit=_audit(run.audit),
     )
-
-
-def _episodes(config: Mapping[str, Any]) -> int:
-    """What the configuration says of evaluations; 0 where it says nothing."""
-    episodes = config.get("eval_episodes")
-    return episodes if type(episodes) is int else 0
 
 
 def _environment(config: Mapping[str, Any]) -> str:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpp_rl.errors import RunError
-from rpp_rl.experiments.comparison.event_scalars import EventScalars
+from rpp_rl.experiments.comparison.analysis import TaskResult
+from rpp_rl.experiments.event_files import Curve, read_scalars
 
-if TYPE_CHECKING:
-    from rpp_rl.experiments.comparison.analysis import TaskResult
-
-_MARK, _SHARE = "symmetry/", "/residual_share"
+_PREFIX, _SHARE = "symmetry/", "/residual_share"
 _ERRORS = {"actor_equivariance_error": "actor", "critic_invariance_error": "critic"}
 # A picture of more layers shows nothing; names may be any text.
 _MOST_LAYERS, _LONGEST = 64, 60
@@ -60,69 +56,38 @@ class SymmetryCurves:
     errors: Mapping[str, SymmetryCurve]
 
 
-@dataclass(frozen=True)
-class SymmetryFound:
-    """What the runs of a comparison have logged.
-
-    Attributes:
-        groups: by environment and algorithm, for those that have logged anything.
-        unread: run folders whose event files cannot be read.
-    """
-
-    groups: Mapping[tuple[str, str], SymmetryCurves]
-    unread: Sequence[Path] = field(default=())
-
-    def of_task(self, name: str) -> dict[str, SymmetryCurves]:
-        """Those of an environment, by algorithm."""
-        return {label: curves for (task, label), curves in self.groups.items() if task == name}
+SymmetryOfGroups = Mapping[tuple[str, str], SymmetryCurves]
 
 
-def found_in(results: Iterable[TaskResult], events: EventScalars) -> SymmetryFound:
-    """What all runs that are compared have logged.
-
-    Args:
-        results: of the comparison.
-        events: reads the event files.
-    """
-    groups: dict[tuple[str, str], SymmetryCurves] = {}
-    unread: list[Path] = []
-    for result in results:
-        for g in result.groups:
-            logged = []
-            for run in g.group.runs:
-                try:
-                    logged.append(logged_in(run.path, events))
-                except (RunError, OSError):
-                    unread.append(run.path)
-            curves = symmetry_curves(logged)
-            if curves is not None:
-                groups[result.task.name, g.label] = curves
-    return SymmetryFound(groups, unread)
+def symmetry_of_groups(results: Iterable[TaskResult]) -> SymmetryOfGroups:
+    """The curves of all runs that are compared, by environment and algorithm; without those that logged nothing."""
+    groups = {
+        (result.task.name, g.label): symmetry_curves([logged_symmetry(run.path) for run in g.group.runs])
+        for result in results
+        for g in result.groups
+    }
+    return {name: curves for name, curves in groups.items() if curves is not None}
 
 
-def logged_in(folder: Path, events: EventScalars) -> dict[str, dict[int, float]]:
+def logged_symmetry(folder: Path) -> dict[str, Curve]:
     """The quantities below ``symmetry/`` in a run's event files: by name, the value at each step.
 
     Args:
-        folder: of the run.
-        events: reads the event files.
-
-    Raises:
-        RunError: if an event file cannot be read.
+        folder: the run's folder.
     """
     found = {}
-    for tag, curve in events.scalars(folder, _MARK).items():
+    for tag, curve in read_scalars(folder, _PREFIX).items():
         values = {step: value for step, value in curve.items() if abs(value) < _LARGEST and 0 <= step < 1 << 62}
         if values:
-            found[tag.removeprefix(_MARK)] = values
+            found[tag.removeprefix(_PREFIX)] = values
     return found
 
 
-def symmetry_curves(logged: Sequence[Mapping[str, Mapping[int, float]]]) -> SymmetryCurves | None:
-    """Put together what runs of one kind have logged; None where that is nothing.
+def symmetry_curves(logged: Sequence[Mapping[str, Curve]]) -> SymmetryCurves | None:
+    """Collect what runs of one kind have logged; None where they logged nothing.
 
     Args:
-        logged: of each run, see `logged_in`.
+        logged: of each run, see `logged_symmetry`.
     """
     names = list(dict.fromkeys(name for run in logged for name in run))
     layers = [name for name in names if name.endswith(_SHARE)][:_MOST_LAYERS]
@@ -131,7 +96,7 @@ def symmetry_curves(logged: Sequence[Mapping[str, Mapping[int, float]]]) -> Symm
     return SymmetryCurves(shares, errors) if shares or errors else None
 
 
-def _curve(logged: Sequence[Mapping[str, Mapping[int, float]]], name: str) -> SymmetryCurve:
+def _curve(logged: Sequence[Mapping[str, Curve]], name: str) -> SymmetryCurve:
     runs = [run[name] for run in logged if name in run]
     steps = sorted({step for run in runs for step in run})
     values = np.array([[run.get(step, math.nan) for step in steps] for run in runs])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from rpp_rl.experiments.comparison.analysis import GroupResult, TaskResult
 from rpp_rl.experiments.comparison.over_environments import Aggregate
-from rpp_rl.experiments.comparison.symmetry_curves import SymmetryFound
+from rpp_rl.experiments.comparison.symmetry_curves import SymmetryOfGroups
 from rpp_rl.experiments.comparison.verdicts import number, shown
 from rpp_rl.statistics import Estimate, StepsToThreshold
 
@@ -89,11 +89,11 @@ def score_rows(results: Iterable[TaskResult]) -> list[Row]:
     ]
 
 
-def symmetry_rows(found: SymmetryFound) -> list[Row]:
+def symmetry_rows(found: SymmetryOfGroups) -> list[Row]:
     """One row per environment, algorithm, quantity and step, as `SYMMETRY` names: what the picture's bold lines are."""
     return [
         (environment, label, quantity, int(step), curve.n, float(value))
-        for (environment, label), curves in found.groups.items()
+        for (environment, label), curves in found.items()
         for kind, of_kind in (("error", curves.errors), ("residual_share", curves.shares))
         for quantity, curve in ((f"{kind}/{name}", curve) for name, curve in of_kind.items())
         for step, value in zip(curve.steps, curve.median, strict=True)
@@ -112,7 +112,7 @@ def pair_rows(results: Iterable[TaskResult]) -> list[Row]:
             probability, difference, area = p.probability, p.difference, p.area_difference
             rows.append(
                 (
-                    *(result.task.name, p.first, p.second, *result.groups_n(p)),
+                    *(result.task.name, p.first, p.second, *p.n),
                     *(probability.value, probability.low, probability.high),
                     *(difference.value, difference.low, difference.high, p.paired),
                     *(area.value, area.low, area.high),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 from rpp_rl.experiments.comparison.analysis import Pair, TaskResult
 from rpp_rl.experiments.comparison.over_environments import Aggregate
 from rpp_rl.statistics import FEWEST_FOR_INTERVAL, FEWEST_WITHOUT_WARNING, Estimate
@@ -9,57 +12,86 @@ from rpp_rl.statistics import FEWEST_FOR_INTERVAL, FEWEST_WITHOUT_WARNING, Estim
 # As `rpp_rl.statistics.estimate` has measured it.
 COVERAGE = "that of an IQM with about 77 % for 3 seeds, 86 to 90 % for 5, 93 to 96 % for 10"
 _ENOUGH = 10
-NO_DIFFERENCE = "not distinguishable"
+Word = Literal["better", "worse", "not distinguishable"]
+NO_DIFFERENCE: Word = "not distinguishable"
 
 
-def verdicts(result: TaskResult) -> list[str]:
-    """A sentence for every algorithm beside the baseline of an environment."""
-    if len(result.groups) == 1:
-        only = result.groups[0]
-        return [f"{only.label} is alone; there is nothing to compare it with."]
-    return [sentence(pair, result.groups_n(pair)) for pair in result.pairs if pair.second == result.baseline]
+@dataclass(frozen=True)
+class ComparisonVerdict:
+    """How an algorithm compares with the baseline on an environment; ``str`` gives it as a sentence.
 
-
-def sentence(pair: Pair, n: tuple[int, int]) -> str:
-    """The verdict on a pair, with its figures.
-
-    One is better only where both intervals agree: that of the probability of improvement excludes 1/2, and that of the
-    difference of IQMs excludes 0, on the same side.
-
-    Args:
-        pair: two algorithms.
-        n: runs of each.
+    Attributes:
+        environment: its name.
+        step: environment step of the comparison.
+        algorithm: its label.
+        baseline: label of the baseline.
+        word: ``"better"`` or ``"worse"`` where both intervals exclude no difference, else ``"not distinguishable"``.
+        probability: that a run of the algorithm is better than one of the baseline, with its interval.
+        difference: the IQM of the algorithm's final scores minus the baseline's, with its interval.
+        paired: whether runs with the same seed were drawn together for the difference.
+        n: runs of the algorithm and of the baseline.
     """
-    seeds = f"n = {n[0]} seeds each" if n[0] == n[1] else f"n = {n[0]} and {n[1]} seeds"
-    if min(n) < FEWEST_FOR_INTERVAL:
-        return (
-            f"{pair.first} and {pair.second}: {NO_DIFFERENCE} with {seeds}; under {FEWEST_FOR_INTERVAL} seeds there is "
-            "no interval."
+
+    environment: str
+    step: int
+    algorithm: str
+    baseline: str
+    word: Word
+    probability: Estimate
+    difference: Estimate
+    paired: bool
+    n: tuple[int, int]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict with its figures, without the environment."""
+        one, other, n = self.algorithm, self.baseline, self.n
+        seeds = f"n = {n[0]} seeds each" if n[0] == n[1] else f"n = {n[0]} and {n[1]} seeds"
+        if min(n) < FEWEST_FOR_INTERVAL:
+            few = f"under {FEWEST_FOR_INTERVAL} seeds there is no interval"
+            return f"{one} and {other}: {self.word} with {seeds}; {few}."
+        drawn = "seeds drawn in pairs" if self.paired else "runs drawn apart"
+        opening = (
+            f"{one} and {other}: {self.word}" if self.word == NO_DIFFERENCE else f"{one} is {self.word} than {other}"
         )
-    drawn = "its seeds drawn in pairs" if pair.paired else "its runs drawn apart"
-    figures = (
-        f"a run of {pair.first} beats one of {pair.second} with probability {shown(pair.probability)}, "
-        f"and the IQM of {pair.first} minus that of {pair.second} is {shown(pair.difference)} ({seeds}; {drawn})"
+        warning = ""
+        if min(n) < FEWEST_WITHOUT_WARNING:
+            warning = f" Warning: under {FEWEST_WITHOUT_WARNING} seeds an interval is hardly one; train more."
+        return (
+            f"{opening}: a run of {one} beats one of {other} with probability {shown(self.probability)}, "
+            f"and the IQM of {one} minus that of {other} is {shown(self.difference)} ({seeds}; {drawn}).{warning}"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.environment} at step {self.step}: {self.sentence}"
+
+
+def verdicts(result: TaskResult) -> list[ComparisonVerdict]:
+    """A verdict on every algorithm of an environment but the baseline."""
+    return [_verdict(result, pair) for pair in result.pairs if pair.second == result.baseline]
+
+
+def _verdict(result: TaskResult, pair: Pair) -> ComparisonVerdict:
+    words: dict[int | None, Word] = {1: "better", -1: "worse", None: NO_DIFFERENCE}
+    return ComparisonVerdict(
+        result.task.name,
+        result.task.step,
+        pair.first,
+        pair.second,
+        words[pair.direction],
+        pair.probability,
+        pair.difference,
+        pair.paired,
+        pair.n,
     )
-    told = direction(pair)
-    if told is None:
-        opening = f"{pair.first} and {pair.second}: {NO_DIFFERENCE}"
-    else:
-        opening = f"{pair.first} is {'better' if told > 0 else 'worse'} than {pair.second}"
-    warning = ""
-    if min(n) < FEWEST_WITHOUT_WARNING:
-        warning = f" Warning: under {FEWEST_WITHOUT_WARNING} seeds an interval is hardly one; train more."
-    return f"{opening}: {figures}.{warning}"
 
 
-def direction(pair: Pair) -> int | None:
-    """1 where the first is better, -1 where it is worse, None where they are not distinguishable."""
-    if pair.probability.includes(0.5) or pair.difference.includes(0.0):
-        return None
-    signs = (pair.probability.value > 0.5, pair.difference.value > 0)
-    if signs[0] != signs[1]:
-        return None
-    return 1 if signs[0] else -1
+def warnings_of(result: TaskResult) -> list[str]:
+    """What a reader must know before believing the comparison on an environment."""
+    alone = [
+        f"{g.label} is alone; there is nothing to compare it with" for g in result.groups if len(result.groups) == 1
+    ]
+    return [*alone, *seed_warnings(result), *result.task.notes]
 
 
 def seed_warnings(result: TaskResult) -> list[str]:

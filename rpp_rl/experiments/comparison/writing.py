@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rpp_rl.experiments.comparison import tables
-from rpp_rl.experiments.comparison.comparison import Comparison, warnings_of
-from rpp_rl.experiments.comparison.event_scalars import EventScalars
-from rpp_rl.experiments.comparison.tensorboard_address import EVENTS
-from rpp_rl.experiments.comparison.verdicts import aggregate_sentences, verdicts
+from rpp_rl.experiments.comparison.figures import figures
+from rpp_rl.experiments.comparison.report import report_page
+from rpp_rl.experiments.comparison.symmetry_curves import symmetry_of_groups
+from rpp_rl.experiments.comparison.tensorboard import EVENTS, event_files
+from rpp_rl.experiments.comparison.verdicts import aggregate_sentences, verdicts, warnings_of
 from rpp_rl.experiments.markdown import markdown_table
 from rpp_rl.experiments.plots import need_matplotlib
-from rpp_rl.files import replace_file
+from rpp_rl.files import check_folder, replace_file
+
+if TYPE_CHECKING:
+    from rpp_rl.experiments.comparison.compare import Comparison
 
 REPORT, SUMMARY = "report.html", "summary.csv"
 _FORMS = ("png", "svg")
@@ -20,14 +25,13 @@ _PICTURES = ("curves", "best_so_far", "profiles", "symmetry")
 DRAWN = ("symmetry.csv", *(f"{name}.{form}" for name in _PICTURES for form in _FORMS))
 
 
-def render(comparison: Comparison, events: EventScalars, report: bool, tensorboard: bool) -> dict[str, bytes]:
+def render(comparison: Comparison, report: bool, tensorboard: bool) -> dict[str, bytes]:
     """The files of a comparison by their path in its folder.
 
     Args:
-        comparison: what was found.
-        events: reads what runs have logged of their symmetry.
-        report: whether there is to be a page, with figures.
-        tensorboard: whether there are to be event files.
+        comparison: the comparison.
+        report: whether to render the page and the figures.
+        tensorboard: whether to render event files.
 
     Raises:
         RunError: if a library that draws is not installed.
@@ -41,22 +45,15 @@ def render(comparison: Comparison, events: EventScalars, report: bool, tensorboa
         "summary.md": _bytes(summary_markdown(comparison)),
     }
     if report:
-        from rpp_rl.experiments.comparison.figures import figures
-        from rpp_rl.experiments.comparison.report import report_page
-        from rpp_rl.experiments.comparison.symmetry_curves import found_in
-
         need_matplotlib("figures need", "pip install 'rpp-rl[compare]', or add --no-report")
-        symmetry = found_in(results, events)
+        symmetry = symmetry_of_groups(results)
         files[REPORT] = _bytes(report_page(comparison, symmetry))
-        if symmetry.groups:
-            rows = tables.symmetry_rows(symmetry)
-            files["symmetry.csv"] = _csv(tables.SYMMETRY, rows)
+        if symmetry:
+            files["symmetry.csv"] = _csv(tables.SYMMETRY, tables.symmetry_rows(symmetry))
         files |= figures(results, comparison.aggregate, symmetry)
     if tensorboard:
-        from rpp_rl.experiments.comparison.events import event_files
-
         pictures = {Path(name).stem: content for name, content in files.items() if name.endswith(".png")}
-        files |= event_files(comparison, pictures)
+        files |= event_files(results, pictures)
     return files
 
 
@@ -73,7 +70,7 @@ def summary_markdown(comparison: Comparison) -> str:
     """Verdicts, notes and tables in Markdown."""
     parts = []
     for result in comparison.results:
-        sentences = [*verdicts(result), *(f"Note: {note}." for note in warnings_of(result))]
+        sentences = [*(v.sentence for v in verdicts(result)), *(f"Note: {note}." for note in warnings_of(result))]
         parts.append(f"## {result.task.name}, at step {result.task.step}\n\n" + "".join(f"- {s}\n" for s in sentences))
         parts.append(markdown_table(*tables.summary_cells(result)) + "\n")
         if result.pairs:
@@ -96,7 +93,12 @@ INTERVALS = (
 
 
 def write(out: Path, files: Mapping[str, bytes]) -> None:
-    """Write files, each aside and then in place of what was there; what else an earlier comparison wrote is removed."""
+    """Write files, each as a whole; remove what else an earlier comparison wrote.
+
+    Raises:
+        RunError: if the folder cannot be written to.
+    """
+    check_folder(out, "choose another folder")
     is_earlier = (out / SUMMARY).is_file()
     for name, content in files.items():
         replace_file(out / name, content)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.environments import make_checked
+from rpp_rl.experiments.event_files import show_in_tensorboard
 from rpp_rl.experiments.finding import run_of
-from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
 from rpp_rl.experiments.videos.renderers import choose_renderer
 from rpp_rl.files import check_folder
 

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 import pytest
 from helpers.run_folders import write_runs
 
-from rpp_rl.experiments.comparison.tensorboard_address import tensorboard_place
+from rpp_rl.experiments.comparison.tensorboard import tensorboard_place
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = [

@@ -17,10 +17,10 @@ def test_the_better_algorithm_is_called_better(tmp_path):
     final(tmp_path, "rpp_sac", np.arange(200, 210))
     final(tmp_path, "sac", np.arange(100, 110))
     (verdict,) = compare(find_runs(tmp_path)).verdicts
-    assert verdict.startswith("Ant-v5 at step 100: rpp_sac is better than sac")
-    assert "n = 10 seeds each" in verdict
+    assert str(verdict).startswith("Ant-v5 at step 100: rpp_sac is better than sac")
+    assert "n = 10 seeds each" in str(verdict)
     (verdict,) = compare(find_runs(tmp_path), baseline="rpp_sac").verdicts
-    assert verdict.startswith("Ant-v5 at step 100: sac is worse than rpp_sac")
+    assert str(verdict).startswith("Ant-v5 at step 100: sac is worse than rpp_sac")
 
 
 @pytest.mark.parametrize(("algos", "baseline"), [(("rpp_td3", "mlp_td3", "td3"), "td3"), (("a", "mlp_sac"), "mlp_sac")])
@@ -42,9 +42,21 @@ def test_python_and_the_command_give_the_same_verdicts_also_of_a_seed_that_exist
     # The folder sorts before the others, but its runs lie deeper.
     write_runs(tmp_path / "runs" / "A-variant", ["Ant-v5"], {"sac": 9000.0})
     out = main("compare", "runs", "--no-report", "--no-tensorboard")[1]
-    found = compare(find_runs(tmp_path / "runs"))
-    assert found.verdicts == [line for line in out.splitlines() if "at step" in line]
-    assert "9000" not in str(found.verdicts)
+    said = [line for line in out.splitlines() if "at step" in line]
+    for found in (compare(find_runs(tmp_path / "runs")), compare(tmp_path / "runs"), compare([str(tmp_path / "runs")])):
+        assert [str(verdict) for verdict in found.verdicts] == said
+    assert "9000" not in str(said)
+
+
+def test_a_comparison_writes_the_files_of_the_command(main, tmp_path):
+    write_runs(tmp_path / "runs", ["Ant-v5"])
+    assert main("compare", "runs", "--no-report", "--no-tensorboard")[0] == 0
+    compare(tmp_path / "runs", filter=["Ant-v5/*"]).write(tmp_path / "here", report=False, tensorboard=False)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "here").iterdir()}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "runs" / "compare").iterdir()}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot write to"):
+        compare(tmp_path / "runs").write(tmp_path / "file", report=False)
 
 
 def test_bad_arguments_are_refused(tmp_path):

@@ -11,14 +11,13 @@ from stable_baselines3 import SAC
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison import grouping
-from rpp_rl.experiments.comparison.event_scalars import EventScalars
 from rpp_rl.experiments.comparison.grouping import differing_settings, group_runs, settings_table
 from rpp_rl.experiments.comparison.runs import read_runs
 from rpp_rl.experiments.finding import find_runs
 
 
 def tasks(root, at=None):
-    return group_runs(read_runs(find_runs([root]), [root], EventScalars(root / "none"))[0], at)
+    return group_runs(read_runs(find_runs([root]), [root])[0], at)
 
 
 def test_runs_that_differ_in_nothing_but_the_algorithm(tmp_path):
@@ -156,7 +155,7 @@ TRIVIAL = {"name": "trivial", "group": "C1"}
 
 
 def labels(*roots):
-    (task,) = group_runs(read_runs(find_runs(roots), roots, EventScalars())[0])
+    (task,) = group_runs(read_runs(find_runs(roots), roots)[0])
     return {group.label: group.seeds for group in task.groups}
 
 

@@ -4,23 +4,20 @@ import io
 import json
 import shutil
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.run_folders import write_run, write_runs
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.comparison.event_scalars import EventScalars
 from rpp_rl.experiments.comparison.runs import read_run, read_runs
 from rpp_rl.experiments.finding import find_runs, folders_without_config
+from rpp_rl.experiments.run import Run
 from rpp_rl.experiments.run_files import read_episodes, read_evaluations, read_json
-
-NO_EVENTS = EventScalars(Path("none"))
 
 
 def read(folder):
-    return read_run(folder, NO_EVENTS)
+    return read_run(Run(folder))
 
 
 @pytest.fixture
@@ -159,10 +156,10 @@ def test_finding_and_filtering(tmp_path):
     (tmp_path / "Ant-v5/sac/seed0/checkpoints/config.json").write_text("{}")
     (waiting / "config.json").write_text('{"env": "Ant-v5", "algo": "sac", "seed": 7}')
     (waiting / "events.out.tfevents.1.x").write_bytes(b"")
-    runs, unevaluated = read_runs(find_runs([tmp_path]), [tmp_path], NO_EVENTS)
+    runs, unevaluated = read_runs(find_runs([tmp_path]), [tmp_path])
     assert (len(runs), unevaluated) == (8, [waiting])
     with pytest.raises(RunError, match="there is no run with evaluations"):
-        read_runs(find_runs([waiting]), [waiting], NO_EVENTS)
+        read_runs(find_runs([waiting]), [waiting])
     assert len(find_runs([tmp_path], ["Ant-v5/*"])) == 5
     assert len(find_runs([tmp_path], ["Ant-v5/*", "!*/sac/*"])) == 2
     assert len(find_runs([tmp_path], ["*/sac/seed[1-9]"])) == 3
@@ -171,7 +168,7 @@ def test_finding_and_filtering(tmp_path):
     # A run twice is one run.
     assert len(find_runs([tmp_path / "Ant-v5", tmp_path / "Ant-v5/sac/seed0"])) == 5
     with pytest.raises(RunError, match="or widen --filter"):
-        read_runs(find_runs([tmp_path], ["Nothing*"]), [tmp_path], NO_EVENTS)
+        read_runs(find_runs([tmp_path], ["Nothing*"]), [tmp_path])
     with pytest.raises(RunError, match="there is no folder"):
         find_runs([tmp_path / "nowhere"])
 

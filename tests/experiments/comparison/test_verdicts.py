@@ -5,25 +5,23 @@ import pytest
 from helpers.run_folders import write_run, write_runs
 
 from rpp_rl.experiments.comparison.analysis import Draws, Pair, analyse
-from rpp_rl.experiments.comparison.event_scalars import EventScalars
 from rpp_rl.experiments.comparison.grouping import group_runs
 from rpp_rl.experiments.comparison.over_environments import aggregate
 from rpp_rl.experiments.comparison.runs import read_runs
 from rpp_rl.experiments.comparison.verdicts import (
     aggregate_sentences,
     caution,
-    direction,
     number,
     seed_warnings,
-    sentence,
     verdicts,
+    warnings_of,
 )
 from rpp_rl.experiments.finding import find_runs
 from rpp_rl.statistics import Estimate, Normalization, difference
 
 
 def analysed(root, **settings):
-    runs = read_runs(find_runs([root]), [root], EventScalars(root / "none"))[0]
+    runs = read_runs(find_runs([root]), [root])[0]
     return [analyse(task, Draws(resamples=500), **settings) for task in group_runs(runs)]
 
 
@@ -37,21 +35,24 @@ def test_a_clear_difference_is_reported(tmp_path):
     final(tmp_path, "sac", range(10))
     final(tmp_path, "rpp_sac", range(20, 30))
     (result,) = analysed(tmp_path)
-    (said,) = verdicts(result)
-    assert said.startswith("rpp_sac is better than sac: ")
-    assert "probability 1.00 [0.80, 1.00]" in said
-    assert "n = 10 seeds each; its seeds drawn in pairs" in said
-    assert "Warning" not in said
+    (verdict,) = verdicts(result)
+    assert (verdict.environment, verdict.step, verdict.algorithm, verdict.baseline) == ("Ant-v5", 200, "rpp_sac", "sac")
+    assert (verdict.word, verdict.n, verdict.paired) == ("better", (10, 10), True)
+    assert verdict.difference.low > 15
+    assert str(verdict).startswith("Ant-v5 at step 200: rpp_sac is better than sac: ")
+    assert "probability 1.00 [0.80, 1.00]" in verdict.sentence
+    assert "n = 10 seeds each; seeds drawn in pairs" in verdict.sentence
+    assert "Warning" not in verdict.sentence
     assert seed_warnings(result) == []
     (turned,) = verdicts(analysed(tmp_path, baseline="rpp_sac")[0])
-    assert turned.startswith("sac is worse than rpp_sac: ")
+    assert turned.sentence.startswith("sac is worse than rpp_sac: ")
 
 
 def test_an_interval_that_includes_no_difference_gives_no_verdict(tmp_path):
     scores = np.random.default_rng(0).normal(size=8)
     final(tmp_path, "sac", scores)
     final(tmp_path, "rpp_sac", scores[::-1] + 0.1)
-    assert verdicts(analysed(tmp_path)[0])[0].startswith("rpp_sac and sac: not distinguishable: ")
+    assert verdicts(analysed(tmp_path)[0])[0].sentence.startswith("rpp_sac and sac: not distinguishable: ")
 
 
 @pytest.mark.parametrize(
@@ -68,9 +69,8 @@ def test_an_interval_that_includes_no_difference_gives_no_verdict(tmp_path):
 )
 def test_both_intervals_must_agree(probability, difference_of_iqms, told):
     difference = Estimate(*difference_of_iqms, 8)
-    pair = Pair("a", "b", Estimate(*probability, 8), difference, difference, False)
-    assert direction(pair) == told
-    assert ("not distinguishable" in sentence(pair, (8, 8))) == (told is None)
+    pair = Pair("a", "b", Estimate(*probability, 8), difference, difference, False, (8, 8))
+    assert pair.direction == told
 
 
 def test_the_caution_names_the_coverage_for_the_number_of_seeds(tmp_path):
@@ -99,14 +99,14 @@ def test_few_seeds(tmp_path):
     final(tmp_path, "sac", range(4))
     final(tmp_path, "rpp_sac", range(100, 104))
     (result,) = analysed(tmp_path)
-    assert "Warning: under 5 seeds" in verdicts(result)[0]
+    assert "Warning: under 5 seeds" in verdicts(result)[0].sentence
     assert seed_warnings(result)[0].startswith("too few seeds: rpp_sac has 4 seeds, sac has 4 seeds")
 
 
 def test_three_seeds_above_three_others_are_chance_once_in_ten(tmp_path):
     final(tmp_path, "sac", range(3))
     final(tmp_path, "rpp_sac", range(100, 103))
-    assert "not distinguishable" in verdicts(analysed(tmp_path)[0])[0]
+    assert verdicts(analysed(tmp_path)[0])[0].word == "not distinguishable"
 
 
 def test_no_interval_under_three_seeds(tmp_path):
@@ -114,12 +114,14 @@ def test_no_interval_under_three_seeds(tmp_path):
     final(tmp_path, "rpp_sac", [1000, 1001])
     (result,) = analysed(tmp_path)
     expected = "not distinguishable with n = 2 and 9 seeds; under 3 seeds there is no interval."
-    assert verdicts(result) == [f"rpp_sac and sac: {expected}"]
+    assert [v.sentence for v in verdicts(result)] == [f"rpp_sac and sac: {expected}"]
 
 
 def test_an_algorithm_alone(tmp_path):
     final(tmp_path, "sac", range(3))
-    assert "alone" in verdicts(analysed(tmp_path)[0])[0]
+    (result,) = analysed(tmp_path)
+    assert verdicts(result) == []
+    assert warnings_of(result)[0] == "sac is alone; there is nothing to compare it with"
 
 
 def test_seeds_are_paired_only_where_all_are_the_same(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.tensorboard_events import show_in_tensorboard
+from rpp_rl.experiments.event_files import show_in_tensorboard
 from rpp_rl.experiments.videos.films import Film, check_film, side_by_side
 
 
