@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 import zlib
@@ -43,21 +42,6 @@ def replace_file(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> 
     finally:
         aside.unlink(missing_ok=True)
     _sync_folder(path.parent)
-
-
-def write_json(path: Path, data: Any, indent: int = 2, default: Callable[[Any], Any] | None = None) -> None:
-    """Write data as JSON, atomically.
-
-    Args:
-        path: the file.
-        data: what `json.dumps` takes.
-        indent: spaces per level.
-        default: turns a value that JSON does not have into one that it has, as in `json.dumps`.
-
-    Raises:
-        OSError: if the file cannot be written; the old file is unchanged.
-    """
-    replace_file(path, (json.dumps(data, indent=indent, default=default) + "\n").encode())
 
 
 def check_folder(folder: Path, remedy: str) -> None:

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from rpp_rl.errors import RunError
-from rpp_rl.files import Archive, check_folder, replace_file, write_json
+from rpp_rl.files import Archive, check_folder, replace_file
 
 
 def test_a_file_is_replaced_by_bytes_or_by_what_a_function_writes(tmp_path):
@@ -28,11 +28,6 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         replace_file(path, fail)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
-
-
-def test_json_ends_with_a_newline(tmp_path):
-    write_json(tmp_path / "x.json", {"a": tmp_path}, indent=1, default=lambda value: "path")
-    assert (tmp_path / "x.json").read_text() == '{\n "a": "path"\n}\n'
 
 
 def test_a_folder_below_a_file_is_refused(tmp_path):

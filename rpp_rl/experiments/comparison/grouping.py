@@ -12,7 +12,7 @@ from rpp_rl.errors import RunError, listed
 from rpp_rl.experiments.comparison.runs import SYMMETRY_DIGEST, ComparedRun
 from rpp_rl.statistics import AlignedCurves, align
 
-# Settings of our algorithms alone. A baseline lacks them; that is no difference in settings.
+# Settings of our algorithms alone, which a baseline lacks and which therefore do not count as differences.
 _OWN = frozenset(
     (
         *("symmetry", SYMMETRY_DIGEST, "actor", "critic", "network", "zero_mean", "fast_update", "precision"),
