@@ -62,7 +62,7 @@ def restore_environment(env: gym.Env[Any, Any], state: dict[str, Any]) -> None:
     # Some environments refuse attributes before the first reset.
     env.reset()
     for layer, saved in zip(layers, state["layers"], strict=True):
-        restore_object(layer, saved)
+        restore_object(layer, saved, _SKIPPED)
     inner: Any = env.unwrapped
     if state["simulator"] is not None:
         _restore_simulator(inner.model, inner.data, state["simulator"])

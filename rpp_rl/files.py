@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -58,6 +59,33 @@ def check_folder(folder: Path, remedy: str) -> None:
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         which = "it" if existing == folder else str(existing)
         raise RunError(f"cannot write to {folder}: {which} is not a directory, or not writable; {remedy}")
+
+
+def check_own_files(folder: Path) -> None:
+    """Check that a folder holds only folders and regular files, at any depth, before files in it are changed.
+
+    Through a link somewhere in it a command would change a file elsewhere.
+
+    Raises:
+        RunError: if something else is there.
+    """
+    for parent, folders, files in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                what = "a link" if stat.S_ISLNK(mode) else "neither a file nor a folder"
+                raise RunError(f"{path} is {what}, and files of {folder} are to be changed; put a copy in its place")
+
+
+def cut_file(path: Path, size: int) -> None:
+    """Keep the first bytes of a file. Another name of the same file, as a copy of hard links has it, keeps them all.
+
+    Raises:
+        OSError: if the file cannot be read or written; it is then unchanged.
+    """
+    with path.open("rb") as file:
+        content = file.read(size)
+    replace_file(path, content)
 
 
 def _sync_folder(folder: Path) -> None:

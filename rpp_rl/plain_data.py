@@ -22,6 +22,7 @@ Arrays = dict[str, NDArray[Any]]
 # Kinds of dtypes that are saved: booleans, integers, floats; not objects or text.
 _KINDS = "biuf"
 _DEEPEST = 40
+_LARGEST = 1 << 128
 _BIT_GENERATORS = {
     cls.__name__: cls for cls in (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox)
 }
@@ -100,6 +101,9 @@ def _decode(data: Any, arrays: Mapping[str, NDArray[Any]], depth: int) -> Any:
     if isinstance(data, list):
         return [_decode(v, arrays, depth + 1) for v in data]
     if not isinstance(data, dict):
+        # The largest integers are those of random generators.
+        if isinstance(data, int) and abs(data) >= _LARGEST:
+            raise PlainDataError("the saved data is damaged: it holds an integer of more than 128 bits")
         return data
     tag = next(iter(data), "")
     if not tag.startswith("$"):
@@ -161,6 +165,8 @@ def _state(
         place = f"{where}.{name}"
         if name in skip or isinstance(value, _STATELESS + stateless) or _is_frozen(value):
             continue
+        if isinstance(value, str) and _is_path(value):
+            continue
         try:
             to_plain(value, place)
             state["values"][name] = value
@@ -178,20 +184,52 @@ def _is_frozen(value: Any) -> bool:
     return parameters is not None and bool(parameters.frozen)
 
 
-def restore_object(instance: Any, state: dict[str, Any]) -> None:
+def restore_object(instance: Any, state: Mapping[str, Any], skip: Collection[str] = (), where: str = "") -> None:
     """Restore the state of an object.
 
+    Args:
+        instance: an object that was made in the same way as the saved one.
+        state: what `object_state` returned, perhaps read from a file of somebody else.
+        skip: names of attributes that keep the values they have.
+        where: name of the object for messages; its class where it is left out.
+
     Raises:
-        PlainDataError: if the object is of another type than the saved one, or lacks an attribute.
+        PlainDataError: if the object is of another type than the saved one, lacks an object inside, or has an attribute
+            of another kind; the message names it. A method or property is never replaced.
     """
+    where = where or type(instance).__name__
     if state["type"] != type(instance).__qualname__:
         raise PlainDataError(
-            f"cannot restore the state of a {state['type']} into a {type(instance).__qualname__}; make the object as "
-            "it was when it was saved"
+            f"cannot restore the state of a {state['type']} into {where}, a {type(instance).__qualname__}; make the "
+            "object as it was when it was saved"
         )
+    own = vars(instance)
     for name, value in state["values"].items():
+        if name in skip or (isinstance(value, str) and _is_path(value)):
+            continue
+        if name.startswith("__") or (name not in own and hasattr(type(instance), name)):
+            raise PlainDataError(f"{where}.{name} is not part of a state")
+        if not _same_kind(own.get(name), value):
+            raise PlainDataError(f"{where}.{name} is a {_kind(own[name])}, and cannot become {str(value)[:60]!r}")
         setattr(instance, name, value)
     for name, inner in state["objects"].items():
-        if name not in vars(instance):
-            raise PlainDataError(f"the saved state has an attribute {name!r} that this {state['type']} lacks")
-        restore_object(vars(instance)[name], inner)
+        if name not in own:
+            raise PlainDataError(f"the saved state has an attribute {name!r} that {where} lacks")
+        if name not in skip:
+            restore_object(own[name], inner, where=f"{where}.{name}")
+
+
+def _is_path(text: str) -> bool:
+    """Whether text may be a path. Where a file lies is not part of a state: the object was made with it."""
+    return "/" in text or "\\" in text
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool | int | float | np.generic) or (isinstance(value, np.ndarray) and not value.shape):
+        return "number"
+    return "list" if isinstance(value, list | tuple) else type(value).__name__
+
+
+def _same_kind(old: Any, new: Any) -> bool:
+    """Whether a value may take the place of another one: a number that of a number, an array that of an array."""
+    return old is None or new is None or _kind(old) == _kind(new)

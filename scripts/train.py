@@ -15,7 +15,7 @@ from rpp_rl.experiments.training import train as train_run
 from rpp_rl.scripts.main import main
 from rpp_rl.scripts.train_arguments import TrainArguments
 
-_WITH_RESUME = ("resume", "n_timesteps", "device", "progress", "verbose", "trust")
+_WITH_RESUME = ("resume", "n_timesteps", "device", "tensorboard_log", "progress", "verbose", "trust")
 
 
 def train(arguments: Annotated[TrainArguments, arg(name="")]) -> None:
@@ -27,6 +27,7 @@ def train(arguments: Annotated[TrainArguments, arg(name="")]) -> None:
             a.resume,
             n_timesteps=a.n_timesteps,
             device=None if a.device == TrainArguments.device else a.device,
+            tensorboard_log=a.tensorboard_log,
             progress_bar=a.progress,
             verbose=a.verbose,
             trust=a.trust,

@@ -16,6 +16,7 @@ import yaml
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from rpp_rl.agents.common.arguments import check_arguments
 from rpp_rl.agents.common.saving.agent_files import load_safely, read_agent
 from rpp_rl.agents.common.saving.saved_agent import rebuild
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
@@ -36,8 +37,6 @@ _NOISES: Mapping[str, Any] = {
     "normal": NormalActionNoise,
     "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise,
 }
-# The least values with which an algorithm does anything sensible.
-LEAST = {"n_timesteps": 1, "n_envs": 1, "batch_size": 1, "buffer_size": 1, "train_freq": 1, "learning_starts": 0}
 # Arguments of a policy that are classes, which a file names as module:attribute.
 CLASSES = ("activation_fn", "optimizer_class")
 # Arguments that the run's configuration gives.
@@ -324,8 +323,6 @@ def _arguments(cls: type[OffPolicyAlgorithm]) -> dict[str, Any]:
 def _checked(key: str, value: Any, default: Any) -> Any:
     if value is None and default is not None:
         raise RunError(f"hyperparameter {key} needs a value")
-    if key in LEAST and isinstance(value, int | float) and value < LEAST[key]:
-        raise RunError(f"hyperparameter {key} must be at least {LEAST[key]}, got {value}")
     if isinstance(value, str) and not isinstance(default, str) and default is not inspect.Parameter.empty:
         # YAML reads 1e-3, without a dot, as a string.
         try:
@@ -337,6 +334,7 @@ def _checked(key: str, value: Any, default: Any) -> Any:
         if not value.is_integer():
             raise RunError(f"hyperparameter {key} must be a whole number, got {value!r}")
         value = int(value)
+    check_arguments({key: value})
     if key == "policy_kwargs" and not isinstance(value, Mapping | None):
         raise RunError(f"policy_kwargs must be a mapping such as {{net_arch: [64, 64]}}, got {value!r}")
     if key == "policy_kwargs" and value is not None:

@@ -1,16 +1,70 @@
-"""What an agent checks of its arguments, and hands on of its state."""
+"""Check the arguments of an agent, and merge those of its policy."""
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 
 from rpp_rl.agents.common.environment_symmetry import as_symmetry
-from rpp_rl.errors import NetworkError, SymmetryError
+from rpp_rl.errors import NetworkError, RunError, SymmetryError
+
+# The values with which an algorithm does anything sensible: whole numbers from the least on, numbers in a range.
+_WHOLE: Mapping[str, int] = {
+    **dict.fromkeys(("n_timesteps", "n_envs", "batch_size", "buffer_size", "n_steps", "stats_window_size"), 1),
+    **dict.fromkeys(("target_update_interval", "policy_delay"), 1),
+    "learning_starts": 0,
+    "gradient_steps": -1,
+}
+_REAL: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("tau", "gamma"), (0.0, 1.0)),
+    **dict.fromkeys(("learning_rate", "ent_coef", "target_policy_noise", "target_noise_clip"), (0.0, math.inf)),
+    "target_entropy": (-math.inf, math.inf),
+}
+_LEARNT = ("ent_coef", "target_entropy")
+_LARGEST = 1 << 62
+
+
+def check_arguments(values: Mapping[str, Any]) -> None:
+    """Check numbers among the arguments of an algorithm; others, schedules among them, are let through.
+
+    Raises:
+        RunError: if one is not a number, not finite, or outside of its range; the message names it.
+    """
+    for name, value in values.items():
+        if name in _WHOLE:
+            if type(value) is bool or not isinstance(value, int | np.integer) or not _WHOLE[name] <= value < _LARGEST:
+                raise RunError(f"{name} must be a whole number of at least {_WHOLE[name]}, got {str(value)[:60]!r}")
+        elif name in _REAL and not callable(value):
+            _check_real(name, value)
+        elif name == "train_freq" and not isinstance(value, str):
+            frequency = value[0] if isinstance(value, tuple | list) and value else getattr(value, "frequency", value)
+            if type(frequency) is not int or frequency < 1:
+                raise RunError(f"train_freq must be at least 1 step or episode, got {str(value)[:60]!r}")
+
+
+def _check_real(name: str, value: Any) -> None:
+    low, high = _REAL[name]
+    number = value
+    if isinstance(value, str) and name in _LEARNT:
+        learnt, _, start = value.partition("_")
+        number = (start or 1.0) if learnt == "auto" else math.nan
+    try:
+        fits = not isinstance(number, bool) and low <= float(number) <= high and math.isfinite(float(number))
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits:
+        wanted = (
+            f"from {low:g} to {high:g}" if math.isfinite(high) else "of at least 0" if low == 0 else "that is finite"
+        )
+        raise RunError(
+            f"{name} must be a number {wanted}{', or auto' if name in _LEARNT else ''}, got {str(value)[:60]!r}"
+        )
 
 
 def merged_options(policy_kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

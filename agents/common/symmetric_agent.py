@@ -13,7 +13,7 @@ from gymnasium.wrappers import NormalizeObservation
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 
-from rpp_rl.agents.common.arguments import merged_options
+from rpp_rl.agents.common.arguments import check_arguments, merged_options
 from rpp_rl.agents.common.callbacks import FiniteCheck
 from rpp_rl.agents.common.environment_symmetry import symmetry_of
 from rpp_rl.agents.common.normalize import SymmetricVecNormalize
@@ -55,6 +55,7 @@ class SymmetricAgent(SafeFiles):
         return merged_options(policy_kwargs or {}, {name: arguments[name] for name in POLICY_OPTIONS})
 
     def _setup_model(self) -> None:
+        check_arguments(vars(self))
         if issubclass(self.policy_class, SymmetricPolicy) and self.policy_kwargs.get("symmetry") is None:
             found = None if self.env is None else symmetry_of(self.env)
             # A policy that needs a symmetry reports a missing one itself.

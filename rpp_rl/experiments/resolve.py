@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperparameters, load_agent
+from rpp_rl.agents.common.checkpoints import agent_of_checkpoint
 from rpp_rl.envs.auditing import SymmetryAudit, Verdict, quick_audit
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RunError, SymmetryError
@@ -133,10 +136,7 @@ def build(task: Resolved, verbose: int = 0, trust: bool = False) -> OffPolicyAlg
     """
     config = task.config
     source = None if config.trained_agent is None else find_model(config.trained_agent)
-    env = vec_env(
-        *(config.env, task.symmetry, config.env_kwargs, task.n_envs, config.vec_env), patience=config.env_timeout
-    )
-    env = normalized(env, task.normalize, task.symmetry, None if source is None else statistics_of(source))
+    env = _environments(task, None if source is None else statistics_of(source))
     common: dict[str, Any] = {"seed": config.seed, "device": config.device, "verbose": verbose}
     if source is None:
         agent = build_agent(config.use, env, values=task.values, **common)
@@ -144,6 +144,29 @@ def build(task: Resolved, verbose: int = 0, trust: bool = False) -> OffPolicyAlg
         changed = {k: v for k, v in config.hyperparams.items() if k != "normalize"}
         agent = continue_agent(config.use, source, env, values=changed, trust=trust, **common)
     return agent  # type: ignore[no-any-return]
+
+
+def rebuild(task: Resolved, path: Path, state: dict[str, Any]) -> OffPolicyAlgorithm:
+    """Build the agent that a checkpoint describes on the environments of its run.
+
+    Args:
+        task: the resolved configuration.
+        path: the checkpoint's path.
+        state: its state.
+
+    Raises:
+        RunError: if the checkpoint describes no agent of the run's algorithm.
+    """
+    cls = task.config.use.cls
+    return agent_of_checkpoint(cls, path, state, _environments(task), task.config.device)
+
+
+def _environments(task: Resolved, statistics: Path | None = None) -> VecEnv:
+    config = task.config
+    env = vec_env(
+        *(config.env, task.symmetry, config.env_kwargs, task.n_envs, config.vec_env), patience=config.env_timeout
+    )
+    return normalized(env, task.normalize, task.symmetry, statistics)
 
 
 def audited(task: Resolved) -> SymmetryAudit | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -259,8 +260,13 @@ def hold(path: Path) -> IO[bytes] | None:
     """Open and lock a file, which is created where it is missing; None if another process holds it.
 
     Where the system or the drive has no locks, every process gets the file.
+
+    Raises:
+        OSError: if the file cannot be opened, or is a link.
     """
-    file = path.open("ab")
+    # A link would create a file elsewhere, and a pipe without a reader would be waited for.
+    strict = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | strict, 0o666), "ab")
     try:
         import fcntl
 

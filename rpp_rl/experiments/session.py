@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat, configure
 from stable_baselines3.common.monitor import ResultsWriter
@@ -18,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from rpp_rl.agents.common.algorithms import checks_itself, plain_arguments
 from rpp_rl.agents.common.callbacks import FiniteCheck, FiniteVecEnv, SymmetryCallback
-from rpp_rl.agents.common.checkpoints import RunCheckpoint, go_back, newest_checkpoint, restore_run
+from rpp_rl.agents.common.checkpoints import RunCheckpoint, go_back, part_of, restore_run
 from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.registry import base_id
 from rpp_rl.experiments.config import RunConfig, plain_data
@@ -31,6 +32,7 @@ from rpp_rl.experiments.environments import (
 from rpp_rl.experiments.provenance import provenance
 from rpp_rl.experiments.resolve import Resolved
 from rpp_rl.experiments.run import AUDIT, CHECKPOINTS, CONFIG, EVALUATIONS, FAILURE, MONITOR, Run
+from rpp_rl.files import replace_file
 
 FORMAT = 2
 
@@ -103,22 +105,29 @@ def started(
 
 @contextmanager
 def reopened(
-    task: Resolved, agent: OffPolicyAlgorithm, run: Run, stop: Callable[[], bool], verbose: int = 0
+    task: Resolved,
+    agent: OffPolicyAlgorithm,
+    run: Run,
+    found: tuple[Path, dict[str, Any]],
+    stop: Callable[[], bool],
+    verbose: int = 0,
 ) -> Iterator[Session]:
-    """Put an agent back to the newest checkpoint of its run; the caller holds the run's lock.
+    """Put an agent back to a checkpoint of its run; the caller holds the run's lock.
+
+    All paths follow from where the run's folder is now.
 
     Args:
         task: the resolved configuration.
         agent: an agent that was built in the same way.
         run: the run.
+        found: path and state of the checkpoint.
         stop: tells whether to write a checkpoint and stop.
         verbose: 1 prints stable-baselines3's tables.
 
     Raises:
-        RunError: if there is no whole checkpoint, or it does not fit the agent.
+        RunError: if the checkpoint does not fit the agent.
     """
-    folder, state = newest_checkpoint(run.path)
-    steps = int(state["agent"]["counters"]["num_timesteps"])
+    folder, state = found
     env = agent.get_env()
     if env is not None:
         agent.set_env(monitored(env))
@@ -127,14 +136,18 @@ def reopened(
     session, checkpoint = _accompanied(task, agent, run, stop, verbose)
     with closing(session.evaluation_env):
         differences = restore_run(folder, state, agent, checkpoint)
+        steps = agent.num_timesteps
+        with part_of(folder, "evaluations"):
+            evaluations = [
+                _evaluations(callback) for callback in session.callbacks if isinstance(callback, EvalCallback)
+            ]
         # The folder changes only after the checkpoint has been found to fit.
-        go_back(run.path, folder, state)
+        go_back(run.path, folder, state, [MONITOR])
         (run.path / FAILURE).unlink(missing_ok=True)
         _append_to_monitor(agent, run)
         logger.output_formats.append(_PurgedTensorBoard(_events_folder(task.config, run), steps + 1))
-        for callback in session.callbacks:
-            if isinstance(callback, EvalCallback):
-                _rewrite_evaluations(callback, run.path / EVALUATIONS)
+        for content in evaluations:
+            _rewrite_evaluations(content, run.path / EVALUATIONS)
         print(f"resuming from step {steps}, {folder}")
         for line in [*differences, *_other_machine(run, task, agent)]:
             print(f"note: not exactly the undisturbed run: {line}")
@@ -238,17 +251,30 @@ def _append_to_monitor(agent: OffPolicyAlgorithm, run: Run) -> None:
         env.results_writer = ResultsWriter(str(run.path / MONITOR), override_existing=False)
 
 
-def _rewrite_evaluations(callback: EvalCallback, path: Path) -> None:
-    """Keep the evaluations that the callback knows of."""
-    if not callback.evaluations_timesteps:
+def _evaluations(callback: EvalCallback) -> dict[str, NDArray[Any]]:
+    """The evaluations that a callback knows of; empty before the first.
+
+    Raises:
+        ValueError: if they are not numbers, or of unequal shapes.
+    """
+    parts = {
+        "timesteps": np.array(callback.evaluations_timesteps),
+        "results": np.array(callback.evaluations_results),
+        "ep_lengths": np.array(callback.evaluations_length),
+    }
+    steps, shape = len(parts["timesteps"]), parts["results"].shape
+    kinds = {part.dtype.kind for part in parts.values()}
+    if steps and (parts["ep_lengths"].shape != shape or shape[:1] != (steps,) or len(shape) != 2 or kinds - set("iuf")):
+        raise ValueError(f"results of shape {shape} at {steps} steps")
+    return parts
+
+
+def _rewrite_evaluations(parts: dict[str, NDArray[Any]], path: Path) -> None:
+    """Keep the evaluations of the checkpoint; the file of a copy that shares its content by hard links stays."""
+    if not parts["timesteps"].size:
         path.unlink(missing_ok=True)
         return
-    np.savez(
-        path,
-        timesteps=callback.evaluations_timesteps,
-        results=callback.evaluations_results,
-        ep_lengths=callback.evaluations_length,
-    )
+    replace_file(path, lambda file: np.savez(file, **parts))  # type: ignore[arg-type]
 
 
 def _other_machine(run: Run, task: Resolved, agent: OffPolicyAlgorithm) -> list[str]:

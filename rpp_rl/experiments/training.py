@@ -9,11 +9,12 @@ from pathlib import Path
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from rpp_rl.agents.common.checkpoints import newest_checkpoint, part_of
 from rpp_rl.envs.registry import import_module_of
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.config import RunConfig, refuse_modules
 from rpp_rl.experiments.learning import learn, learn_together
-from rpp_rl.experiments.resolve import Resolved, audited, build, resolved
+from rpp_rl.experiments.resolve import Resolved, audited, build, rebuild, resolved
 from rpp_rl.experiments.run import CONFIG, Run
 from rpp_rl.experiments.session import Session, reopened, started
 from rpp_rl.experiments.signals import stop_when_asked
@@ -82,16 +83,20 @@ def resume(
     *,
     n_timesteps: int | None = None,
     device: str | None = None,
+    tensorboard_log: str | Path | None = None,
     progress_bar: bool = False,
     verbose: int = 0,
     trust: bool = False,
 ) -> list[Run]:
     """Resume interrupted runs from their newest checkpoints; several are trained together.
 
+    A run is its folder: it may have been copied, moved or renamed, and nothing outside of it is read or changed.
+
     Args:
         runs: runs or their folders.
         n_timesteps: environment steps of the whole run; None for those of its configuration.
         device: another device.
+        tensorboard_log: another folder for TensorBoard's events; None for the run's own.
         progress_bar: as for `train`.
         verbose: as for `train`.
         trust: whether to import the modules that the configurations name.
@@ -100,7 +105,17 @@ def resume(
         RPPError: if there is no such run or checkpoint, another process holds it, or the runs do not fit together.
     """
     found = [run if isinstance(run, Run) else Run(Path(run)) for run in runs]
-    configs = [_config_to_resume(run, device, trust) for run in found]
+    continued = [_config_to_resume(run, trust) for run in found]
+    configs = [
+        replace(
+            config,
+            trained_agent=None,
+            log_folder=_log_folder(run),
+            tensorboard_log=None if tensorboard_log is None else Path(tensorboard_log),
+            device=config.device if device is None else device,
+        )
+        for run, config in zip(found, continued, strict=True)
+    ]
     _check_alike(found, configs)
     with ExitStack() as held:
         for run in found:
@@ -108,10 +123,13 @@ def resume(
         stop = held.enter_context(stop_when_asked())
 
         def restored(number: int) -> Session:
-            task = held.enter_context(resolved(configs[number], trust))
-            _check_symmetry(task, found[number])
-            agent = build(task, verbose, trust)
-            return held.enter_context(reopened(task, agent, found[number], stop, verbose))
+            run = found[number]
+            checkpoint = newest_checkpoint(run.path)
+            with part_of(run.path / CONFIG, "configuration"):
+                task = held.enter_context(resolved(configs[number]))
+                # A run that continued an agent has its hyperparameters from there.
+                agent = build(task, verbose) if continued[number].trained_agent is None else rebuild(task, *checkpoint)
+            return held.enter_context(reopened(task, agent, run, checkpoint, stop, verbose))
 
         if len(found) == 1:
             session = restored(0)
@@ -127,8 +145,14 @@ def resume(
         return learn_together(sessions, together, _steps_left(sessions, n_timesteps), False, progress_bar)
 
 
-def _config_to_resume(run: Run, device: str | None, trust: bool) -> RunConfig:
-    env = str(run.record.get("env", ""))
+def _config_to_resume(run: Run, trust: bool) -> RunConfig:
+    """The configuration of a run with what was read from files when it was started.
+
+    Raises:
+        RunError: if it cannot be read, or names a module outside of the library without `trust`.
+    """
+    record = run.record
+    env = str(record.get("env", ""))
     if trust:
         import_module_of(env)  # it may register the algorithm
     else:
@@ -136,7 +160,20 @@ def _config_to_resume(run: Run, device: str | None, trust: bool) -> RunConfig:
     config = run.config
     if not trust:
         refuse_modules(config.named_modules(), run.path / CONFIG)
-    return config if device is None else replace(config, device=device)
+    with part_of(run.path / CONFIG, "symmetry and normalization"):
+        symmetry = record.get("symmetry")
+        normalize = {"normalize": record["normalize"] or False} if "normalize" in record else {}
+        return replace(
+            config,
+            symmetry=config.symmetry if symmetry is None else Symmetry.from_dict(symmetry),
+            hyperparams={**config.hyperparams, **normalize},
+        )
+
+
+def _log_folder(run: Run) -> Path:
+    """The folder of all runs, ``<log_folder>/<env>/<algo>/seed<seed>``, as far as the run still lies so."""
+    above = run.path.absolute().parents
+    return above[2] if len(above) > 2 and run.path.absolute().parent.name == run.record.get("algo") else above[0]
 
 
 def _check_alike(runs: Sequence[Run], configs: Sequence[RunConfig]) -> None:
@@ -144,20 +181,6 @@ def _check_alike(runs: Sequence[Run], configs: Sequence[RunConfig]) -> None:
         alike = (config.algo, config.env) == (configs[0].algo, configs[0].env)
         if len(runs) > 1 and (not alike or config.use.together is None):
             raise RunError(f"{run.path} cannot be resumed together with {runs[0].path}; resume one at a time")
-
-
-def _check_symmetry(task: Resolved, run: Run) -> None:
-    """Check that a run's environment has the symmetry with which it was started.
-
-    Raises:
-        RunError: if it has another one.
-    """
-    recorded, symmetry = run.record.get("symmetry"), task.symmetry
-    if symmetry != (None if recorded is None else Symmetry.from_dict(recorded)):
-        raise RunError(
-            f"the symmetry of {task.config.env} has changed since {run.path} was started, and an agent keeps the "
-            "symmetry that it was built with; declare it as it was, or start a new run"
-        )
 
 
 def _steps_left(sessions: Sequence[Session], n_timesteps: int | None) -> int:

@@ -82,7 +82,7 @@ def test_objects_are_restored_in_place():
     restore_object(other, through_json(state))
     assert (other.steps, other.gait.phase, other.log[1]) == (7, 0.5, 2.0)
     assert other.gait is gait
-    with pytest.raises(PlainDataError, match="state of a Robot into a Gait"):
+    with pytest.raises(PlainDataError, match="state of a Robot into Gait"):
         restore_object(Gait(), state)
 
 

@@ -89,5 +89,5 @@ def test_another_environment_is_refused():
     state = environment_state(env)
     with pytest.raises(PlainDataError, match="layers of wrappers"):
         restore_environment(TimeAwareObservation(env), state)
-    with pytest.raises(PlainDataError, match="state of a HopperEnv into a HalfCheetahEnv"):
+    with pytest.raises(PlainDataError, match="state of a HopperEnv into HalfCheetahEnv"):
         restore_environment(rpp_rl.make("HalfCheetah-v5"), state)

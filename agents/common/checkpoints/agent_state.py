@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 
+from rpp_rl.agents.common.saving.parameter_checks import check_parameters
 from rpp_rl.agents.common.saving.saved_agent import describe_agent
 from rpp_rl.errors import RunError
 from rpp_rl.plain_data import object_state, restore_object
@@ -19,11 +22,15 @@ _COUNTERS = (
     *("num_timesteps", "_total_timesteps", "_episode_num", "_n_updates", "_current_progress_remaining"),
     *("_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer"),
 )
+_COUNTS, _MOST_STEPS = ("num_timesteps", "_total_timesteps", "_episode_num", "_n_updates"), 1 << 60
 _LOGGED = ("name_to_value", "name_to_count", "name_to_excluded")
-# Attributes of callbacks and of wrappers that belong to other objects.
+# Attributes of callbacks and of wrappers that belong to other objects, and the arguments of stable-baselines3's
+# callbacks: the callback was made with them.
 _NOT_OF_CALLBACKS = (
     *("model", "training_env", "eval_env", "callback", "callbacks", "callback_on_new_best", "parent", "logger"),
-    *("locals", "globals", "_logger"),
+    *("locals", "globals", "_logger", "log_path", "best_model_save_path", "save_path", "name_prefix", "verbose"),
+    *("eval_freq", "n_eval_episodes", "deterministic", "render", "warn", "save_freq", "save_replay_buffer"),
+    *("save_vecnormalize", "names"),
 )
 _NOT_OF_WRAPPERS = ("venv", "results_writer", "observation_space", "action_space", "class_attributes")
 
@@ -77,25 +84,74 @@ def restore_agent(agent: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
     """
     given: Any = agent
     try:
+        check_parameters(agent, state["parameters"], "the checkpoint")
         agent.set_parameters(state["parameters"], exact_match=True, device=agent.device)
         log_ent_coef = getattr(agent, "log_ent_coef", None)
         if state["log_ent_coef"] is not None and log_ent_coef is not None:
             log_ent_coef.data.copy_(state["log_ent_coef"])
-        for name, value in state["counters"].items():
-            setattr(agent, name, value)
+        _restore_counters(agent, state["counters"])
         # An agent without a logger gets one when it learns.
-        for name, values in state["logged"].items() if hasattr(agent, "_logger") else ():
-            getattr(agent.logger, name).update(values)
+        for name in _LOGGED if hasattr(agent, "_logger") else ():
+            getattr(agent.logger, name).update(_checked_log(name, state["logged"][name]))
         if state["merged_targets"]:
             update = given._fast_step_for(agent.batch_size)
             if update is not None:
                 update.restore_targets(0, state["merged_targets"])
         restore_env(agent.env, state["environments"])
-        given.action_space._np_random = state["action_space"]
+        given.action_space._np_random = _generator(state["action_space"])
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         if isinstance(error, RunError):
             raise
         raise RunError(f"the checkpoint does not fit this agent: {' '.join(str(error).split())[:300]}") from error
+
+
+def _restore_counters(agent: OffPolicyAlgorithm, saved: dict[str, Any]) -> None:
+    """Put back how far training has come.
+
+    Raises:
+        RunError: if a value has another kind, shape or range than it can have.
+    """
+    observations = (agent.n_envs, *(agent.observation_space.shape or ()))
+    shapes = {"_last_obs": observations, "_last_original_obs": observations, "_last_episode_starts": (agent.n_envs,)}
+    for name in _COUNTERS:
+        value = saved[name]
+        if name in _COUNTS:
+            fits = type(value) is int and 0 <= value < _MOST_STEPS
+        elif name in shapes:
+            fits = value is None or (isinstance(value, np.ndarray) and value.shape == shapes[name])
+        elif name == "_current_progress_remaining":
+            fits = isinstance(value, int | float) and math.isfinite(value)
+        else:
+            fits = value is None or (isinstance(value, deque) and all(map(_is_episode, value)))
+        if not fits:
+            raise RunError(f"the checkpoint's {name} is {str(value)[:60]!r}, which no run has")
+        setattr(agent, name, value)
+
+
+def _is_episode(info: Any) -> bool:
+    """Whether an entry is what a monitor tells of an episode, or whether it was a success."""
+    if isinstance(info, dict):
+        return {"r", "l"} <= info.keys() and all(isinstance(v, int | float | np.number) for v in info.values())
+    return isinstance(info, bool | np.bool_ | int | float)
+
+
+def _checked_log(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The values that were recorded since the log was last written.
+
+    Raises:
+        RunError: if they are not numbers by their tags, or numbers of times, or names of formats.
+    """
+    kinds = (str, tuple) if name == "name_to_excluded" else (int, float, np.number)
+    wrong = [tag for tag, value in values.items() if not isinstance(tag, str) or not isinstance(value, kinds)]
+    if wrong:
+        raise RunError(f"the checkpoint's {name} of {str(wrong[0])[:60]!r} is not what a log holds")
+    return values
+
+
+def _generator(value: Any) -> np.random.Generator | None:
+    if value is not None and not isinstance(value, np.random.Generator):
+        raise RunError(f"the checkpoint's generator of the action space is {str(value)[:60]!r}")
+    return value
 
 
 def generators_state() -> dict[str, Any]:
@@ -148,7 +204,7 @@ def restore_env(env: VecEnv | None, state: dict[str, Any]) -> None:
     for layer in state["layers"]:
         if not isinstance(env, VecEnvWrapper):
             raise RunError("the checkpoint has more wrappers around its environments than this run")
-        restore_object(env, layer)
+        restore_object(env, layer, _NOT_OF_WRAPPERS)
         env = env.venv
     if env is None or state["environments"] is None:
         return
@@ -160,7 +216,7 @@ def restore_env(env: VecEnv | None, state: dict[str, Any]) -> None:
     if isinstance(env, DummyVecEnv):
         outside = [e for one in env.envs for e in _outside(one)]
         for wrapper, saved in zip(outside, state["outer"], strict=True):
-            restore_object(wrapper, saved)
+            restore_object(wrapper, saved, ("env",))
 
 
 def _outside(env: Any) -> list[Any]:
@@ -182,6 +238,6 @@ def callback_state(callback: BaseCallback) -> tuple[dict[str, Any], list[str]]:
 
 def restore_callback(callback: BaseCallback, state: dict[str, Any]) -> None:
     """Put the state of a callback back."""
-    restore_object(callback, state["callback"])
+    restore_object(callback, state["callback"], _NOT_OF_CALLBACKS)
     if state["environments"] is not None:
         restore_env(callback.eval_env, state["environments"])  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ one before.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ _CHECKPOINT = "checkpoint"
 _OLD_MANIFEST, _OLD_STATE, _OLD_ARRAYS = "manifest.json", "state.json", "arrays.safetensors"
 _OLD_FORMAT = 1
 _LARGEST_FILE = 1 << 33
+_TRANSITIONS = re.compile(rf"{REPLAY}/\d{{1,18}}-\d{{1,18}}\.f32")
 # Transitions are written in pieces of this many bytes, so that copies take little memory.
 _PIECE = 1 << 21
 
@@ -115,10 +117,15 @@ def files_beside(path: Path) -> dict[str, FileRecord]:
     """
     try:
         if path.is_dir():
-            return _records(path, _read_old_manifest(path)["beside"])
-        with path.open("rb") as file:
-            value = read_value_without_arrays(Archive(file, f"checkpoint {path}"), _CHECKPOINT)
-        return _records(path, value["beside"])
+            records = _records(_read_old_manifest(path)["beside"])
+        else:
+            with path.open("rb") as file:
+                value = read_value_without_arrays(Archive(file, f"checkpoint {path}"), _CHECKPOINT)
+            records = _records(value["beside"])
+        strange = [name for name in records if not _TRANSITIONS.fullmatch(name)]
+        if strange:
+            raise RunError(f"{path} is not a checkpoint: it names {strange[0][:80]!r}, which is not one of its files")
+        return records
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, RunError):
             raise
@@ -213,11 +220,8 @@ class ReplayLog:
         self._records, self._written = dict(records), added
 
 
-def _records(path: Path, data: Mapping[str, Any]) -> dict[str, FileRecord]:
-    records = {str(name): FileRecord(int(r["size"]), str(r["sha256"])) for name, r in data.items()}
-    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in records):
-        raise RunError(f"{path} is not a checkpoint: it names files outside its folder")
-    return records
+def _records(data: Mapping[str, Any]) -> dict[str, FileRecord]:
+    return {str(name): FileRecord(int(r["size"]), str(r["sha256"])) for name, r in data.items()}
 
 
 def _readable_beside(path: Path) -> Iterable[str]:
@@ -245,7 +249,7 @@ def _read_old_manifest(folder: Path) -> dict[str, Any]:
 
 def _read_old_checkpoint(folder: Path) -> Any:
     try:
-        records = _records(folder, _read_old_manifest(folder)["files"])
+        records = _records(_read_old_manifest(folder)["files"])
         for name in (_OLD_STATE, _OLD_ARRAYS):
             records[name].check(folder / name)
         state = read_json((folder / _OLD_STATE).read_bytes(), f"checkpoint {folder}")

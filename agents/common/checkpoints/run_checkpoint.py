@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from rpp_rl.agents.common.checkpoints.files import (
 from rpp_rl.agents.common.saving.saved_agent import rebuild, saved_agent
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.errors import RPPError, RunError
+from rpp_rl.files import check_own_files, cut_file
 
 Agent = TypeVar("Agent", bound=OffPolicyAlgorithm)
 
@@ -153,8 +154,9 @@ def newest_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
         The checkpoint's path and its state.
 
     Raises:
-        RunError: if there is none.
+        RunError: if there is none, or the folder holds a link, through which a resume would change files elsewhere.
     """
+    check_own_files(run)
     found = checkpoints(run / FOLDER)
     if not found:
         raise RunError(f"{run} has no checkpoint to resume from; train with --save-freq STEPS")
@@ -168,21 +170,25 @@ def newest_checkpoint(run: Path) -> tuple[Path, dict[str, Any]]:
     raise RunError(f"all checkpoints of {run} are damaged: {problems[0]}")
 
 
-def go_back(run: Path, checkpoint: Path, state: dict[str, Any]) -> None:
+def go_back(run: Path, checkpoint: Path, state: dict[str, Any], growing: Sequence[str]) -> None:
     """Remove what a run wrote after a checkpoint: later checkpoints, and the ends of files that grow.
 
     Args:
         run: folder of the run.
         checkpoint: the checkpoint's path.
         state: its state.
+        growing: names of the files that grow.
     """
     for later in checkpoints(run / FOLDER):
         if int(later.name[5:]) > int(checkpoint.name[5:]):
             remove_checkpoint(later)
-    for name, size in state["files"].items():
-        path = run / Path(name).name
-        if path.exists() and path.stat().st_size > size:
-            os.truncate(path, size)
+    for name in growing:
+        size, path = state["files"].get(name), run / name
+        if type(size) is not int or size < 0 or not path.is_file():
+            continue
+        # What a copy shares by a hard link must not grow with this run.
+        if path.stat().st_size > size or path.stat().st_nlink > 1:
+            cut_file(path, size)
 
 
 def resume_agent(
@@ -199,15 +205,9 @@ def resume_agent(
         RunError: if there is no valid checkpoint, or it does not fit.
     """
     path, state = newest_checkpoint(run)
-    try:
-        saved_state = state["agent"]
-        parts = {part: saved_state[part] for part in ("parameters", "log_ent_coef")}
-        saved = saved_agent({**saved_state["described"], **parts}, str(path))
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{path} does not describe its agent ({error}); use its rpp-rl version") from error
-    agent = rebuild(cls, saved, env, device, custom_objects, force_reset=False)
+    agent = agent_of_checkpoint(cls, path, state, env, device, custom_objects)
     unsaved = restore_run(path, state, agent, checkpoint)
-    go_back(run, path, state)
+    go_back(run, path, state, checkpoint.growing)
     if custom_objects:
         unsaved = [line for line in unsaved if line.partition(",")[0] not in custom_objects]
     for line in unsaved:
@@ -215,8 +215,39 @@ def resume_agent(
     return agent
 
 
+def agent_of_checkpoint(
+    cls: type[Agent],
+    path: Path,
+    state: dict[str, Any],
+    env: Any,
+    device: torch.device | str = "auto",
+    custom_objects: dict[str, Any] | None = None,
+) -> Agent:
+    """Build the agent that a checkpoint describes, with its parameters; `restore_run` restores all else.
+
+    Args:
+        cls: class of the agent.
+        path: the checkpoint's path.
+        state: its state.
+        env: environment to train on.
+        device: device of the networks.
+        custom_objects: objects that replace saved ones, by attribute.
+
+    Raises:
+        RunError: if the checkpoint does not describe an agent of the class.
+    """
+    with part_of(path, "description of the agent"):
+        saved_state = state["agent"]
+        parts = {part: saved_state[part] for part in ("parameters", "log_ent_coef")}
+        saved = saved_agent({**saved_state["described"], **parts}, str(path))
+        return rebuild(cls, saved, env, device, custom_objects, force_reset=False)
+
+
 def restore_run(path: Path, state: dict[str, Any], model: OffPolicyAlgorithm, checkpoint: RunCheckpoint) -> list[str]:
     """Put the state of a checkpoint back into an agent and callbacks that were made in the same way.
+
+    The checkpoint may come from somebody else. No path in it is followed, and whatever is wrong with it is a `RunError`
+    that names the part.
 
     Args:
         path: the checkpoint's path.
@@ -232,13 +263,36 @@ def restore_run(path: Path, state: dict[str, Any], model: OffPolicyAlgorithm, ch
     """
     buffer: Any = model.replay_buffer
     if isinstance(buffer, TransitionBuffer):
-        checkpoint.replay = ReplayLog(checkpoint.run / FOLDER / REPLAY, buffer)
-        records = {Path(name).name: record for name, record in files_beside(path).items()}
-        checkpoint.replay.restore(records, int(state["replay_added"]))
-    restore_agent(model, state["agent"])
-    if len(state["callbacks"]) != len(checkpoint.others):
-        raise RunError("the checkpoint has other callbacks than this run; make it in the same way")
-    for callback, saved in zip(checkpoint.others, state["callbacks"], strict=True):
-        restore_callback(callback, saved)
-    restore_generators(state["agent"]["generators"])
-    return [str(line) for line in state["unsaved"]]
+        with part_of(path, "transitions"):
+            checkpoint.replay = ReplayLog(checkpoint.run / FOLDER / REPLAY, buffer)
+            records = {Path(name).name: record for name, record in files_beside(path).items()}
+            checkpoint.replay.restore(records, int(state["replay_added"]))
+    with part_of(path, "agent"):
+        restore_agent(model, state["agent"])
+    with part_of(path, "callbacks"):
+        if len(state["callbacks"]) != len(checkpoint.others):
+            raise RunError(f"{path} has other callbacks than this run; make it in the same way")
+        for callback, saved in zip(checkpoint.others, state["callbacks"], strict=True):
+            restore_callback(callback, saved)
+    with part_of(path, "random generators"):
+        restore_generators(state["agent"]["generators"])
+    with part_of(path, "files and notes"):
+        dict(state["files"])
+        return [str(line)[:300] for line in state["unsaved"]]
+
+
+@contextmanager
+def part_of(path: Path, part: str) -> Iterator[None]:
+    """Turn whatever goes wrong with a part of a checkpoint into one sentence.
+
+    Raises:
+        RunError: the sentence, with the checkpoint and the part.
+    """
+    try:
+        yield
+    except RunError as error:
+        raise error if str(path) in str(error) else RunError(f"{path}: {error}") from error
+    except Exception as error:  # a checkpoint may hold anything
+        detail = " ".join(str(error).split())[:300]
+        sentence = f"{path} cannot be resumed from: its {part} cannot be restored ({type(error).__name__}: {detail})"
+        raise RunError(sentence) from error

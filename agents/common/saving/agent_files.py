@@ -13,6 +13,7 @@ from stable_baselines3.common.save_util import open_path
 from stable_baselines3.common.utils import get_system_info
 
 from rpp_rl.agents.common.saving.documents import is_document, read_document, write_document
+from rpp_rl.agents.common.saving.parameter_checks import check_parameters
 from rpp_rl.agents.common.saving.saved_agent import (
     KINDS,
     PLACES,
@@ -145,10 +146,14 @@ class SafeFiles(OffPolicyAlgorithm):
             load_path_or_dict: the file of an agent, or the result of `get_parameters`.
             exact_match: whether all networks and optimisers must be given.
             device: device of the parameters.
+
+        Raises:
+            RunError: if they do not fit; the agent is then unchanged.
         """
         given = load_path_or_dict
         if not isinstance(given, Mapping):
             given = dict(read_agent(given).parameters)
+        check_parameters(self, given, name_of(load_path_or_dict), exact_match)
         super().set_parameters(given, exact_match, device)
 
     def save_replay_buffer(self, path: Any) -> None:

@@ -14,6 +14,7 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import check_for_correct_spaces
 
+from rpp_rl.agents.common.saving.parameter_checks import check_parameters
 from rpp_rl.agents.common.saving.plain_objects import (
     describe_noise,
     describe_policy_kwargs,
@@ -228,6 +229,7 @@ def rebuild(
         agent.__dict__.update(attributes)
         agent.__dict__.update(overrides)
         agent._setup_model()
+        check_parameters(agent, saved.parameters, saved.name)
         agent.set_parameters(dict(saved.parameters), exact_match=True, device=device)
         log_ent_coef = getattr(agent, "log_ent_coef", None)
         if saved.log_ent_coef is not None and log_ent_coef is not None:

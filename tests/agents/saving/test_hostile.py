@@ -230,7 +230,7 @@ class TestDamage:
         before = parameters(model)
         for change in (reshape, forget):
             path = with_arrays(native[0], tmp_path / "bad.zip", change)
-            with pytest.raises(RunError, match="do not fit each other"):
+            with pytest.raises(RunError, match="does not fit this agent"):
                 RPPSAC.load(path, device="cpu")
         for member in ("policy.pth", "critic.optimizer.pth"):
             with pytest.raises(RunError):
