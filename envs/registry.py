@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -17,6 +16,7 @@ from rpp_rl.envs.derivation import Derived
 from rpp_rl.envs.reflections import reflection, reflection_by_joints
 from rpp_rl.errors import RPPError, SymmetryError, UnknownNameError
 from rpp_rl.symmetry import Symmetry
+from rpp_rl.user_modules import import_user_module
 
 PREFIX = "RPP/"
 
@@ -114,7 +114,7 @@ def import_module_of(env_id: str) -> None:
     module, colon, _ = env_id.partition(":")
     if colon:
         try:
-            importlib.import_module(module)
+            import_user_module(module)
         except Exception as error:  # whatever the user's module raises
             detail = " ".join(str(error).split())
             raise RPPError(f"the module of {env_id!r} cannot be imported: {type(error).__name__}: {detail}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -17,6 +18,7 @@ from rpp_rl.envs.symmetry_files import SUFFIXES, read_symmetry
 from rpp_rl.envs.wrapper_rules import carried, changing_wrappers
 from rpp_rl.errors import EnvironmentFailureError, SymmetryError, UnknownNameError
 from rpp_rl.symmetry import Symmetry
+from rpp_rl.user_modules import working_folder_importable
 
 TRIVIAL = "trivial"
 Declared = Symmetry | Mapping[str, Any] | str | None
@@ -196,7 +198,10 @@ def make_plain(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
         UnknownNameError: if gymnasium does not know the id; the message suggests one.
     """
     import_module_of(env_id)
+    # The module may register a class of another module, which gymnasium imports when it makes one.
+    importable = working_folder_importable() if ":" in env_id else nullcontext()
     try:
-        return gym.make(base_id(env_id), **kwargs)
+        with importable:
+            return gym.make(base_id(env_id), **kwargs)
     except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
         raise UnknownNameError("environment", env_id, gym.registry) from error

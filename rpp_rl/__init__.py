@@ -4,8 +4,14 @@ The core imports numpy, scipy and torch only. Environments are in `rpp_rl.envs`,
 `register_symmetry` are functions of `rpp_rl.envs`, which is imported when one of them is first used.
 """
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+# With `python -m rpp_rl.scripts.main` the working folder comes first, and any file in it could take the place of an
+# optional dependency. The console command does not have this fault.
+if "-m" in sys.orig_argv and sys.orig_argv[sys.orig_argv.index("-m") + 1].startswith("rpp_rl.") and sys.argv[0] == "-m":
+    del sys.path[0]
 
 from rpp_rl.bases import equivariant_basis
 from rpp_rl.emlp import EMLP

@@ -34,7 +34,8 @@ _LONGEST_WORD, _MOST_COMPONENTS = 12, 256
 def read_only(matrix: ArrayLike) -> Matrix:
     """Make a read-only float64 copy; entries within 1e-12 of an integer are rounded to it."""
     array = np.array(matrix, dtype=np.float64)
-    near = np.abs(array - np.rint(array)) < 1e-12
+    with np.errstate(invalid="ignore"):  # of infinities, which the caller refuses
+        near = np.abs(array - np.rint(array)) < 1e-12
     array[near] = np.rint(array[near]) + 0.0
     array.setflags(write=False)
     return array

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
@@ -44,9 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
     command = parser.parse_args(words[:1]).command
-    # As with `python -m`, an environment id can name a module in the current folder.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     return exit_code(lambda: _run(command, words[1:]))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +17,11 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from rpp_rl.agents.common.arguments import check_arguments
 from rpp_rl.agents.common.saving.agent_files import load_safely, read_agent
+from rpp_rl.agents.common.saving.plain_objects import CLASS_OPTIONS
 from rpp_rl.agents.common.saving.saved_agent import rebuild
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.errors import RPPError, RunError, UnknownNameError
+from rpp_rl.user_modules import import_user_module
 
 # The uses that an algorithm makes of a symmetry: the prefix of the pair's name, and the policy.
 USES: Mapping[str, tuple[str, str]] = {
@@ -37,8 +38,6 @@ _NOISES: Mapping[str, Any] = {
     "normal": NormalActionNoise,
     "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise,
 }
-# Arguments of a policy that are classes, which a file names as module:attribute.
-CLASSES = ("activation_fn", "optimizer_class")
 # Arguments that the run's configuration gives.
 _OF_THE_RUN = (
     *("self", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model"),
@@ -274,17 +273,21 @@ def checks_itself(agent: OffPolicyAlgorithm) -> bool:
     return bool(getattr(agent, "checks_finite", False))
 
 
-def named_object(name: str) -> Any:
-    """Import what ``"module.path:attribute"`` names, for example ``"torch.nn:Tanh"``.
+def named_class(option: str, name: str) -> type:
+    """Import the class that the user names for an option of a policy, for example ``"torch.nn:Tanh"``.
 
     Raises:
-        RunError: if there is no such module or attribute.
+        RunError: if there is no such class, or it is of another kind.
     """
+    kind = CLASS_OPTIONS[option][1]
     module, _, attribute = name.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = getattr(import_user_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise RunError(f"{name!r} names nothing: {error}; write module:attribute, such as torch.nn:Tanh") from error
+        raise RunError(f"{name!r} names nothing: {error}; write module:class, such as torch.nn:Tanh") from error
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise RunError(f"{option} must name a {kind.__name__}, such as torch.nn:Tanh, and {name!r} is none")
+    return found
 
 
 def _with_action_noise(values: Mapping[str, Any], env: Any) -> dict[str, Any]:
@@ -338,5 +341,5 @@ def _checked(key: str, value: Any, default: Any) -> Any:
     if key == "policy_kwargs" and not isinstance(value, Mapping | None):
         raise RunError(f"policy_kwargs must be a mapping such as {{net_arch: [64, 64]}}, got {value!r}")
     if key == "policy_kwargs" and value is not None:
-        return {k: named_object(v) if k in CLASSES and isinstance(v, str) else v for k, v in value.items()}
+        return {k: named_class(k, v) if k in CLASS_OPTIONS and isinstance(v, str) else v for k, v in value.items()}
     return tuple(value) if key == "train_freq" and isinstance(value, list) else value

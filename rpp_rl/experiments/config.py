@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from rpp_rl.agents.common.algorithms import CLASSES, AlgorithmUse, algorithm
+from rpp_rl.agents.common.algorithms import AlgorithmUse, algorithm
+from rpp_rl.agents.common.saving.plain_objects import CLASS_OPTIONS, class_option
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RunError, UnknownNameError
 from rpp_rl.experiments.options import key_values, yaml_word
@@ -22,7 +23,7 @@ _PATHS = ("log_folder", "tensorboard_log", "trained_agent")
 # Options of format 1 that are not part of a configuration.
 _OF_THE_COMMAND = ("progress", "verbose", "resume", "trust", "seeds")
 # Packages whose modules a configuration may name without trust: they are imported anyway.
-_OWN_PACKAGES = ("torch", "rpp_rl", "gymnasium", "stable_baselines3")
+_OWN_PACKAGES = ("rpp_rl", "gymnasium")
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,9 @@ class RunConfig:
     def named_modules(self) -> list[str]:
         """Objects that the configuration names in modules outside of the library: its environment, and classes."""
         options = self.hyperparams.get("policy_kwargs")
-        classes = [options.get(name) for name in CLASSES] if isinstance(options, Mapping) else []
-        names = [self.env, *(name for name in classes if isinstance(name, str))]
-        return [name for name in names if _is_foreign(name)]
+        named = {k: v for k, v in options.items() if k in CLASS_OPTIONS} if isinstance(options, Mapping) else {}
+        classes = [v for k, v in named.items() if isinstance(v, str) and class_option(k, v) is None]
+        return [*([self.env] if _is_foreign(self.env) else []), *classes]
 
 
 def refuse_modules(names: Iterable[str], path: Path) -> None:

@@ -34,7 +34,7 @@ TRAIN = [
     (("-i", "nowhere.zip"), "there is no run or model at nowhere.zip"),
     (("-params", "n_timesteps:null"), "n_timesteps needs a value"),
     (("-params", "gamma:null"), "gamma needs a value"),
-    (("-params", "batch_size:0"), "batch_size must be at least 1"),
+    (("-params", "batch_size:0"), "batch_size must be a whole number of at least 1"),
     (("-params", "buffer_size:1000000000000000"), "rpp_sac cannot be built"),
     (("-params", "policy_kwargs:{activation_fn: 'torch.nn:Tahn'}"), "'torch.nn:Tahn' names nothing"),
     (("--env-kwargs", "symmetry:trivial"), "use --env or --symmetry"),

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from helpers.runs import FAST
@@ -66,3 +69,60 @@ def test_a_users_own_run_resumes_with_trust(main, tmp_path):
     code, out, err = main("train", "--resume", run, "-n", 120, "--trust")
     assert code == 0, err
     assert "resuming from step" in out
+
+
+@pytest.mark.parametrize(
+    "name", ["torch.distributed.run:main", "torch.nn:Module.parameters", "torch.hub:load", "builtins:exec"]
+)
+def test_only_classes_of_the_right_kind_are_named(untrusted, main, tmp_path, name):
+    run = untrusted(hyperparams={"policy_kwargs": {"activation_fn": name}})
+    code, _, err = main("train", "--resume", run)
+    assert code == 2
+    assert "would run it" in err
+    code, _, err = main(
+        "train", "--env", "InvertedPendulum-v5", "-n", 10, "-params", f"policy_kwargs:{{activation_fn: '{name}'}}"
+    )
+    assert code == 2
+    assert "names nothing" in err or "activation_fn must name a Module" in err
+
+
+CANARIES = (
+    *("tensorflow", "gym", "psutil", "cv2", "colorama", "triton", "IPython", "pandas"),
+    *("sparse", "cupy", "snappy", "zstandard", "xarray", "sklearn", "jax"),
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status", "."),
+        ("evaluate", "seed0", "-n", 1),
+        pytest.param(("compare", "."), marks=pytest.mark.slow),
+        pytest.param(("export", "seed0"), marks=pytest.mark.slow),
+        pytest.param(("train", "--resume", "seed0", "-n", 410), marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("start", ["console", pytest.param("module", marks=pytest.mark.slow)])
+def test_files_of_the_working_folder_are_not_imported(trained, tmp_path, start, command):
+    shutil.copytree(trained / "rpp_sac" / "seed0", tmp_path / "seed0")
+    for name in CANARIES:
+        (tmp_path / f"{name}.py").write_text("open('RAN.' + __name__, 'w').close()\nraise ImportError('canary')\n")
+    console = [str(Path(sys.executable).parent / "rpp-rl")]
+    words = console if start == "console" else [sys.executable, "-m", "rpp_rl.scripts.main"]
+    done = subprocess.run([*words, *map(str, command)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("RAN.*")) == []
+
+
+def test_the_users_own_module_lies_in_the_working_folder(main, tmp_path):
+    (tmp_path / "my_robot_module.py").write_text(
+        "import gymnasium\ngymnasium.register('Mine-v0', entry_point='my_robot_parts:Robot', max_episode_steps=20)\n"
+    )
+    (tmp_path / "my_robot_parts.py").write_text(
+        "from gymnasium.envs.mujoco.inverted_pendulum_v5 import InvertedPendulumEnv as Robot\n"
+    )
+    before = list(sys.path)
+    command = ("train", "--env", "my_robot_module:Mine-v0", "--algo", "sac", "-n", 60, "--eval-episodes", 1, *FAST)
+    code, _, err = main(*command, "--n-envs", 2, "--vec-env", "subproc")
+    assert code == 0, err
+    assert sys.path == before

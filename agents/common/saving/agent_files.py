@@ -123,7 +123,7 @@ class SafeFiles(OffPolicyAlgorithm):
             force_reset: whether the environment is reset before training continues.
             trust: True unpickles what stable-baselines3 has pickled. Use it only for a file that you made, or whose
                 author you trust as much as the author of a program that you run.
-            **kwargs: attributes to change.
+            **kwargs: attributes to change. ``tensorboard_log`` is not taken from the file, so give it here.
 
         Raises:
             FileNotFoundError: if there is no such file.

@@ -48,9 +48,11 @@ def space_from(data: Mapping[str, Any]) -> spaces.Box:
 def class_option(option: str, name: str) -> type | None:
     """Look up the class that an option names; None if files may not name it, as that would import a module."""
     module, kind = CLASS_OPTIONS[option]
-    found = getattr(module, name.rpartition(".")[2].rpartition(":")[2], None)
-    known = isinstance(found, type) and issubclass(found, kind) and full_name(found) == name.replace(":", ".")
-    return found if known else None
+    attribute = name.rpartition(".")[2].rpartition(":")[2]
+    found = getattr(module, attribute, None)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        return None
+    return found if name.replace(":", ".") in (full_name(found), f"{module.__name__}.{attribute}") else None
 
 
 def full_name(cls: type) -> str:

@@ -205,7 +205,8 @@ def rebuild(
     """
     saved = saved.given({**(custom_objects or {}), **_spaces_of(env, saved)}).with_policy_of(cls)
     _report_unread(saved, overrides, learns=env is not None)
-    attributes = dict(saved.attributes)
+    # Where a file writes events is for the caller to say.
+    attributes = {**saved.attributes, "tensorboard_log": None}
     missing = [name for name in _NEEDED if name not in attributes]
     lacking = [name for name in _PARAMETERS if name not in saved.parameters]
     if missing or lacking:

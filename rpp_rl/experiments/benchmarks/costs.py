@@ -236,7 +236,7 @@ def _peak_memory(threads: int, steps: int) -> dict[str, float]:
 
 
 def _printed(program: str) -> float:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
     return float(done.stdout)
 
 

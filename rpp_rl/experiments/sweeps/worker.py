@@ -15,7 +15,12 @@ from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.training import resume, train
 
 # With -m, Python warns that the package has imported this module already.
-COMMAND = (sys.executable, "-c", "import sys; from rpp_rl.experiments.sweeps.worker import main; sys.exit(main())")
+COMMAND = (
+    sys.executable,
+    "-P",
+    "-c",
+    "import sys; from rpp_rl.experiments.sweeps.worker import main; sys.exit(main())",
+)
 # Set where the run must end when standard input is closed.
 LIFELINE = "RPP_RL_LIFELINE"
 
