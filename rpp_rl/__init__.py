@@ -1,57 +1,58 @@
 """Residual Pathway Priors for reinforcement learning: symmetries, equivariant and residual networks.
 
-The core imports numpy, scipy and torch only. Environments are in `rpp_rl.envs`, agents in `rpp_rl.agents`. `make` and
-`register_symmetry` are functions of `rpp_rl.envs`, which is imported when one of them is first used.
+The core imports numpy, scipy and torch only. Environments are in `rpp_rl.envs`, agents in `rpp_rl.agents`. Names and
+packages are imported when they are first used, since torch and the simulator take seconds.
 """
 
+import importlib
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rpp_rl.bases import equivariant_basis
+    from rpp_rl.emlp import EMLP
+    from rpp_rl.envs import make, register_symmetry
+    from rpp_rl.errors import RPPError
+    from rpp_rl.groups import Group
+    from rpp_rl.layers import EquivariantLinear, RPPLinear
+    from rpp_rl.measures import equivariance_error, residual_share, residual_shares
+    from rpp_rl.named_groups import (
+        cyclic_group,
+        dihedral_group,
+        lie_group,
+        lorentz_group,
+        matrix_group,
+        orthogonal_group,
+        rotations_about_axis,
+        rotations_and_reflections_about_axis,
+        special_linear_group,
+        special_orthogonal_group,
+        symmetric_group,
+        symplectic_group,
+        trivial_group,
+        unitary_group,
+    )
+    from rpp_rl.networks import MLP, RPPMLP, EquivariantMLP
+    from rpp_rl.priors import GaussianPrior, PathwayPrior
+    from rpp_rl.representations import (
+        Representation,
+        defining_representation,
+        determinant_representation,
+        regular_representation,
+        sign_representation,
+        tensor_representation,
+        trivial_representation,
+        uniform_rep,
+    )
+    from rpp_rl.signed_permutation import SignedPermutation
+    from rpp_rl.symmetry import Symmetry
 
 # With `python -m rpp_rl.scripts.main` the working folder comes first, and any file in it could take the place of an
 # optional dependency. The console command does not have this fault.
 if "-m" in sys.orig_argv and sys.orig_argv[sys.orig_argv.index("-m") + 1].startswith("rpp_rl.") and sys.argv[0] == "-m":
     del sys.path[0]
-
-from rpp_rl.bases import equivariant_basis
-from rpp_rl.emlp import EMLP
-from rpp_rl.errors import RPPError
-from rpp_rl.groups import Group
-from rpp_rl.layers import EquivariantLinear, RPPLinear
-from rpp_rl.measures import equivariance_error, residual_share, residual_shares
-from rpp_rl.named_groups import (
-    cyclic_group,
-    dihedral_group,
-    lie_group,
-    lorentz_group,
-    matrix_group,
-    orthogonal_group,
-    rotations_about_axis,
-    rotations_and_reflections_about_axis,
-    special_linear_group,
-    special_orthogonal_group,
-    symmetric_group,
-    symplectic_group,
-    trivial_group,
-    unitary_group,
-)
-from rpp_rl.networks import MLP, RPPMLP, EquivariantMLP
-from rpp_rl.priors import GaussianPrior, PathwayPrior
-from rpp_rl.representations import (
-    Representation,
-    defining_representation,
-    determinant_representation,
-    regular_representation,
-    sign_representation,
-    tensor_representation,
-    trivial_representation,
-    uniform_rep,
-)
-from rpp_rl.signed_permutation import SignedPermutation
-from rpp_rl.symmetry import Symmetry
-
-if TYPE_CHECKING:
-    from rpp_rl.envs import make, register_symmetry
 
 try:
     __version__ = version("rpp-rl")
@@ -101,18 +102,77 @@ __all__ = [
     "unitary_group",
 ]
 
-
-# Names from `rpp_rl.envs`, imported on first use, because importing the simulator is slow.
-_OF_ENVS = ("make", "register_symmetry")
+# The names that each module gives to the package.
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "bases": ("equivariant_basis",),
+    "emlp": ("EMLP",),
+    "envs": (
+        "make",
+        "register_symmetry",
+    ),
+    "errors": ("RPPError",),
+    "groups": ("Group",),
+    "layers": (
+        "EquivariantLinear",
+        "RPPLinear",
+    ),
+    "measures": (
+        "equivariance_error",
+        "residual_share",
+        "residual_shares",
+    ),
+    "named_groups": (
+        "cyclic_group",
+        "dihedral_group",
+        "lie_group",
+        "lorentz_group",
+        "matrix_group",
+        "orthogonal_group",
+        "rotations_about_axis",
+        "rotations_and_reflections_about_axis",
+        "special_linear_group",
+        "special_orthogonal_group",
+        "symmetric_group",
+        "symplectic_group",
+        "trivial_group",
+        "unitary_group",
+    ),
+    "networks": (
+        "MLP",
+        "RPPMLP",
+        "EquivariantMLP",
+    ),
+    "priors": (
+        "GaussianPrior",
+        "PathwayPrior",
+    ),
+    "representations": (
+        "Representation",
+        "defining_representation",
+        "determinant_representation",
+        "regular_representation",
+        "sign_representation",
+        "tensor_representation",
+        "trivial_representation",
+        "uniform_rep",
+    ),
+    "signed_permutation": ("SignedPermutation",),
+    "symmetry": ("Symmetry",),
+}
+_PLACES = {name: module for module, names in _NAMES.items() for name in names}
+_PACKAGES = ("agents", "envs", "experiments", "statistics")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_OF_ENVS})
+    return sorted({*globals(), *__all__, *_PACKAGES})
 
 
 def __getattr__(name: str) -> Any:
-    if name in _OF_ENVS:
-        from rpp_rl import envs
-
-        return getattr(envs, name)
-    raise AttributeError(f"module 'rpp_rl' has no attribute {name!r}")
+    if name in _PLACES:
+        value = getattr(importlib.import_module(f"rpp_rl.{_PLACES[name]}"), name)
+    elif name in _PACKAGES:
+        value = importlib.import_module(f"rpp_rl.{name}")
+    else:
+        raise AttributeError(f"module 'rpp_rl' has no attribute {name!r}")
+    globals()[name] = value
+    return value

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from rpp_rl.errors import RPPError
+from rpp_rl.errors import RPPError, printable
 
 
 def exit_code(run: Callable[[], object]) -> int:
     """Run a command; return 0, or print an error of its input or of the file system and return 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be text, and a terminal need not know all characters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     hook = threading.excepthook
     threading.excepthook = _silent_about_files(hook)
     try:
         run()
     except RPPError as error:
-        print(f"rpp-rl: {error}", file=sys.stderr)
+        print(f"rpp-rl: {printable(str(error))}", file=sys.stderr)
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        print(f"rpp-rl: a file cannot be read or written:{where} {error.strerror or error}", file=sys.stderr)
+        problem = f"a file cannot be read or written:{where} {error.strerror or error}"
+        print(f"rpp-rl: {printable(problem)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("rpp-rl: interrupted before anything was saved", file=sys.stderr)
     else:

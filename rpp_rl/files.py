@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zipfile
@@ -43,6 +44,25 @@ def replace_file(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> 
     finally:
         aside.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def open_regular(path: Path, largest: int) -> IO[bytes]:
+    """Open a file for reading; a pipe or a device in its place is neither waited for nor read without end.
+
+    Args:
+        path: the file.
+        largest: the most bytes that it may have.
+
+    Raises:
+        OSError: if it cannot be opened, is not a regular file, or is larger.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size <= largest:
+        return file
+    file.close()
+    what = f"it is larger than {largest >> 20} MiB" if stat.S_ISREG(status.st_mode) else "it is not a regular file"
+    raise OSError(errno.EINVAL, what, str(path))
 
 
 def check_folder(folder: Path, remedy: str) -> None:

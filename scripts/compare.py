@@ -10,7 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from rpp_rl.errors import RunError
+from rpp_rl.errors import RunError, printable
 from rpp_rl.experiments.comparison.compare import compare as compare_runs
 from rpp_rl.experiments.comparison.compare import parse_thresholds
 from rpp_rl.experiments.comparison.tensorboard import places
@@ -65,7 +65,7 @@ def compare(arguments: Annotated[CompareArguments, arg(name="")]) -> None:
         command=shlex.join(["rpp-rl", *sys.argv[1:]]) if "compare" in sys.argv else "rpp-rl compare",
     )
     comparison.write(out, report=a.report, tensorboard=a.tensorboard)
-    print(*comparison.lines(), *places(out, a.runs[0], a.report, a.tensorboard), sep="\n")
+    print(*map(printable, comparison.lines()), *places(out, a.runs[0], a.report, a.tensorboard), sep="\n")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-import tyro
-
 from rpp_rl.exit_codes import exit_code
 from rpp_rl.scripts.renderer_problem import renderer_problem
 
@@ -47,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, words: list[str]) -> None:
+    # What is heavy is imported here, where an interruption is reported.
+    import tyro
+
     name = command.replace("-", "_")
     try:
         function = getattr(importlib.import_module(f"rpp_rl.scripts.{name}"), name)

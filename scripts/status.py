@@ -10,7 +10,7 @@ from typing import Annotated
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from rpp_rl.errors import RunError
+from rpp_rl.errors import RunError, printable
 from rpp_rl.experiments.finding import find_runs, folders_without_config
 from rpp_rl.experiments.sweeps.progress_table import as_table, in_one_line
 from rpp_rl.scripts.main import main
@@ -34,7 +34,7 @@ def status(arguments: Annotated[StatusArguments, arg(name="")]) -> None:
     Console(width=None if sys.stdout.isatty() else _WIDTH).print(as_table(rows))
     print(in_one_line(rows))
     for folder in folders_without_config([arguments.runs]):
-        print(f"note: {folder} is left out: it has evaluations, but no config.json")
+        print(printable(f"note: {folder} is left out: it has evaluations, but no config.json"))
 
 
 if __name__ == "__main__":

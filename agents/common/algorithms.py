@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -21,6 +20,7 @@ from rpp_rl.agents.common.saving.plain_objects import CLASS_OPTIONS
 from rpp_rl.agents.common.saving.saved_agent import rebuild
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.errors import RPPError, RunError, UnknownNameError
+from rpp_rl.strict_yaml import load_yaml
 from rpp_rl.user_modules import import_user_module
 
 # The uses that an algorithm makes of a symmetry: the prefix of the pair's name, and the policy.
@@ -160,7 +160,7 @@ def hyperparameters(name: str, env_id: str, overrides: Mapping[str, Any] | None 
         RunError: if a value is not of the kind that its argument needs.
     """
     use = algorithm(name)
-    table = yaml.safe_load(use.hyperparams.read_text(encoding="utf-8"))
+    table = load_yaml(use.hyperparams.read_text(encoding="utf-8"))
     from_file = {**(table.get("default") or {}), **(table.get(env_id) or {})}
     values = {"n_envs": 1, "policy": use.policy, **from_file, **(overrides or {})}
     known = {**_arguments(use.baseline), **_arguments(use.cls), **RUN_KEYS, **NOISE_KEYS}

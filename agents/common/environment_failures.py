@@ -1,16 +1,17 @@
-"""Environments that fail while an agent learns: said in one sentence, so that what was learnt can be kept."""
+"""Report an environment that fails in one sentence with file and line, so that what was learnt can be kept."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
-from rpp_rl.errors import EnvironmentFailureError
+from rpp_rl.errors import EnvironmentFailureError, RPPError
 
 PATIENCE = 300.0
 # Seconds that a worker gets to end by itself.
@@ -18,7 +19,7 @@ _FAREWELL = 5.0
 
 
 def environment_failure(error: BaseException) -> EnvironmentFailureError | None:
-    """What an exception says of an environment of this process that raised it; None if something else did.
+    """Describe an exception that an environment of this process raised; None if something else raised it.
 
     Args:
         error: as caught around `learn`.
@@ -29,11 +30,32 @@ def environment_failure(error: BaseException) -> EnvironmentFailureError | None:
     called = [i for i, frame in enumerate(frames) if Path(frame.filename).name == "dummy_vec_env.py"]
     if not called:
         return None
-    last = frames[-1]
+    return EnvironmentFailureError(f"the environment raised {raised(error)}")
+
+
+def raised(error: BaseException) -> str:
+    """The class and text of an exception, and where it was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
     detail = " ".join(str(error).split())[:300]
-    return EnvironmentFailureError(
-        f"the environment raised {type(error).__name__}: {detail} (in {last.name}, {last.filename}:{last.lineno})"
-    )
+    return f"{type(error).__name__}: {detail} (in {last.name}, {last.filename}:{last.lineno})"
+
+
+@contextmanager
+def failures_of(environment: str) -> Iterator[None]:
+    """Turn whatever an environment raises while it is made, reset or stepped into one sentence.
+
+    Args:
+        environment: its name.
+
+    Raises:
+        EnvironmentFailureError: the sentence, with file and line; errors of this library pass through.
+    """
+    try:
+        yield
+    except RPPError:
+        raise
+    except Exception as error:  # an environment may raise anything
+        raise EnvironmentFailureError(f"{environment} raised {raised(error)}; mend the environment") from error
 
 
 class WatchedSubprocVecEnv(SubprocVecEnv):

@@ -16,7 +16,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize, unwrap_vec_normalize
 
-from rpp_rl.agents.common.environment_failures import PATIENCE, WatchedSubprocVecEnv
+from rpp_rl.agents.common.environment_failures import PATIENCE, WatchedSubprocVecEnv, failures_of, raised
 from rpp_rl.agents.common.normalize import SymmetricVecNormalize
 from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.envs.wrapper import ResumableWrapper, SymmetryWrapper, box_sizes, make, make_plain
@@ -53,7 +53,8 @@ def vec_env(
 ) -> VecEnv:
     """Make parallel environments: in this process, or in one process each that may take `patience` s for a step."""
     makers: list[Callable[[], Env]] = [partial(make_env, env_id, symmetry, env_kwargs)] * n_envs
-    return WatchedSubprocVecEnv(makers, patience=patience) if kind == "subproc" else DummyVecEnv(makers)
+    with failures_of(env_id):
+        return WatchedSubprocVecEnv(makers, patience=patience) if kind == "subproc" else DummyVecEnv(makers)
 
 
 def probe(env_id: str, symmetry: Symmetry | str | None, env_kwargs: Mapping[str, Any], needed: bool) -> Env:
@@ -74,7 +75,8 @@ def probe(env_id: str, symmetry: Symmetry | str | None, env_kwargs: Mapping[str,
         box_sizes(plain.observation_space, plain.action_space, env_id)
         if symmetry is None and not needed and REGISTRY.default(env_id) is None:
             return ResumableWrapper(plain)
-        return SymmetryWrapper(plain, symmetry)
+        with failures_of(env_id):  # a derivation resets and steps it
+            return SymmetryWrapper(plain, symmetry)
     except RPPError:
         plain.close()
         raise
@@ -96,9 +98,9 @@ def make_checked(maker: Callable[..., Any], env_id: str, env_kwargs: Mapping[str
         return maker(env_id, **env_kwargs)
     except RPPError:
         raise
-    except (TypeError, ValueError, AssertionError, OSError, gym.error.Error) as error:
-        detail = " ".join(str(error).split())
-        raise RunError(f"{env_id} cannot be made with {dict(env_kwargs) or 'its defaults'}: {detail}") from error
+    except Exception as error:  # an environment may raise anything
+        given = str(dict(env_kwargs))[:200] if env_kwargs else "its defaults"
+        raise RunError(f"{env_id} cannot be made with {given}: {raised(error)}") from error
 
 
 def simulated_model(env: Env) -> dict[str, str] | None:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from rpp_rl.errors import RunError
+from rpp_rl.strict_yaml import load_yaml
 
 _MOST_NUMBERS = 1000
 # YAML 1.1 reads 1e-3, without a point, as text.
@@ -31,9 +32,10 @@ def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
         if not colon or not key.isidentifier():
             raise RunError(f"{flag} takes key:value pairs such as gamma:0.99, got {pair!r}")
         try:
-            value = yaml.safe_load(text)
+            value = load_yaml(text)
         except yaml.YAMLError as error:
-            raise RunError(f"{flag}: the value of {key!r} cannot be read: {' '.join(str(error).split())}") from error
+            detail = " ".join(str(error).split())[:300]
+            raise RunError(f"{flag}: the value of {key!r} cannot be read: {detail}") from error
         values[key] = float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
     return values
 

@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperparameters, load_agent
 from rpp_rl.agents.common.checkpoints import agent_of_checkpoint
+from rpp_rl.agents.common.environment_failures import failures_of
 from rpp_rl.envs.auditing import SymmetryAudit, Verdict, quick_audit
 from rpp_rl.envs.registry import base_id
 from rpp_rl.errors import RunError, SymmetryError
@@ -174,7 +175,8 @@ def audited(task: Resolved) -> SymmetryAudit | None:
     if task.symmetry is None or not task.config.audit:
         return None
     try:
-        found = quick_audit(task.probe, task.symmetry, task.config.seed)
+        with failures_of(task.config.env):
+            found = quick_audit(task.probe, task.symmetry, task.config.seed)
     except SymmetryError as error:
         print(f"note: the symmetry is not audited: {error}")
         return None

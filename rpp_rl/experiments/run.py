@@ -17,6 +17,7 @@ from rpp_rl.errors import RPPError, RunError
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.progress import Progress, State
 from rpp_rl.experiments.run_files import (
+    MOST_STEPS,
     Episodes,
     Evaluations,
     read_episodes,
@@ -24,7 +25,7 @@ from rpp_rl.experiments.run_files import (
     read_json,
     read_json_object,
 )
-from rpp_rl.files import replace_file
+from rpp_rl.files import open_regular, replace_file
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -38,7 +39,7 @@ EVALUATIONS, EVALUATION, AUDIT, FAILURE, LOCK = (
 # Beside the runs of an algorithm: runs that were moved aside.
 ABANDONED = ".abandoned"
 _KINDS = {"env": str, "algo": str, "env_kwargs": dict, "evaluation_seed": int, "versions": dict, "device": str}
-_LOCK_TRIES, _MOST_RUNS = 10, 10_000
+_LOCK_TRIES, _MOST_RUNS, _LARGEST_LOCK = 10, 10_000, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,8 @@ class Run:
             return Progress(self.path, State.WAITING, total=total or 0)
         try:
             record = self.record
-            configured = int(record.get("n_timesteps") or 0)
-        except (RPPError, TypeError, ValueError):
+            configured = _steps(record.get("n_timesteps") or 0)
+        except RPPError:
             return Progress(self.path, State.FAILED, total=total or 0)
         planned, episodes = total or configured, self.monitor
         # Steps of an unfinished episode are known to evaluations and checkpoints only.
@@ -229,7 +230,7 @@ class Run:
         except ImportError:
             return False
         try:
-            with (self.path / LOCK).open("rb") as file:
+            with open_regular(self.path / LOCK, _LARGEST_LOCK) as file:
                 # A shared lock: two readers do not take each other for a run.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -251,9 +252,20 @@ class Run:
     def _ended_at(self, default: int) -> int:
         """The step at which the run ended; `default` where an older run did not record it."""
         try:
-            return int((self.evaluation or {"num_timesteps": 0}).get("num_timesteps", default))
-        except (ValueError, TypeError):
+            return _steps((self.evaluation or {"num_timesteps": 0}).get("num_timesteps", default))
+        except RunError:
             return 0
+
+
+def _steps(value: Any) -> int:
+    """A number of environment steps.
+
+    Raises:
+        RunError: if it is not a whole number that a run can take.
+    """
+    if type(value) is not int or not 0 <= value < MOST_STEPS:
+        raise RunError(f"{str(value)[:60]!r} is not a number of environment steps")
+    return value
 
 
 def hold(path: Path) -> IO[bytes] | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import time
 import tokenize
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.errors import RunError
-from rpp_rl.files import Archive
+from rpp_rl.files import Archive, open_regular
 
 # TensorBoard shows numbers in single precision.
 LARGEST_RETURN = 1e38
+MOST_STEPS = 1 << 48
 _LARGEST_JSON = 1 << 24
 _LARGEST_ARRAYS = 1 << 28
 # A run may be writing its evaluations while they are read.
@@ -88,7 +91,8 @@ class Episodes:
 def read_json(path: Path, largest: int = _LARGEST_JSON) -> Any:
     """Read a JSON file of at most 16 MiB or `largest` bytes; None where it is missing, larger, or not JSON."""
     try:
-        return None if path.stat().st_size > largest else json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path, largest) as file:
+            return json.loads(file.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -100,12 +104,9 @@ def read_json_object(path: Path) -> dict[str, Any]:
         RunError: if the file is missing, larger, or not a JSON object.
     """
     try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise RunError(f"{path} is larger than 16 MiB; restore it, or move its folder elsewhere")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path, _LARGEST_JSON) as file:
+            data = json.loads(file.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, RunError):
-            raise
         raise RunError(f"{path} cannot be read: {error}; restore it, or move its folder elsewhere") from error
     if not isinstance(data, dict):
         raise RunError(f"{path} holds a {type(data).__name__} instead of a mapping; restore it")
@@ -115,12 +116,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
 def read_episodes(path: Path) -> Episodes:
     """Read ``monitor.csv``; lines that are incomplete or damaged are left out."""
     rows: list[tuple[float, int, float]] = []
-    age = 0.0
-    try:
-        age = max(0.0, time.time() - path.stat().st_mtime)
-        text = path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _LARGEST_ARRAYS else ""
-    except OSError:
-        text = ""
+    age, text = 0.0, ""
+    with suppress(OSError), open_regular(path, _LARGEST_ARRAYS) as file:
+        age = max(0.0, time.time() - os.fstat(file.fileno()).st_mtime)
+        text = file.read().decode("utf-8", "replace")
     columns = ["r", "l", "t"]
     for line in text.splitlines():
         cells = line.split(",")
@@ -132,7 +131,7 @@ def read_episodes(path: Path) -> Episodes:
             found = float(row["r"]), int(row["l"]), float(row["t"])
         except (KeyError, ValueError):
             continue
-        if all(map(math.isfinite, found)) and found[1] >= 0 and found[2] >= 0:
+        if math.isfinite(found[0]) and 0 <= found[1] < MOST_STEPS and 0 <= found[2] < math.inf:
             rows.append(found)
     returns, lengths, times = zip(*rows, strict=True) if rows else ((), (), ())
     return Episodes(np.array(returns, float), np.array(lengths, np.int64), np.array(times, float), age)
@@ -146,7 +145,7 @@ def read_evaluations(path: Path) -> Evaluations:
     """
     for attempt in range(_TRIES):
         try:
-            with path.open("rb") as file:
+            with open_regular(path, _LARGEST_ARRAYS) as file:
                 archive = Archive(file, path.name)
                 steps, returns = (_array(archive, name) for name in ("timesteps", "results"))
                 lengths = _array(archive, "ep_lengths") if "ep_lengths.npy" in archive.names else np.zeros(0)

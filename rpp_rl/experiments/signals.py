@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Windows has none.
+# A terminal that is closed sends SIGHUP, which Windows has not.
 _HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 
 
 @contextmanager
 def stop_when_asked() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether SIGINT or SIGTERM has arrived; earlier handlers are restored at the end.
+    """Yield a function that tells whether SIGINT, SIGTERM or SIGHUP has arrived; handlers are restored at the end.
 
     Python handles signals in the main thread only; in another thread the function always returns False.
     """
@@ -29,7 +28,7 @@ def stop_when_asked() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    with _handled(ask, _SIGNALS):
+    with _handled(ask, (signal.SIGINT, *_ending())):
         yield asked.is_set
 
 
@@ -39,10 +38,13 @@ def interrupted_when_asked() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # Under nohup SIGHUP is ignored, and stays so.
-    wanted = [n for n in (signal.SIGTERM, *_HANGUP) if signal.getsignal(n) != signal.SIG_IGN]
-    with _handled(signal.default_int_handler, wanted):
+    with _handled(signal.default_int_handler, _ending()):
         yield
+
+
+def _ending() -> list[signal.Signals]:
+    """The signals besides SIGINT that end a command; under nohup SIGHUP is ignored, and stays so."""
+    return [n for n in (signal.SIGTERM, *_HANGUP) if signal.getsignal(n) != signal.SIG_IGN]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from rpp_rl.agents.common.saving.documents import (
 )
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.errors import PlainDataError, RunError
-from rpp_rl.files import Archive, replace_file
+from rpp_rl.files import Archive, open_regular, replace_file
 from rpp_rl.plain_data import from_plain
 
 # In a run's folder the folder of its checkpoints, and in that the folder of its transitions.
@@ -60,7 +60,7 @@ class FileRecord:
         """Compute the record of a file."""
         digest = hashlib.sha256()
         size = 0
-        with path.open("rb") as file:
+        with open_regular(path, _LARGEST_FILE) as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
                 size += len(chunk)
@@ -105,7 +105,7 @@ def read_checkpoint(path: Path) -> Any:
         record.check(path.parent / name)
     if path.is_dir():
         return _read_old_checkpoint(path)
-    with path.open("rb") as file:
+    with open_regular(path, _LARGEST_FILE) as file:
         return read_document(Archive(file, f"checkpoint {path}"), _CHECKPOINT, allow_nan=True)["state"]
 
 
@@ -119,7 +119,7 @@ def files_beside(path: Path) -> dict[str, FileRecord]:
         if path.is_dir():
             records = _records(_read_old_manifest(path)["beside"])
         else:
-            with path.open("rb") as file:
+            with open_regular(path, _LARGEST_FILE) as file:
                 value = read_value_without_arrays(Archive(file, f"checkpoint {path}"), _CHECKPOINT)
             records = _records(value["beside"])
         strange = [name for name in records if not _TRANSITIONS.fullmatch(name)]

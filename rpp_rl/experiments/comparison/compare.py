@@ -10,11 +10,11 @@ from pathlib import Path
 
 import yaml
 
-from rpp_rl.errors import RunError, UnknownNameError, listed
+from rpp_rl.errors import RunError, UnknownNameError, listed, printable
 from rpp_rl.experiments.comparison.analysis import Draws, TaskResult, analyse
 from rpp_rl.experiments.comparison.grouping import Task, group_runs
 from rpp_rl.experiments.comparison.over_environments import Aggregate, aggregate, parse_normalization
-from rpp_rl.experiments.comparison.runs import BELONGS_TO_ENVIRONMENT, read_runs, showable
+from rpp_rl.experiments.comparison.runs import BELONGS_TO_ENVIRONMENT, read_runs
 from rpp_rl.experiments.comparison.verdicts import (
     ComparisonVerdict,
     aggregate_sentences,
@@ -130,7 +130,7 @@ def compare(
     notes = (
         *_general_notes(results, unevaluated),
         *(
-            showable(f"{folder} is left out: it has evaluations, but no config.json")
+            printable(f"{folder} is left out: it has evaluations, but no config.json")
             for folder in folders_without_config(folders, filter)
         ),
         *_normalization_notes(normalization, scores, results),

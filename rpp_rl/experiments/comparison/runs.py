@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpp_rl.agents.common.algorithms import algorithm, algorithm_names
-from rpp_rl.errors import RunError
+from rpp_rl.errors import RunError, printable
 from rpp_rl.experiments.config import EVALUATION_SEED
 from rpp_rl.experiments.run import CONFIG, Run
 from rpp_rl.experiments.run_files import LARGEST_RETURN
@@ -166,7 +166,7 @@ def read_run(run: Run) -> ComparedRun | None:
         settings=MappingProxyType(_settings(config)),
         versions=MappingProxyType(_versions(config)),
         model=_short(model["compiled_sha256"]) if isinstance(model, dict) and "compiled_sha256" in model else None,
-        command=showable(shlex.join(str(part) for part in command)) if isinstance(command, list) else "",
+        command=printable(shlex.join(str(part) for part in command)) if isinstance(command, list) else "",
         machine=_short(", ".join([str(config.get("cpu", "")), *map(str, gpus if isinstance(gpus, list) else ())])),
         wall_time=run.monitor.seconds,
         failed=run.failed,
@@ -236,9 +236,4 @@ def _audit(data: Any) -> tuple[AuditLine, ...]:
 
 def _short(value: Any) -> str:
     """Text from a file, in one line, of printable characters and bounded length."""
-    return " ".join(showable(str(value)).split())[:_LONGEST]
-
-
-def showable(text: str) -> str:
-    """Replace characters that cannot be printed by spaces."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable(str(value), _LONGEST).split())

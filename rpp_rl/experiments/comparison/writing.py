@@ -82,7 +82,8 @@ def summary_markdown(comparison: Comparison) -> str:
         parts.append(f"## Over {', '.join(found.environments)}\n\n" + "".join(f"- {s}\n" for s in lines))
         parts.append(markdown_table(*tables.aggregate_cells(found)) + "\n")
     parts.append("".join(f"- {note}\n" for note in comparison.notes) + INTERVALS)
-    return "\n".join(parts)
+    # A name may hold HTML or a link.
+    return "\n".join(parts).replace("<", "&lt;").replace("](", "]\\(")
 
 
 INTERVALS = (

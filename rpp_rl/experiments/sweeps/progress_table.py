@@ -12,7 +12,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 from rich.table import Column, Table
+from rich.text import Text
 
+from rpp_rl.errors import printable
 from rpp_rl.experiments.progress import Progress, State
 
 # Seconds between drawings on a terminal, and between lines in a file.
@@ -42,7 +44,7 @@ def as_table(rows: Sequence[Progress], most: int | None = None) -> Table:
         named = [pair for pair in named if pair in first[:most]]
     for row, name in named:
         table.add_row(
-            name,
+            Text(name),  # a name may look like markup
             row.state.value,
             str(row.step),
             str(row.total),
@@ -57,7 +59,7 @@ def names(folders: Sequence[Path]) -> list[str]:
     """Names of run folders: environment, algorithm and seed, and the variant where there are any."""
     whole = [folder.absolute() for folder in folders]
     common = os.path.commonpath([path.parents[:3][-1] for path in whole]) if whole else ""
-    return [path.relative_to(common).as_posix() for path in whole]
+    return [printable(path.relative_to(common).as_posix()) for path in whole]
 
 
 def duration(seconds: float | None) -> str:
