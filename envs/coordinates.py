@@ -137,6 +137,11 @@ class Space:
         return tensor + self.vector("m_x m_y m_z") + self.scalar("m")
 
 
+def reflect(axis: str) -> SignedPermutation:
+    """The reflection of space that changes the sign of one axis."""
+    return SignedPermutation((0, 1, 2), tuple(-1 if a == axis else 1 for a in "xyz"))
+
+
 IDENTITY = SignedPermutation.identity(3)
 
 

@@ -58,6 +58,10 @@ class NonFiniteError(RPPError):
     """NaN or infinity where a finite number is needed."""
 
 
+class DivergedError(RPPError):
+    """An agent whose parameters or actions are not finite any more."""
+
+
 class EnvironmentFailureError(RPPError):
     """An environment that raises, dies, hangs, or returns values that do not fit its spaces."""
 

@@ -268,11 +268,6 @@ def continue_agent(
     return agent
 
 
-def checks_itself(agent: OffPolicyAlgorithm) -> bool:
-    """Whether an agent stops by itself at observations and rewards that are not finite; others need `FiniteCheck`."""
-    return bool(getattr(agent, "checks_finite", False))
-
-
 def named_class(option: str, name: str) -> type:
     """Import the class that the user names for an option of a policy, for example ``"torch.nn:Tanh"``.
 

@@ -1,95 +1,18 @@
-"""Callbacks: stop at numbers that are none, and log how symmetric the networks are."""
+"""Log how symmetric the networks are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from torch import Tensor
 
 from rpp_rl.agents.common.environment_symmetry import symmetry_of
-from rpp_rl.errors import NonFiniteError
 from rpp_rl.measures import residual_shares, transformation_error
 from rpp_rl.symmetry import Symmetry
-
-
-class FiniteCheck(BaseCallback):
-    """Stop with the name of the entry when an environment gives a NaN or an infinity.
-
-    Args:
-        names: of the observation's entries; ``obs[0], ...`` where none are given.
-
-    Raises:
-        NonFiniteError: when it happens, before the numbers reach the replay buffer.
-    """
-
-    def __init__(self, names: Sequence[str] = ()) -> None:
-        super().__init__()
-        self.names = tuple(names)
-
-    def _on_training_start(self) -> None:
-        check_finite(self.model._last_obs, "observation", "at reset", self.names)
-
-    def _on_step(self) -> bool:
-        where = f"at step {self.num_timesteps}"
-        check_finite(self.locals["new_obs"], "observation", where, self.names)
-        check_finite(self.locals["rewards"], "reward", where)
-        for info in self.locals["infos"]:
-            if "terminal_observation" in info:
-                check_finite(info["terminal_observation"], "observation", where, self.names)
-        return True
-
-
-class FiniteVecEnv(VecEnvWrapper):
-    """The same check for environments that an agent is evaluated on.
-
-    Args:
-        venv: the environments.
-        names: of the observation's entries.
-
-    Raises:
-        NonFiniteError: by `reset` and `step_wait`.
-    """
-
-    def __init__(self, venv: VecEnv, names: Sequence[str] = ()) -> None:
-        super().__init__(venv)
-        self.names = tuple(names)
-
-    def reset(self) -> Any:
-        """Reset, and check the observations."""
-        observations = self.venv.reset()
-        check_finite(observations, "observation", "at reset in evaluation", self.names)
-        return observations
-
-    def step_wait(self) -> Any:
-        """Step, and check observations and rewards."""
-        observations, rewards, dones, infos = self.venv.step_wait()
-        check_finite(observations, "observation", "in evaluation", self.names)
-        check_finite(rewards, "reward", "in evaluation")
-        return observations, rewards, dones, infos
-
-
-def check_finite(values: Any, what: str, where: str, names: Sequence[str] = ()) -> None:
-    """Check that an array, whose last axis has the given names, holds finite numbers only.
-
-    Raises:
-        NonFiniteError: if not; names the entry.
-    """
-    if isinstance(values, dict) or np.isfinite(values).all():
-        return
-    entry = ""
-    if what == "observation":
-        i = int(np.argwhere(~np.isfinite(np.atleast_2d(values)))[0][-1])
-        entry = f" in entry {i} ({names[i] if i < len(names) else f'obs[{i}]'})"
-    raise NonFiniteError(
-        f"the environment gave a {what} that is not finite{entry} {where}; nothing of this step was learnt from, "
-        "mend the environment or bound its actions"
-    )
 
 
 class SymmetryCallback(BaseCallback):

@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from gymnasium.wrappers import NormalizeObservation
@@ -14,8 +14,8 @@ from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 
 from rpp_rl.agents.common.arguments import check_arguments, merged_options
-from rpp_rl.agents.common.callbacks import FiniteCheck
 from rpp_rl.agents.common.environment_symmetry import symmetry_of
+from rpp_rl.agents.common.finite_checks import FiniteCheck
 from rpp_rl.agents.common.normalize import SymmetricVecNormalize
 from rpp_rl.agents.common.policies import SymmetricPolicy
 from rpp_rl.agents.common.saving.agent_files import SafeFiles
@@ -41,9 +41,6 @@ class SymmetricAgent(SafeFiles):
     carried by the optimisers' weight decay. So the algorithm's own losses stay as they are in the log, and the priors
     are logged beside them as ``train/prior_<network>_<pathway>``.
     """
-
-    # `FiniteCheck` is among its own callbacks.
-    checks_finite: ClassVar[bool] = True
 
     @staticmethod
     def _with_options(policy_kwargs: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,11 +136,11 @@ class SymmetricAgent(SafeFiles):
         return resume_agent(cls, Path(run), env, checkpoint or RunCheckpoint(run, 0), device, custom_objects)
 
     def _init_callback(self, callback: MaybeCallback, progress_bar: bool = False) -> BaseCallback:
-        callbacks: list[BaseCallback] = [FiniteCheck(self.observation_names)]
-        if isinstance(callback, list):
-            callbacks += callback
-        elif callback is not None:
-            callbacks.append(callback if isinstance(callback, BaseCallback) else ConvertCallback(callback))
+        given: list[BaseCallback] = callback if isinstance(callback, list) else []
+        if callback is not None and not isinstance(callback, list):
+            given = [callback if isinstance(callback, BaseCallback) else ConvertCallback(callback)]
+        checked = any(isinstance(each, FiniteCheck) for each in given)
+        callbacks = given if checked else [FiniteCheck(self.observation_names), *given]
         return super()._init_callback(callbacks, progress_bar)
 
     def dump_logs(self) -> None:

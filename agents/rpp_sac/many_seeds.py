@@ -41,6 +41,14 @@ class _Seat:
     error: RPPError | None = None
 
 
+def _end(seat: _Seat) -> None:
+    """Tell the callbacks of an agent that its training is over; what one of them raises stops only this agent."""
+    try:
+        seat.callback.on_training_end()
+    except RPPError as error:
+        seat.error = error
+
+
 @dataclass(frozen=True)
 class _Together:
     """The work of some agents that is done at once.
@@ -148,7 +156,7 @@ class ManySeeds:
         active = [seat for seat in self._seats if seat.agent.num_timesteps < seat.total]
         for seat in self._seats:
             if seat not in active:
-                seat.callback.on_training_end()
+                _end(seat)
         while active:
             for _ in range(active[0].agent.train_freq.frequency):  # type: ignore[union-attr]
                 self._act(active)
@@ -165,7 +173,7 @@ class ManySeeds:
             self._take_steps(active)
             done = [seat for seat in active if seat.agent.num_timesteps >= seat.total]
             for seat in done:
-                seat.callback.on_training_end()
+                _end(seat)
             if done:
                 active = [seat for seat in active if seat not in done]
                 if active:
@@ -237,7 +245,7 @@ class ManySeeds:
             seat.error = failure
             return False
         if not rollout.continue_training:
-            seat.callback.on_training_end()
+            _end(seat)
         return rollout.continue_training
 
     def _take_steps(self, active: list[_Seat]) -> None:

@@ -13,7 +13,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from rpp_rl.agents.common.algorithms import load_agent
-from rpp_rl.agents.common.callbacks import FiniteVecEnv
+from rpp_rl.agents.common.finite_checks import FiniteVecEnv
 from rpp_rl.envs.registry import import_module_of
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError

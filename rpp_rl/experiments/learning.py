@@ -17,7 +17,7 @@ from rpp_rl.errors import EnvironmentFailureError, RPPError, RunError
 from rpp_rl.experiments.config import shell_command
 from rpp_rl.experiments.evaluation import LoadedAgent, evaluate_loaded
 from rpp_rl.experiments.run import EVALUATION, FAILURE, Run
-from rpp_rl.experiments.session import Session
+from rpp_rl.experiments.session import Saved, Session
 
 
 def learn(session: Session, steps: int, fresh: bool, progress_bar: bool) -> None:
@@ -37,9 +37,9 @@ def learn(session: Session, steps: int, fresh: bool, progress_bar: bool) -> None
             steps, callback=session.callbacks, reset_num_timesteps=fresh, progress_bar=progress_bar
         )
     )
-    problem = session.save()
+    error, saved = _saved(session, error)
     _record_failure(session, error)
-    sentence = _reason(session, error, problem)
+    sentence = _reason(session, error, saved)
     if sentence is not None:
         raise RunError(sentence) from error
     if error is not None:
@@ -71,10 +71,10 @@ def learn_together(sessions: list[Session], together: Any, steps: int, fresh: bo
     failure = _caught(learn_all)
     each = errors if failure is None else [failure] * len(sessions)
     reasons: list[str] = []
-    for session, error in zip(sessions, each, strict=True):
-        problem = session.save()
+    for session, ended in zip(sessions, each, strict=True):
+        error, saved = _saved(session, ended)
         _record_failure(session, error)
-        reason = _reason(session, error, problem)
+        reason = _reason(session, error, saved)
         if reason is None and error is None:
             try:
                 _evaluate(session)
@@ -103,16 +103,24 @@ def _caught(learning: Callable[[], object]) -> BaseException | None:
     return None
 
 
-def _reason(session: Session, error: BaseException | None, problem: str | None) -> str | None:
+def _saved(session: Session, error: BaseException | None) -> tuple[BaseException | None, Saved]:
+    """Save the agent of a session; an agent that has diverged is the reason for whatever else went wrong."""
+    saved = session.save()
+    stopped = isinstance(error, KeyboardInterrupt | StopRequested)
+    return (error if saved.diverged is None or stopped else saved.diverged), saved
+
+
+def _reason(session: Session, error: BaseException | None, kept: Saved) -> str | None:
     """Why a run ended early or is not saved, and what to do; None for an unknown error or none.
 
     Args:
         session: the session.
         error: the error that ended it; None if it came to its end.
-        problem: what could not be saved.
+        kept: what was saved.
     """
-    step = session.agent.num_timesteps
-    saved = problem or f"the agent as of step {step} is saved in {session.run.model}"
+    step, problem = session.agent.num_timesteps, kept.problem
+    which = "the agent as of" if kept.diverged is None else "the last finite agent, of"
+    saved = problem or f"{which} step {kept.step} is saved in {session.run.model}"
     if error is None:
         return None if problem is None else f"training is over, but {problem}"
     if isinstance(error, KeyboardInterrupt):

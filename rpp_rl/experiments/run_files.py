@@ -156,8 +156,10 @@ def read_evaluations(path: Path) -> Evaluations:
             time.sleep(_PAUSE)
     if steps.ndim != 1 or returns.ndim != 2 or len(steps) != len(returns) or not returns.size:
         raise _damaged(path, f"its steps have shape {steps.shape} and its results {returns.shape}")
+    if steps.dtype.kind not in "iu":
+        raise _damaged(path, "its steps are not whole numbers")
     whole = steps.astype(np.int64)
-    if steps.dtype.kind not in "iu" or whole[0] < 0 or (np.diff(whole) <= 0).any():
+    if whole[0] < 0 or (np.diff(whole) <= 0).any():
         raise _damaged(path, "its steps do not increase")
     numbers = returns.astype(np.float64)
     if not (np.abs(numbers) < LARGEST_RETURN).all():

@@ -17,11 +17,13 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from torch.utils.tensorboard import SummaryWriter
 
-from rpp_rl.agents.common.algorithms import checks_itself, plain_arguments
-from rpp_rl.agents.common.callbacks import FiniteCheck, FiniteVecEnv, SymmetryCallback
+from rpp_rl.agents.common.algorithms import plain_arguments
+from rpp_rl.agents.common.callbacks import SymmetryCallback
 from rpp_rl.agents.common.checkpoints import RunCheckpoint, go_back, part_of, restore_run
+from rpp_rl.agents.common.finite_checks import FiniteCheck, FiniteVecEnv, diverged, is_finite
 from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.registry import base_id
+from rpp_rl.errors import DivergedError
 from rpp_rl.experiments.config import RunConfig, plain_data
 from rpp_rl.experiments.environments import (
     monitored,
@@ -38,6 +40,21 @@ FORMAT = 2
 
 
 @dataclass(frozen=True)
+class Saved:
+    """What became of an agent at the end of a session.
+
+    Attributes:
+        step: the environment step of the agent that was saved; None for none.
+        diverged: what to say where the agent was not finite, so that an earlier one was saved; None where it was.
+        problem: why something is not saved; None where everything is.
+    """
+
+    step: int | None
+    diverged: DivergedError | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
 class Session:
     """An agent that is ready to learn.
 
@@ -47,6 +64,7 @@ class Session:
         agent: the agent, with its environments and logger.
         evaluation_env: the environment on which it is evaluated.
         callbacks: evaluation, checks and checkpoints.
+        finite: the check among them, which keeps the last finite agent.
     """
 
     config: RunConfig
@@ -54,13 +72,19 @@ class Session:
     agent: OffPolicyAlgorithm
     evaluation_env: VecEnv
     callbacks: list[BaseCallback]
+    finite: FiniteCheck
 
-    def save(self) -> str | None:
-        """Save the agent and close its logger and environments; returns the reason why something is not saved."""
-        problem = None
+    def save(self) -> Saved:
+        """Save the agent, or the last finite one, and close its logger and environments."""
+        step: int | None = self.agent.num_timesteps
+        failure = None if is_finite(self.agent) else diverged(self.agent)
+        if failure is not None:
+            step = self.finite.put_back(self.agent)
+        problem = None if step is not None else f"{self.run.model} is not written, since the agent never was finite"
         try:
-            self.agent.save(self.run.model)
-            save_statistics(self.agent, self.run.path)
+            if step is not None:
+                self.agent.save(self.run.model)
+                save_statistics(self.agent, self.run.path)
         except OSError as error:
             problem = f"{self.run.model} cannot be written ({error.strerror or error})"
         for part in (self.agent.logger, self.agent.get_env()):
@@ -69,7 +93,7 @@ class Session:
                     part.close()
             except OSError as error:
                 problem = problem or f"the files of {self.run.path} cannot be written ({error.strerror or error})"
-        return problem
+        return Saved(step, failure, problem)
 
 
 @contextmanager
@@ -194,7 +218,7 @@ def _accompanied(
 ) -> tuple[Session, RunCheckpoint]:
     """The session of an agent, with the callbacks that evaluate, check and save it."""
     config, names = task.config, task.observation_names
-    finite = FiniteVecEnv(vec_env(config.env, task.symmetry, config.env_kwargs), names)
+    finite = FiniteVecEnv(vec_env(config.env, task.symmetry, config.env_kwargs), names, stop)
     evaluation_env = normalized_for_evaluation(VecMonitor(finite), task.normalize, task.symmetry)
     evaluation_env.seed(config.evaluation_seed)
     callbacks: list[BaseCallback] = [
@@ -213,9 +237,9 @@ def _accompanied(
         callbacks.append(CheckpointCallback(freq, folder, config.algo, save_vecnormalize=True))
     checkpoint = RunCheckpoint(run.path, config.save_freq, callbacks, [MONITOR], stop)
     callbacks.append(checkpoint)
-    if not checks_itself(agent):
-        callbacks.insert(0, FiniteCheck(names))
-    return Session(config, run, agent, evaluation_env, callbacks), checkpoint
+    # First of all, so that nothing is evaluated or saved that is not finite.
+    check = FiniteCheck(names)
+    return Session(config, run, agent, evaluation_env, [check, *callbacks], check), checkpoint
 
 
 def _events_folder(config: RunConfig, run: Run) -> str:

@@ -263,7 +263,7 @@ def test_wrong_arguments_are_refused(main, interrupted, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_writes_a_checkpoint_and_the_run_says_how_to_resume(main, tmp_path, monkeypatch, number):
     hold = Hold(tmp_path, monkeypatch)
     patient = ("train", "--env", "helpers.tasks:Patient-v0", "--eval-episodes", 1, "--no-audit")

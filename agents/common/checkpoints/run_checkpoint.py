@@ -30,6 +30,7 @@ from rpp_rl.agents.common.checkpoints.files import (
     remove_old,
     write_checkpoint,
 )
+from rpp_rl.agents.common.finite_checks import diverged, is_finite
 from rpp_rl.agents.common.saving.saved_agent import rebuild, saved_agent
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
 from rpp_rl.errors import RPPError, RunError
@@ -116,9 +117,12 @@ class RunCheckpoint(BaseCallback):
 
         Raises:
             OSError: if it cannot be written.
+            DivergedError: if the agent is not finite, so that nothing could be resumed.
             PlainDataError: if the state holds an object that is not plain data.
         """
         model: Any = self.model
+        if not is_finite(model):
+            raise diverged(model)
         parent = self.run / FOLDER
         path = parent / f"step_{model.num_timesteps:012d}"
         if path.exists():

@@ -20,6 +20,7 @@ from rpp_rl.agents.common.saving.saved_agent import (
     RISK,
     SavedAgent,
     describe_agent,
+    need_finite,
     rebuild,
     saved_agent,
 )
@@ -82,7 +83,8 @@ class SafeFiles(OffPolicyAlgorithm):
             include: attributes to save although `exclude` names them.
 
         Raises:
-            RunError: if `include` names an attribute that is not saved here.
+            RunError: if `include` names an attribute that is not saved here, or the agent is not finite, so that
+                nothing could load the file.
             OSError: if the file cannot be written.
         """
         unknown = set(include or ()) - {*KINDS, *PLACES}
@@ -92,6 +94,7 @@ class SafeFiles(OffPolicyAlgorithm):
                 "replay buffer"
             )
         data, unsaved = describe_agent(self, set(exclude or ()) - set(include or ()))
+        need_finite({**data["parameters"], "log_ent_coef": data["log_ent_coef"]}, "the agent is not saved, since it")
         write_document(path, AGENT, data, ".zip")
         if unsaved:
             logging.getLogger(__name__).warning("not saved in %s: %s", name_of(path), "; ".join(unsaved))

@@ -175,7 +175,7 @@ def saved_agent(data: Any, name: str) -> SavedAgent:
         if isinstance(error, RunError):
             raise
         raise RunError(f"{name} is not a saved agent: {type(error).__name__} {error}") from error
-    need_finite(saved)
+    need_finite({**saved.parameters, "log_ent_coef": saved.log_ent_coef}, saved.name)
     return saved
 
 
@@ -261,15 +261,19 @@ def checked_values(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(values)
 
 
-def need_finite(saved: SavedAgent) -> None:
+def need_finite(parameters: Mapping[str, Any], subject: str) -> None:
     """Check that all numbers of networks and optimisers are finite.
+
+    Args:
+        parameters: tensors, nested.
+        subject: subject of the sentence.
 
     Raises:
         RunError: if one is not; the message names it.
     """
-    for where, value in _tensors({**saved.parameters, "log_ent_coef": saved.log_ent_coef}, ""):
+    for where, value in _tensors(parameters, ""):
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise RunError(f"{saved.name} holds a NaN or an infinity in {where}; train it again, or copy it again")
+            raise RunError(f"{subject} holds a NaN or an infinity in {where}; train it again")
 
 
 def need_believable(saved: SavedAgent) -> None:

@@ -78,7 +78,7 @@ def read_stable_baselines(archive: Archive) -> SavedAgent:
         has_pickles=True,
         made_by=made_by,
     )
-    need_finite(saved)
+    need_finite({**saved.parameters, "log_ent_coef": saved.log_ent_coef}, saved.name)
     return saved
 
 

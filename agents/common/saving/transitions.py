@@ -20,6 +20,8 @@ from rpp_rl.files import Archive
 _TRANSITIONS = "transitions"
 # The first form of such a file: one `safetensors` file with this header.
 _OLD_SUFFIX, _OLD_HEADER = ".safetensors", "rpp_rl.transitions"
+# The most numbers that a buffer is believed to hold.
+_LARGEST = 1 << 40
 _ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
@@ -112,38 +114,49 @@ def _fill(buffer: ReplayBuffer, header: dict[str, Any], arrays: dict[str, NDArra
             f"{type(buffer).__name__} of {buffer.n_envs}; make the agent in the same way"
         )
     for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise RunError(f"the saved transitions hold a NaN or an infinity in {name}")
-    size, pos = int(header["buffer_size"]), int(header["pos"])
+        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+            raise RunError(f"the saved transitions hold something else than finite numbers in {name}")
+    size, pos = (_whole(header, name) for name in ("buffer_size", "pos"))
     stored = len(next(iter(arrays.values())))
     if not 0 <= pos < size or stored != (size if header["full"] else pos):
         raise RunError(f"the file is damaged: it has {stored} transitions, and its header another number")
+    if size * sum(array[0].size for array in arrays.values() if len(array)) > _LARGEST:
+        raise RunError(f"the file asks for a replay buffer of {size} transitions, which fits no machine")
+    is_rows = isinstance(buffer, TransitionBuffer)
+    names = ("storage",) if is_rows else _ARRAYS
+    targets = {name: getattr(buffer, name) for name in names if hasattr(buffer, name)}
+    for name, target in targets.items():
+        if arrays[name].shape[1:] != tuple(target.shape[1:]) or len(arrays[name]) != stored:
+            raise RunError(f"the saved {name} have shape {arrays[name].shape}, not {(stored, *target.shape[1:])}")
+    added = _whole(header, "added") if is_rows else pos
+    if is_rows and (added % size != pos or min(added, size) != stored):
+        raise RunError(f"the file is damaged: it has {stored} transitions of {added} that were added")
+    # Nothing can go wrong from here on: the agent keeps its own transitions until then.
     if size != buffer.buffer_size:
         _resize(buffer, size)
     if isinstance(buffer, TransitionBuffer):
-        _need_shape(buffer.storage, arrays["storage"], "transitions")
         buffer.storage[:stored] = torch.from_numpy(arrays["storage"]).to(buffer.storage.device)
-        buffer.count(int(header["added"]))
+        buffer.count(added)
         return
-    for name in _ARRAYS:
-        if hasattr(buffer, name):
-            target = getattr(buffer, name)
-            _need_shape(target, arrays[name], name)
-            target[:stored] = arrays[name]
+    for name in targets:
+        getattr(buffer, name)[:stored] = arrays[name]
     buffer.pos, buffer.full = pos, bool(header["full"])
 
 
-def _need_shape(target: Any, rows: NDArray[Any], name: str) -> None:
-    if rows.shape[1:] != tuple(target.shape[1:]):
-        raise RunError(f"the saved {name} have shape {rows.shape[1:]}, not {tuple(target.shape[1:])}")
+def _whole(header: dict[str, Any], name: str) -> int:
+    value = header[name]
+    if type(value) is not int or not 0 <= value < _LARGEST:
+        raise RunError(f"the file is damaged: its {name} is {str(value)[:60]!r}")
+    return value
 
 
 def _resize(buffer: ReplayBuffer, size: int) -> None:
-    """Allocate a buffer again with another size, as stable-baselines3 takes over the size of the saved one."""
-    kept = {"handle_timeout_termination": buffer.handle_timeout_termination}
-    buffer.__init__(  # type: ignore[misc]
+    """Give a buffer another size, as stable-baselines3 takes over the size of the saved one."""
+    fresh = type(buffer)(
         size * buffer.n_envs,
         *(buffer.observation_space, buffer.action_space, buffer.device, buffer.n_envs),
         buffer.optimize_memory_usage,
-        **kept,
+        handle_timeout_termination=buffer.handle_timeout_termination,
+        **{name: getattr(buffer, name) for name in ("n_steps", "gamma") if hasattr(buffer, name)},
     )
+    vars(buffer).update(vars(fresh))
