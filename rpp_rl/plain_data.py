@@ -189,7 +189,7 @@ def restore_object(instance: Any, state: Mapping[str, Any], skip: Collection[str
 
     Args:
         instance: an object that was made in the same way as the saved one.
-        state: what `object_state` returned, perhaps read from a file of somebody else.
+        state: what `object_state` returned, perhaps read from a file of another person.
         skip: names of attributes that keep the values they have.
         where: name of the object for messages; its class where it is left out.
 

@@ -1,6 +1,6 @@
 """Import modules that the user names, and let nothing else be imported from the working folder.
 
-A folder of somebody else may hold files named after optional dependencies of our dependencies. They must not run
+A folder of another person may hold files named after optional dependencies of our dependencies. They must not run
 because a command was called there.
 """
 

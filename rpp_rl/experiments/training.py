@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -125,6 +126,7 @@ def resume(
         def restored(number: int) -> Session:
             run = found[number]
             checkpoint = newest_checkpoint(run.path)
+            _check_symmetry(configs[number].symmetry, run, *checkpoint)
             with part_of(run.path / CONFIG, "configuration"):
                 task = held.enter_context(resolved(configs[number]))
                 # A run that continued an agent has its hyperparameters from there.
@@ -168,6 +170,21 @@ def _config_to_resume(run: Run, trust: bool) -> RunConfig:
             symmetry=config.symmetry if symmetry is None else Symmetry.from_dict(symmetry),
             hyperparams={**config.hyperparams, **normalize},
         )
+
+
+def _check_symmetry(symmetry: Symmetry | str | None, run: Run, path: Path, state: dict[str, Any]) -> None:
+    """Check that ``config.json`` has the symmetry with which the agent of a checkpoint was built.
+
+    Raises:
+        RunError: if it has another one.
+    """
+    with part_of(path, "symmetry"):
+        built = state["agent"]["described"]["policy_kwargs"].get("symmetry")
+        if built is not None and Symmetry.from_dict(built) != symmetry:
+            raise RunError(
+                f"the symmetry in {run.path / CONFIG} has changed since the run was started, and an agent keeps the "
+                "symmetry that it was built with; restore the file, or start a new run"
+            )
 
 
 def _log_folder(run: Run) -> Path:

@@ -250,8 +250,8 @@ def agent_of_checkpoint(
 def restore_run(path: Path, state: dict[str, Any], model: OffPolicyAlgorithm, checkpoint: RunCheckpoint) -> list[str]:
     """Put the state of a checkpoint back into an agent and callbacks that were made in the same way.
 
-    The checkpoint may come from somebody else. No path in it is followed, and whatever is wrong with it is a `RunError`
-    that names the part.
+    The checkpoint may come from another person. No path in it is followed, and whatever is wrong with it is a
+    `RunError` that names the part.
 
     Args:
         path: the checkpoint's path.

@@ -236,4 +236,4 @@ def _audit(data: Any) -> tuple[AuditLine, ...]:
 
 def _short(value: Any) -> str:
     """Text from a file, in one line, of printable characters and bounded length."""
-    return " ".join(printable(str(value), _LONGEST).split())
+    return " ".join(printable(str(value)).split())[:_LONGEST]
