@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from faults import cost, disk, environments, fuzzing, kills, locks, refusals, soak
+from faults import cost, disk, environments, folders, fuzzing, kills, locks, refusals, soak
 from faults.table import Row, as_text
 from rpp_rl.experiments.provenance import cpu_name
 
@@ -36,6 +36,15 @@ def stages(scale: float) -> Iterator[tuple[str, Callable[[], Sequence[Row]]]]:
     yield "environment", lambda: [environments.in_this_process(), environments.changed_symmetry()]
     yield "environment", lambda: [environments.in_workers()]
     yield "lock", lambda: locks.second_process_and_stale_lock(count(5))
+    yield "folder", lambda: [folders.moved(count(5)), folders.linked()]
+    for part in ("checkpoint", "config"):
+        yield "folder", partial(_alone, folders.mutated, part, ("train", "-n", 170, "--resume"), count(400))
+    for command in (("evaluate", "-n", 1), ("export",), ("status",)):
+        yield "folder", partial(_alone, folders.mutated, "config", command, count(100))
+    yield "folder", lambda: [folders.odd_files(), folders.working_folder()]
+    yield "environment", lambda: [folders.diverging()]
+    yield "YAML", lambda: [folders.odd_yaml()]
+    yield "signal", lambda: [folders.interrupted()]
     yield "command line", lambda: [refusals.refusals()]
     names = list(fuzzing.parsers(Path("/nowhere")))
     for name in names:

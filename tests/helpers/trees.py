@@ -44,3 +44,43 @@ def change_document(path, change):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+
+
+ODD = (
+    None,
+    "",
+    "x" * 5000,
+    "../x",
+    -1,
+    10**30,
+    1.5,
+    float("inf"),
+    [],
+    [[]],
+    {},
+    {"$array": "0"},
+    {"$tuple": [1]},
+    True,
+)
+
+
+def _places(data, path=()):
+    """All places in nested JSON."""
+    yield path
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        yield from _places(value, (*path, key))
+
+
+def mutate(data, rng):
+    """Replace or remove one value somewhere; returns its place."""
+    places = [place for place in _places(data) if place]
+    *above, last = places[rng.integers(len(places))]
+    inner = data
+    for key in above:
+        inner = inner[key]
+    if rng.random() < 0.2:
+        del inner[last]
+    else:
+        inner[last] = ODD[rng.integers(len(ODD))]
+    return [*above, last]

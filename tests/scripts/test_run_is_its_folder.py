@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.moves import archived, copied, hard_linked
 from helpers.runs import PENDULUM
-from helpers.trees import change_document, nothing_outside
+from helpers.trees import change_document, mutate, nothing_outside
 
 from rpp_rl.agents import RPPSAC
 
@@ -51,19 +52,6 @@ def same_run(one, other):
         np.testing.assert_array_equal(*(each[name] for each in evaluations))
     rows = [[line.split(",")[:2] for line in (f / "monitor.csv").read_text().splitlines()[2:]] for f in (one, other)]
     assert rows[0] == rows[1]
-
-
-def copied(source, place):
-    shutil.copytree(source, place)
-
-
-def hard_linked(source, place):
-    shutil.copytree(source, place, copy_function=os.link)
-
-
-def archived(source, place):
-    shutil.make_archive(str(place.parent / "archive"), "tar", source)
-    shutil.unpack_archive(str(place.parent / "archive.tar"), place)
 
 
 @pytest.mark.parametrize("bring", [copied, hard_linked, archived])
@@ -180,46 +168,6 @@ def test_a_changed_checkpoint_writes_nothing_outside_of_the_folder(main, tmp_pat
     assert code == 0 or str(run) in err
 
 
-ODD = (
-    None,
-    "",
-    "x" * 5000,
-    "../x",
-    -1,
-    10**30,
-    1.5,
-    float("inf"),
-    [],
-    [[]],
-    {},
-    {"$array": "0"},
-    {"$tuple": [1]},
-    True,
-)
-
-
-def _places(data, path=()):
-    """All places in nested JSON."""
-    yield path
-    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    for key, value in items:
-        yield from _places(value, (*path, key))
-
-
-def _mutate(data, rng):
-    """Replace or remove one value somewhere; returns its place."""
-    places = [place for place in _places(data) if place]
-    *above, last = places[rng.integers(len(places))]
-    inner = data
-    for key in above:
-        inner = inner[key]
-    if rng.random() < 0.2:
-        del inner[last]
-    else:
-        inner[last] = ODD[rng.integers(len(ODD))]
-    return [*above, last]
-
-
 @pytest.mark.parametrize("seed", [*range(12), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(12, 120))])
 @pytest.mark.parametrize("part", ["checkpoint", "config"])
 def test_a_mutated_run_is_resumed_or_refused_in_one_sentence(main, tmp_path, interrupted, part, seed):
@@ -227,12 +175,12 @@ def test_a_mutated_run_is_resumed_or_refused_in_one_sentence(main, tmp_path, int
     shutil.copytree(interrupted, run)
     if part == "config":
         data = json.loads((run / "config.json").read_text())
-        place = _mutate(data, rng)
+        place = mutate(data, rng)
         (run / "config.json").write_text(json.dumps(data))
     else:
         place = []
         for path in sorted((run / "checkpoints").glob("step_*")):
-            change_document(path, lambda value: place.append(_mutate(value, np.random.default_rng(seed))))
+            change_document(path, lambda value: place.append(mutate(value, np.random.default_rng(seed))))
     with nothing_outside(run, tmp_path):
         code, _, err = main("train", "--resume", run, "-n", 170)
     assert code in (0, 2), place
