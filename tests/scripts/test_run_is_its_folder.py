@@ -185,3 +185,26 @@ def test_a_mutated_run_is_resumed_or_refused_in_one_sentence(main, tmp_path, int
         code, _, err = main("train", "--resume", run, "-n", 170)
     assert code in (0, 2), place
     assert code == 0 or len(err.strip().splitlines()[-1]) < 1000
+
+
+@pytest.mark.parametrize(
+    ("command", "writes"),
+    [
+        (("status", "RUN"), ()),
+        (("evaluate", "RUN", "-n", 1), ()),
+        (("export", "RUN", "--out", "exported"), ("exported",)),
+        (("compare", "RUN", "--out", "compared", "--no-report"), ("compared",)),
+        (("train", "-i", "RUN", *PENDULUM[1:], "-n", 20, "--no-audit", "-f", "more"), ("more",)),
+        (("symmetries", "InvertedPendulum-v5"), ()),
+        (("audit", "InvertedPendulum-v5", "--states", 50), ()),
+    ],
+)
+def test_a_command_writes_only_where_it_was_told(main, tmp_path, interrupted, monkeypatch, command, writes):
+    run, here = tmp_path / "place" / "run", tmp_path / "here"
+    shutil.copytree(interrupted, run)
+    here.mkdir()
+    monkeypatch.chdir(here)
+    with nothing_outside(here, tmp_path):
+        code, _, err = main(*(run if word == "RUN" else word for word in command))
+    assert code == 0, err
+    assert {path.name.split(".")[0] for path in here.iterdir()} == {name.split(".")[0] for name in writes}
