@@ -199,7 +199,7 @@ def test_a_mutated_run_is_resumed_or_refused_in_one_sentence(main, tmp_path, int
         (("audit", "InvertedPendulum-v5", "--states", 50), ()),
     ],
 )
-def test_a_command_writes_only_where_it_was_told(main, tmp_path, interrupted, monkeypatch, command, writes):
+def test_a_command_writes_only_to_its_own_places(main, tmp_path, interrupted, monkeypatch, command, writes):
     run, here = tmp_path / "place" / "run", tmp_path / "here"
     shutil.copytree(interrupted, run)
     here.mkdir()

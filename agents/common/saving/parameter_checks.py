@@ -12,6 +12,8 @@ from stable_baselines3.common.save_util import recursive_getattr
 
 from rpp_rl.errors import RunError
 
+_COMPUTED = ("foreach", "fused", "capturable")
+
 
 def check_parameters(agent: BaseAlgorithm, parameters: Mapping[str, Any], source: str, exact: bool = True) -> None:
     """Check that parameters fit an agent, so that setting them does not stop half-way.
@@ -58,7 +60,8 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any])
         if list(given["params"]) != group["params"]:
             raise ValueError("its groups hold other parameters")
         for option in group.keys() & given.keys() - {"params"}:
-            if not _alike(group[option], given[option]):
+            # How a step is computed may depend on the device, but not be asked for by a file.
+            if not _alike(group[option], given[option]) and not (option in _COMPUTED and not given[option]):
                 raise ValueError(f"{option} is {str(given[option])[:60]!r}")
         shapes |= dict(zip(group["params"], (p.shape for p in own["params"]), strict=True))
     for index, moments in state["state"].items():
@@ -76,6 +79,6 @@ def _alike(own: Any, given: Any) -> bool:
     if isinstance(own, str):
         return bool(own == given)
     if own is None or isinstance(own, bool):
-        return given is None or isinstance(given, bool)
+        return given is own
     number = given.item() if isinstance(given, torch.Tensor) and given.numel() == 1 else given
     return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
