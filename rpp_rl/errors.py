@@ -6,14 +6,15 @@ from collections.abc import Iterable, Sequence
 
 def listed(names: Sequence[str], most: int = 6) -> str:
     """Names for a sentence, at most `most` of them, followed by how many more there are."""
-    # Names of files need not be valid text.
-    shown = [printable(name.encode("utf-8", "backslashreplace").decode()) for name in names[:most]]
+    shown = [printable(name) for name in names[:most]]
     return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def printable(text: str, most: int = 2000) -> str:
     """Text for a terminal, in one line: without control characters, and cut where it is longer."""
-    line = "".join(c if c.isprintable() else " " for c in text[: most + 1]).strip()
+    # Names of files need not be valid text.
+    text = text[: most + 1].encode("utf-8", "backslashreplace").decode()
+    line = "".join(c if c.isprintable() else " " for c in text).strip()
     return line if len(line) <= most else f"{line[:most]}..."
 
 

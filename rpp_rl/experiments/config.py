@@ -81,9 +81,9 @@ class RunConfig:
             object.__setattr__(self, name, dict(getattr(self, name)))
         for name in _PATHS:
             value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else Path(value))
-        algorithm(self.algo)
+            object.__setattr__(self, name, None if value is None else text_path(value))
         _check_kinds(self)
+        algorithm(self.algo)
         for name in ("eval_episodes", "eval_freq", "n_timesteps", "n_envs"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -192,6 +192,19 @@ class RunConfig:
         return [*([self.env] if _is_foreign(self.env) else []), *classes]
 
 
+def text_path(path: str | Path) -> Path:
+    """A path whose name is text: TensorBoard writes to no other.
+
+    Raises:
+        RunError: if it is not.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RunError(f"the name of {path} is not text in UTF-8; rename it, or choose another folder") from error
+    return Path(path)
+
+
 def refuse_modules(names: Iterable[str], path: Path) -> None:
     """Check that no module is imported because a file names it: importing a module runs it.
 
@@ -251,7 +264,7 @@ def _check_kinds(config: RunConfig) -> None:
         _check(config, name, (int, type(None)))
     for name in ("seed", "eval_episodes", "save_freq"):
         _check(config, name, (int,))
-    for name in ("env", "device"):
+    for name in ("env", "algo", "device"):
         _check(config, name, (str,))
     _check(config, "symmetry", (str, Symmetry, type(None)))
     _check(config, "env_timeout", (int, float))

@@ -13,7 +13,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from rpp_rl.agents.common.checkpoints import newest_checkpoint, part_of
 from rpp_rl.envs.registry import import_module_of
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.config import RunConfig, refuse_modules
+from rpp_rl.experiments.config import RunConfig, refuse_modules, text_path
 from rpp_rl.experiments.learning import learn, learn_together
 from rpp_rl.experiments.resolve import Resolved, audited, build, rebuild, resolved
 from rpp_rl.experiments.run import CONFIG, Run
@@ -105,7 +105,7 @@ def resume(
     Raises:
         RPPError: if there is no such run or checkpoint, another process holds it, or the runs do not fit together.
     """
-    found = [run if isinstance(run, Run) else Run(Path(run)) for run in runs]
+    found = [Run(text_path(run.path if isinstance(run, Run) else run)) for run in runs]
     continued = [_config_to_resume(run, trust) for run in found]
     configs = [
         replace(

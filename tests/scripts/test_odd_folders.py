@@ -1,6 +1,9 @@
 """One damaged folder among runs: `status` and `compare` answer, or say one sentence."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from helpers.odd_files import CASES, NAMES
@@ -44,3 +47,17 @@ def test_output_that_the_terminal_cannot_show_is_escaped(run_cli, tmp_path, monk
     for folder in ("\N{SNOWMAN}", "plain"):
         write_run(tmp_path / "runs" / folder, "Ant-v5", "sac", 0)
     assert "\\u2603" in run_cli("status", "runs").stdout
+
+
+def test_closed_output_is_no_reason_to_fail(tmp_path):
+    write_run(tmp_path / "runs", "Ant-v5", "sac", 0)
+    console = Path(sys.executable).with_name("rpp-rl")
+    for closed in (">&-", ">&- 2>&-"):
+        done = subprocess.run(["/bin/sh", "-c", f"'{console}' status runs {closed}"], cwd=tmp_path, check=False)
+        assert done.returncode == 0
+
+
+def test_a_name_that_is_not_text_is_refused_where_files_are_written(refused):
+    for words in (("-f", os.fsdecode(b"\xff")), ("-tb", os.fsdecode(b"\xff"))):
+        assert "\\udcff is not text in UTF-8" in refused("train", "--env", "InvertedPendulum-v5", "-n", 10, *words)
+    assert "\\udcff is not text in UTF-8" in refused("train", "--resume", os.fsdecode(b"\xff"))
