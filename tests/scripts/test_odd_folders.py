@@ -18,7 +18,7 @@ def runs(tmp_path):
     return tmp_path / "runs"
 
 
-@pytest.mark.parametrize("command", ["status", "compare"])
+@pytest.mark.parametrize("command", ["status", pytest.param("compare", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("change", CASES.values(), ids=CASES)
 def test_an_odd_file_is_answered(main, runs, command, change):
     change(runs / "bad/Ant-v5/sac/seed0")
@@ -49,7 +49,7 @@ def test_output_that_the_terminal_cannot_show_is_escaped(run_cli, tmp_path, monk
     assert "\\u2603" in run_cli("status", "runs").stdout
 
 
-def test_closed_output_is_no_reason_to_fail(tmp_path):
+def test_a_command_ends_well_with_closed_output(tmp_path):
     write_run(tmp_path / "runs", "Ant-v5", "sac", 0)
     console = Path(sys.executable).with_name("rpp-rl")
     for closed in (">&-", ">&- 2>&-"):
