@@ -18,6 +18,7 @@ from rpp_rl.symmetry import Symmetry
 # Added to the seed of a run, so that its evaluations never repeat a training episode.
 EVALUATION_SEED = 10_000
 VecEnvKind = Literal["dummy", "subproc"]
+_MOST_ENVS = 4096
 _MAPPINGS = ("env_kwargs", "hyperparams")
 _PATHS = ("log_folder", "tensorboard_log", "trained_agent")
 # Options of format 1 that are not part of a configuration.
@@ -88,6 +89,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise RunError(f"{name} must be at least 1, got {value}")
+        if self.n_envs is not None and self.n_envs > _MOST_ENVS:
+            raise RunError(f"n_envs must be at most {_MOST_ENVS}, got {self.n_envs}")
         if not 0 <= self.seed < 2**32 - EVALUATION_SEED:
             raise RunError(f"seed must be a number from 0 to {2**32 - EVALUATION_SEED - 1}, got {self.seed}")
         if not self.env_timeout > 0:

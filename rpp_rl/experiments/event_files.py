@@ -13,7 +13,8 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from rpp_rl.files import replace_file
+from rpp_rl.errors import RunError
+from rpp_rl.files import check_own_files, replace_file
 
 Curve = dict[int, float]
 _RGB = 3
@@ -95,7 +96,10 @@ def show_in_tensorboard(run: Path, name: str, picture: bytes, step: int) -> str 
         Why it could not be written, None if it was.
     """
     try:
+        check_own_files(run)
         replace_file(run / name / _PICTURES, event_file([(step, image_summary(name, picture))]))
     except OSError as error:
         return f"TensorBoard does not show {name}, since {run} cannot be written to: {error.strerror or error}"
+    except RunError as error:
+        return f"TensorBoard does not show {name}: {error}"
     return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison import tables
 from rpp_rl.experiments.comparison.figures import figures
 from rpp_rl.experiments.comparison.report import report_page
@@ -97,9 +98,12 @@ def write(out: Path, files: Mapping[str, bytes]) -> None:
     """Write files, each as a whole; remove what else an earlier comparison wrote.
 
     Raises:
-        RunError: if the folder cannot be written to.
+        RunError: if the folder cannot be written to, or a link in it leads elsewhere.
     """
     check_folder(out, "choose another folder")
+    for name in files:
+        if not (out / name).parent.resolve().is_relative_to(out.resolve()):
+            raise RunError(f"{(out / name).parent} leads out of {out} by a link; remove it, or choose another folder")
     is_earlier = (out / SUMMARY).is_file()
     for name, content in files.items():
         replace_file(out / name, content)

@@ -59,6 +59,17 @@ def test_a_comparison_writes_the_files_of_the_command(main, tmp_path):
         compare(tmp_path / "runs").write(tmp_path / "file", report=False)
 
 
+def test_a_link_in_the_folder_of_a_comparison_is_not_followed(main, tmp_path):
+    write_runs(tmp_path / "runs", ["Ant-v5"])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runs" / "compare").mkdir()
+    (tmp_path / "runs" / "compare" / "Ant-v5").symlink_to(tmp_path / "elsewhere")
+    code, _, err = main("compare", "runs", "--no-report")
+    assert code == 2
+    assert "by a link" in err
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_bad_arguments_are_refused(tmp_path):
     final(tmp_path, "sac", range(3))
     runs = find_runs(tmp_path)
