@@ -34,11 +34,16 @@ def test_an_agent_that_diverges_is_named_and_its_last_finite_parameters_are_put_
 def test_the_environment_is_blamed_only_while_the_agent_is_finite():
     with pytest.raises(NonFiniteError, match="the environment gave"):
         agent(env=bicycle(fault="observation")).learn(100)
-    model = agent(env=bicycle(fault="observation"))
-    with torch.no_grad():
-        next(model.critic.parameters()).fill_(math.nan)
-    with pytest.raises(DivergedError, match="the agent diverged"):
-        model.learn(100)
+    model = agent(env=bicycle(fault="observation"), learning_starts=1000)
+
+    def spoil(given, _):
+        if given["self"].num_timesteps == 10:
+            with torch.no_grad():
+                next(model.critic.parameters()).fill_(math.nan)
+        return True
+
+    with pytest.raises(DivergedError, match="the agent diverged at step 20"):
+        model.learn(100, spoil)
 
 
 def test_an_agent_that_is_not_finite_is_not_saved(tmp_path):
@@ -128,7 +133,15 @@ def test_the_command_line_refuses_them_too(refused, algo, given):
 
 @pytest.mark.parametrize(
     "header",
-    [{"pos": math.inf}, {"pos": -1}, {"buffer_size": 10**12}, {"added": -5}, {"added": 10**30}, {"n_envs": "x"}],
+    [
+        {"pos": math.inf},
+        {"pos": -1},
+        {"buffer_size": 10**12},
+        {"added": -5},
+        {"added": 31},
+        {"added": 10**30},
+        {"n_envs": "x"},
+    ],
 )
 def test_transitions_that_are_refused_leave_those_of_the_agent(tmp_path, header):
     model = agent()

@@ -127,6 +127,14 @@ def test_a_link_in_the_folder_is_refused(main, tmp_path, interrupted, name):
     assert "link" in err or "Too many levels" in err
 
 
+def test_a_lock_that_is_a_link_creates_nothing_elsewhere(main, tmp_path, interrupted):
+    shutil.copytree(interrupted, tmp_path / "run")
+    (tmp_path / "run" / ".lock").unlink()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "elsewhere")
+    assert main("train", "--resume", "run", "-n", 200)[0] == 2
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_pipe_in_the_place_of_the_lock_is_refused(main, tmp_path, interrupted):
     shutil.copytree(interrupted, tmp_path / "run")
     (tmp_path / "run" / ".lock").unlink()
