@@ -22,7 +22,8 @@ record in `docs/results/faults.json`. Do not edit the page by hand.
 - **A run is its folder.** Copy, move, rename or archive it, mount it elsewhere, resume it from anywhere: `--resume`
   reads and changes nothing outside of it, and the original of a copy stays as it is, also where both share files by
   hard links. The symmetry file and the agent that the run was started from may be gone. TensorBoard's events go into
-  the folder, unless `-tb` is given again. Only the module of `--env module:Env` must still be importable.
+  the folder, unless `-tb` is given again. Only the module of `--env module:Env`, and files that `--env-kwargs`
+  names, must still be where they were.
 - **A run folder may come from another person.** No path in a checkpoint or configuration is followed, a link or pipe in
   the folder is refused, and values have kinds and bounds. Whatever is wrong is one sentence that names the file and the
   part. `status` and `compare` show damaged folders beside good ones, in bounded time and memory.
