@@ -19,6 +19,7 @@ from rpp_rl.experiments.resolve import Resolved, audited, build, rebuild, resolv
 from rpp_rl.experiments.run import CONFIG, Run
 from rpp_rl.experiments.session import Session, reopened, started
 from rpp_rl.experiments.signals import stop_when_asked
+from rpp_rl.files import check_own_files
 from rpp_rl.symmetry import Symmetry
 
 
@@ -151,8 +152,9 @@ def _config_to_resume(run: Run, trust: bool) -> RunConfig:
     """The configuration of a run with what was read from files when it was started.
 
     Raises:
-        RunError: if it cannot be read, or names a module outside of the library without `trust`.
+        RunError: if it cannot be read, names a module outside of the library without `trust`, or lies beside a link.
     """
+    check_own_files(run.path)
     record = run.record
     env = str(record.get("env", ""))
     if trust:
