@@ -65,7 +65,8 @@ record in `docs/results/faults.json`. Do not edit the page by hand.
 
 ## Record
 
-`make faults`, {minutes} minutes on {cpu}, Python {python}, {platform}.
+`make faults`, {minutes} minutes on {cpu}, Python {python}, {platform}. `make faults ARGS='--only SECTION'` runs one
+section again; the record keeps the newest run of each.
 
 {table}
 """
