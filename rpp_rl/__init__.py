@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 # With `python -m rpp_rl.scripts.main` the working folder comes first, and any file in it could take the place of an
 # optional dependency. The console command does not have this fault.
-if "-m" in sys.orig_argv and sys.orig_argv[sys.orig_argv.index("-m") + 1].startswith("rpp_rl.") and sys.argv[0] == "-m":
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and any(word.startswith("rpp_rl.") for word in sys.orig_argv):
     del sys.path[0]
 
 try:

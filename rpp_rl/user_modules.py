@@ -18,7 +18,7 @@ def import_user_module(name: str) -> ModuleType:
     """Import a module that the user's own command or program names, also one in the working folder.
 
     Raises:
-        ImportError: if there is no such module; a module may raise anything else.
+        ImportError: if the module is missing; its own code may raise any other error.
     """
     with working_folder_importable():
         return importlib.import_module(name)

@@ -272,7 +272,7 @@ def named_class(option: str, name: str) -> type:
     """Import the class that the user names for an option of a policy, for example ``"torch.nn:Tanh"``.
 
     Raises:
-        RunError: if there is no such class, or it is of another kind.
+        RunError: if the module or the class is missing, or the class does not fit the option.
     """
     kind = CLASS_OPTIONS[option][1]
     module, _, attribute = name.partition(":")
@@ -281,7 +281,7 @@ def named_class(option: str, name: str) -> type:
     except (ImportError, AttributeError, ValueError) as error:
         raise RunError(f"{name!r} names nothing: {error}; write module:class, such as torch.nn:Tanh") from error
     if not (isinstance(found, type) and issubclass(found, kind)):
-        raise RunError(f"{option} must name a {kind.__name__}, such as torch.nn:Tanh, and {name!r} is none")
+        raise RunError(f"{option} must name a {kind.__name__}, such as torch.nn:Tanh, not {name!r}")
     return found
 
 

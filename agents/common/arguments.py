@@ -44,7 +44,7 @@ def check_arguments(values: Mapping[str, Any]) -> None:
             _check_real(name, value)
         elif name == "train_freq" and not isinstance(value, str):
             frequency = value[0] if isinstance(value, tuple | list) and value else getattr(value, "frequency", value)
-            if type(frequency) is not int or frequency < 1:
+            if type(frequency) is bool or not isinstance(frequency, int | np.integer) or frequency < 1:
                 raise RunError(f"train_freq must be at least 1 step or episode, got {str(value)[:60]!r}")
 
 
@@ -59,12 +59,8 @@ def _check_real(name: str, value: Any) -> None:
     except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
-        wanted = (
-            f"from {low:g} to {high:g}" if math.isfinite(high) else "of at least 0" if low == 0 else "that is finite"
-        )
-        raise RunError(
-            f"{name} must be a number {wanted}{', or auto' if name in _LEARNT else ''}, got {str(value)[:60]!r}"
-        )
+        wanted = f"from {low:g} to {high:g}, finite{', or auto' if name in _LEARNT else ''}"
+        raise RunError(f"{name} must be a number {wanted}, got {str(value)[:60]!r}")
 
 
 def merged_options(policy_kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

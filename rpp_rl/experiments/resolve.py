@@ -147,7 +147,7 @@ def build(task: Resolved, verbose: int = 0, trust: bool = False) -> OffPolicyAlg
     return agent  # type: ignore[no-any-return]
 
 
-def rebuild(task: Resolved, path: Path, state: dict[str, Any]) -> OffPolicyAlgorithm:
+def build_from_checkpoint(task: Resolved, path: Path, state: dict[str, Any]) -> OffPolicyAlgorithm:
     """Build the agent that a checkpoint describes on the environments of its run.
 
     Args:

@@ -15,7 +15,7 @@ from rpp_rl.envs.registry import import_module_of
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.config import RunConfig, refuse_modules, text_path
 from rpp_rl.experiments.learning import learn, learn_together
-from rpp_rl.experiments.resolve import Resolved, audited, build, rebuild, resolved
+from rpp_rl.experiments.resolve import Resolved, audited, build, build_from_checkpoint, resolved
 from rpp_rl.experiments.run import CONFIG, Run
 from rpp_rl.experiments.session import Session, reopened, started
 from rpp_rl.experiments.signals import stop_when_asked
@@ -131,7 +131,8 @@ def resume(
             with part_of(run.path / CONFIG, "configuration"):
                 task = held.enter_context(resolved(configs[number]))
                 # A run that continued an agent has its hyperparameters from there.
-                agent = build(task, verbose) if continued[number].trained_agent is None else rebuild(task, *checkpoint)
+                is_new = continued[number].trained_agent is None
+                agent = build(task, verbose) if is_new else build_from_checkpoint(task, *checkpoint)
             return held.enter_context(reopened(task, agent, run, checkpoint, stop, verbose))
 
         if len(found) == 1:

@@ -56,6 +56,13 @@ def test_importing_a_package_loads_nothing_forbidden(module, forbidden):
     assert not forbidden & set(done.stdout.split())
 
 
+def test_an_option_of_another_program_is_not_taken_for_that_of_python():
+    """Only `python -m rpp_rl...` takes the working folder from the path, also of a program whose last word is -m."""
+    code = "import sys; before = list(sys.path); import rpp_rl; sys.exit(sys.path != before)"
+    for words in (["-m"], ["-m", "rpp_rl.scripts.main"]):
+        assert subprocess.run([sys.executable, "-c", code, *words], check=False).returncode == 0
+
+
 def test_modules_do_not_import_one_another_in_circles():
     assert circles(TREES) == []
 

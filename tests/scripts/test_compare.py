@@ -264,7 +264,7 @@ def test_tables_alone_need_no_plotting_library_of_an_extra():
 def test_real_runs(trained, main, tmp_path):
     code, out, err = main("compare", trained.parent, "--out", "out")
     assert code == 0, err
-    assert "under 3 seeds there is no interval" in out
+    assert "an interval needs 3 seeds" in out
     found = {row["algorithm"]: row for row in rows(tmp_path / "out/summary.csv")}
     assert set(found) == {"rpp_sac", "equivariant_sac", "sac"}
     data = np.load(trained / "sac" / "seed0" / "evaluations.npz")

@@ -281,7 +281,8 @@ def restore_run(path: Path, state: dict[str, Any], model: OffPolicyAlgorithm, ch
     with part_of(path, "random generators"):
         restore_generators(state["agent"]["generators"])
     with part_of(path, "files and notes"):
-        dict(state["files"])
+        if not isinstance(state["files"], dict):
+            raise RunError(f"{path} is not a checkpoint: its files are {str(state['files'])[:60]!r}")
         return [str(line)[:300] for line in state["unsaved"]]
 
 

@@ -210,7 +210,7 @@ def plot_training(model: Path, path: Path) -> None:
     curves = symmetry_curves([logged_symmetry(run.path)]) if run is not None else None
     if run is None or curves is None:
         raise RunError(
-            f"there are no curves of its symmetry beside {model}, so --plot has nothing to draw; rpp-rl train logs "
+            f"--plot draws the logged symmetry of a run, and {model} has none beside it; rpp-rl train logs "
             "them in the run's event files at every evaluation"
         )
     config = record_of(model)

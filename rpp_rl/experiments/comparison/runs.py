@@ -137,7 +137,7 @@ def _use(config: Mapping[str, Any]) -> str:
 
 
 def read_run(run: Run) -> ComparedRun | None:
-    """Read a run; None where there is no evaluation yet.
+    """Read a run; returns None before its first evaluation.
 
     Raises:
         RunError: if its ``config.json`` lacks environment, algorithm or seed, or its evaluations cannot be read.

@@ -48,12 +48,12 @@ class ComparisonVerdict:
         one, other, n = self.algorithm, self.baseline, self.n
         seeds = f"n = {n[0]} seeds each" if n[0] == n[1] else f"n = {n[0]} and {n[1]} seeds"
         if min(n) < FEWEST_FOR_INTERVAL:
-            few = f"under {FEWEST_FOR_INTERVAL} seeds there is no interval"
+            few = f"an interval needs {FEWEST_FOR_INTERVAL} seeds"
             return f"{one} and {other}: {self.word} with {seeds}; {few}."
         drawn = "seeds drawn in pairs" if self.paired else "runs drawn apart"
-        opening = (
-            f"{one} and {other}: {self.word}" if self.word == NO_DIFFERENCE else f"{one} is {self.word} than {other}"
-        )
+        opening = f"{one} is {self.word} than {other}"
+        if self.word == NO_DIFFERENCE:
+            opening = f"{one} and {other}: {self.word}"
         warning = ""
         if min(n) < FEWEST_WITHOUT_WARNING:
             warning = f" Warning: under {FEWEST_WITHOUT_WARNING} seeds an interval is hardly one; train more."
@@ -88,9 +88,8 @@ def _verdict(result: TaskResult, pair: Pair) -> ComparisonVerdict:
 
 def warnings_of(result: TaskResult) -> list[str]:
     """What a reader must know before believing the comparison on an environment."""
-    alone = [
-        f"{g.label} is alone; there is nothing to compare it with" for g in result.groups if len(result.groups) == 1
-    ]
+    first, *others = result.groups
+    alone = [] if others else [f"{first.label} is alone, with nothing to compare it with"]
     return [*alone, *seed_warnings(result), *result.task.notes]
 
 

@@ -113,7 +113,7 @@ def test_no_interval_under_three_seeds(tmp_path):
     final(tmp_path, "sac", range(9))
     final(tmp_path, "rpp_sac", [1000, 1001])
     (result,) = analysed(tmp_path)
-    expected = "not distinguishable with n = 2 and 9 seeds; under 3 seeds there is no interval."
+    expected = "not distinguishable with n = 2 and 9 seeds; an interval needs 3 seeds."
     assert [v.sentence for v in verdicts(result)] == [f"rpp_sac and sac: {expected}"]
 
 
@@ -121,7 +121,7 @@ def test_an_algorithm_alone(tmp_path):
     final(tmp_path, "sac", range(3))
     (result,) = analysed(tmp_path)
     assert verdicts(result) == []
-    assert warnings_of(result)[0] == "sac is alone; there is nothing to compare it with"
+    assert warnings_of(result)[0] == "sac is alone, with nothing to compare it with"
 
 
 def test_seeds_are_paired_only_where_all_are_the_same(tmp_path):
