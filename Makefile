@@ -59,12 +59,8 @@ faults: $(VENV)/.dev
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults --json docs/results/faults.json $(ARGS)
 	$(BIN)/python docs/generate/reliability.py docs/results/faults.json docs/reliability.md
 
-# The four folders are one package, so mypy gets them as one tree.
 type: $(VENV)/.dev
-	rm -rf build/typed && mkdir -p build/typed/rpp_rl
-	ln -s $(CURDIR)/rpp_rl/* build/typed/rpp_rl/
-	for part in agents envs scripts; do ln -s $(CURDIR)/$$part build/typed/rpp_rl/$$part; done
-	cd build/typed && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p rpp_rl
+	$(BIN)/mypy -p rpp_rl
 
 wheel: $(VENV)/.dev
 	rm -rf build/lib build/bdist* dist
