@@ -7,7 +7,8 @@ from typing import Any
 
 import mujoco
 
-from rpp_rl.envs.registry import REGISTRY, import_module_of
+from rpp_rl.envs.ids import import_module_of
+from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.representations import as_matrix
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -67,6 +69,9 @@ def reflection(
         SymmetryError: if an entry is in two pairs, or the map is not a reflection.
         UnknownNameError: if an entry is unknown.
     """
+    pairs, entries = {"swap": swap, "action_swap": action_swap}, {"flip": flip, "action_flip": action_flip}
+    for key, value in (*pairs.items(), *entries.items()):
+        _need_list(key, value, pairs=key in pairs)
     names, action_names = _Names("observation", observation), _Names("action", action, driven)
     if action_swap is None and action_flip is None:
         action_swap = [pair for pair in swap if all(action_names.has(entry) for entry in pair)]
@@ -76,9 +81,12 @@ def reflection(
         flip = [entry for entry in flip if entry not in action_flip or names.has(entry)]
     image = names.reflected(swap, flip)
     action_image = action_names.reflected(action_swap or (), action_flip or ())
-    for entry in center:
-        if entry not in names.names:
-            raise UnknownNameError("observation entry", entry, names.names)
+    if all(moved == SignedPermutation.identity(moved.size) for moved in (image, action_image)):
+        raise SymmetryError(
+            f"symmetry {name!r} moves nothing: name pairs of entries that change places in swap, or entries that "
+            "change sign in flip"
+        )
+    _need_center(center, names)
     return declare(
         name,
         Entries(names.names, (image,)),
@@ -104,11 +112,73 @@ def reflection_by_joints(env: gym.Env[Any, Any], **declaration: Any) -> Symmetry
     return reflection(**{**named, "driven": driven_joints(deriving.simulator.model), **declaration})
 
 
+# The keys of a declaration, in Python and in files.
+ARGUMENTS = tuple(key for key in inspect.signature(reflection).parameters if key != "driven")
+
+
+def _need_list(key: str, value: Any, pairs: bool) -> None:
+    """Check the form of a list of entries or of pairs.
+
+    Raises:
+        SymmetryError: if it is another form, or has an entry twice.
+    """
+    form = "pairs, as [('left', 'right')]" if pairs else "names or indices, as ['roll']"
+    if isinstance(value, str) and not pairs:
+        form = f"names or indices, as [{value!r}]"
+    if pairs and isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(e, str) for e in value):
+        form = f"pairs, as [{tuple(value)!r}]"
+    if value is None:
+        return
+    if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
+        raise SymmetryError(f"{key} must be a list of {form}, got {value!r}")
+    for one in value:
+        parts = list(one) if pairs and isinstance(one, list | tuple) else [one]
+        if len(parts) != 1 + pairs or not all(isinstance(e, int | str) and not isinstance(e, bool) for e in parts):
+            raise SymmetryError(f"{key} must be a list of {form}, got {one!r} in it; quote a name such as 'on'")
+    twice = [entry for entry, count in Counter(map(str, value)).items() if count > 1]
+    if twice and not pairs:
+        raise SymmetryError(f"{key} has {twice[0]!r} twice; name each entry once")
+
+
+def _need_names(what: str, entries: Sequence[Any]) -> None:
+    """Check the names of entries.
+
+    Raises:
+        SymmetryError: if one is not text, or names two entries.
+    """
+    for name in entries:
+        if not isinstance(name, str):
+            raise SymmetryError(f"{what} must be a list of names, got {name!r} in it; quote a name such as 'on'")
+    twice = [name for name, count in Counter(entries).items() if count > 1]
+    if twice:
+        raise SymmetryError(f"{what} names {twice[0]!r} twice; give each entry a name of its own")
+
+
+def _need_center(center: Any, names: _Names) -> None:
+    """Check values of entries on the mirror plane.
+
+    Raises:
+        SymmetryError: if they are not numbers by name.
+        UnknownNameError: if an entry is unknown.
+    """
+    if not isinstance(center, Mapping):
+        raise SymmetryError(f"center must map names of entries to numbers, got {center!r}")
+    for entry, value in center.items():
+        if entry not in names.names:
+            raise UnknownNameError("observation entry", str(entry), names.names)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SymmetryError(f"the center of {entry!r} must be a number, got {value!r}")
+
+
 class _Names:
     """The entries of an observation or of an action."""
 
     def __init__(self, what: str, entries: int | Sequence[str], aliases: Mapping[str, str] = _NOTHING) -> None:
         self.what = what
+        if isinstance(entries, str | bool) or not isinstance(entries, int | Sequence):
+            raise SymmetryError(f"{what} must be a list of names, or the number of entries, got {entries!r}")
+        if not isinstance(entries, int):
+            _need_names(what, entries)
         self.size = entries if isinstance(entries, int) else len(entries)
         if not 1 <= self.size <= _MOST_ENTRIES:
             raise SymmetryError(f"{what} must have 1 to {_MOST_ENTRIES} entries, got {self.size}")
@@ -153,6 +223,11 @@ class _Names:
                 raise SymmetryError(f"{self.what} entry {entry} does not exist; entries are 0 to {self.size - 1}")
             return {_ITSELF: entry}
         found = self._made_of(entry, components)
+        if not found and not self.names and not self.aliases:
+            raise SymmetryError(
+                f"{self.what} has {self.size} entries without names, so {entry!r} must be an index from 0 to "
+                f"{self.size - 1}, or {self.what} must list the names"
+            )
         if not found:
             raise UnknownNameError(f"{self.what} entry", entry, (*self.names, *self.aliases.values()))
         return found

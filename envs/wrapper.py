@@ -13,10 +13,11 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import RecordConstructorArgs
 
 from rpp_rl.envs.environment_state import environment_state, restore_environment
-from rpp_rl.envs.registry import REGISTRY, base_id, import_module_of
+from rpp_rl.envs.ids import base_id, import_module_of, unknown_environment
+from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.envs.symmetry_files import SUFFIXES, read_symmetry
 from rpp_rl.envs.wrapper_rules import carried, changing_wrappers
-from rpp_rl.errors import EnvironmentFailureError, SymmetryError, UnknownNameError
+from rpp_rl.errors import EnvironmentFailureError, SymmetryError
 from rpp_rl.symmetry import Symmetry
 from rpp_rl.user_modules import working_folder_importable
 
@@ -139,6 +140,15 @@ def resolve(symmetry: Declared, env: gym.Env[Any, Any]) -> Symmetry:
         plain.close()
 
 
+def default_symmetry(env: gym.Env[Any, Any]) -> Symmetry | None:
+    """The default symmetry that is declared for an environment's id, carried through its wrappers; None if none is.
+
+    Raises:
+        SymmetryError: if it cannot be carried through a wrapper.
+    """
+    return None if REGISTRY.default(name_of(env)) is None else resolve(None, env)
+
+
 def name_of(env: gym.Env[Any, Any]) -> str:
     """The environment's id; the name of its class if it has no id."""
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
@@ -180,7 +190,7 @@ def make(env_id: str, symmetry: Declared = None, **kwargs: Any) -> SymmetryWrapp
     """Make an environment as `gymnasium.make` does, and attach a symmetry.
 
     Args:
-        env_id: an id of gymnasium, with or without the prefix ``RPP/``.
+        env_id: an id of gymnasium, with or without ``module:`` before it and its version after it.
         symmetry: as for `SymmetryWrapper`; None for the default.
         **kwargs: as for `gymnasium.make`.
 
@@ -192,7 +202,7 @@ def make(env_id: str, symmetry: Declared = None, **kwargs: Any) -> SymmetryWrapp
 
 
 def make_plain(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
-    """Make an environment as `gymnasium.make` does, without a symmetry; a prefix ``RPP/`` is ignored.
+    """Make an environment as `gymnasium.make` does, without a symmetry.
 
     Raises:
         UnknownNameError: if gymnasium does not know the id; the message suggests one.
@@ -204,4 +214,4 @@ def make_plain(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
         with importable:
             return gym.make(base_id(env_id), **kwargs)
     except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv) as error:
-        raise UnknownNameError("environment", env_id, gym.registry) from error
+        raise unknown_environment(env_id) from error

@@ -35,11 +35,14 @@ class SymmetryError(RPPError):
 
 
 class UnknownNameError(RPPError):
-    """An unknown name of an environment, algorithm, symmetry or entry; the message has the nearest known name."""
+    """An unknown name of an environment, algorithm, symmetry or entry.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    The message has the nearest known name, or the remedy that is given.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "", remedy: str = "") -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        super().__init__(f"unknown {kind} {name!r}{f' ({hint})' if hint else ''}: {self._remedy()}")
+        super().__init__(f"unknown {kind} {name!r}{f' ({hint})' if hint else ''}: {remedy or self._remedy()}")
 
     def _remedy(self) -> str:
         lowered = {k.lower(): k for k in self.known}

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from rpp_rl.envs.registry import base_id
+from rpp_rl.envs.ids import base_id
 from rpp_rl.envs.symmetry_drafts import draft_symmetry, write_draft
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError

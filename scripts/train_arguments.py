@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from rpp_rl.envs.registry import import_module_of
+from rpp_rl.envs.ids import import_module_of
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.options import key_values
 

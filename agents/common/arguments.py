@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,26 @@ import torch
 from gymnasium import spaces
 
 from rpp_rl.agents.common.environment_symmetry import as_symmetry
-from rpp_rl.errors import NetworkError, RunError, SymmetryError
+from rpp_rl.errors import NetworkError, RunError, SymmetryError, UnknownNameError
 
 # The values with which an algorithm does anything sensible: whole numbers from the least on, numbers in a range.
 _WHOLE: Mapping[str, int] = {
     **dict.fromkeys(("n_timesteps", "n_envs", "batch_size", "buffer_size", "n_steps", "stats_window_size"), 1),
     **dict.fromkeys(("target_update_interval", "policy_delay"), 1),
     "learning_starts": 0,
+    "seed": 0,
     "gradient_steps": -1,
 }
 _REAL: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("tau", "gamma"), (0.0, 1.0)),
     **dict.fromkeys(("learning_rate", "ent_coef", "target_policy_noise", "target_noise_clip"), (0.0, math.inf)),
     "target_entropy": (-math.inf, math.inf),
+    **{f"{network}_{pathway}_wd": (0.0, math.inf) for network in ("actor", "critic") for pathway in ("equiv", "basic")},
+    **dict.fromkeys(("residual_init_scale", "residual_step_ratio"), (0.0, math.inf)),
 }
+# Arguments that may be left out with None.
+_OPTIONAL = ("seed", *(name for name in _REAL if name.endswith(("_wd", "_scale", "_ratio"))))
+_FLAGS = ("optimize_memory_usage", "use_sde", "use_sde_at_warmup", "fast_update", "zero_mean")
 _LEARNT = ("ent_coef", "target_entropy")
 _LARGEST = 1 << 62
 
@@ -37,7 +44,12 @@ def check_arguments(values: Mapping[str, Any]) -> None:
         RunError: if one is not a number, not finite, or outside of its range; the message names it.
     """
     for name, value in values.items():
-        if name in _WHOLE:
+        if value is None and name in _OPTIONAL:
+            continue
+        if name in _FLAGS:
+            if not isinstance(value, bool | np.bool_):
+                raise RunError(f"{name} must be True or False, got {str(value)[:60]!r}")
+        elif name in _WHOLE:
             if type(value) is bool or not isinstance(value, int | np.integer) or not _WHOLE[name] <= value < _LARGEST:
                 raise RunError(f"{name} must be a whole number of at least {_WHOLE[name]}, got {str(value)[:60]!r}")
         elif name in _REAL and not callable(value):
@@ -51,9 +63,9 @@ def check_arguments(values: Mapping[str, Any]) -> None:
 def _check_real(name: str, value: Any) -> None:
     low, high = _REAL[name]
     number = value
-    if isinstance(value, str) and name in _LEARNT:
+    if isinstance(value, str):
         learnt, _, start = value.partition("_")
-        number = (start or 1.0) if learnt == "auto" else math.nan
+        number = (start or 1.0) if name in _LEARNT and learnt == "auto" else math.nan
     try:
         fits = not isinstance(number, bool) and low <= float(number) <= high and math.isfinite(float(number))
     except (TypeError, ValueError, OverflowError):
@@ -61,6 +73,31 @@ def _check_real(name: str, value: Any) -> None:
     if not fits:
         wanted = f"from {low:g} to {high:g}, finite{', or auto' if name in _LEARNT else ''}"
         raise RunError(f"{name} must be a number {wanted}, got {str(value)[:60]!r}")
+
+
+def check_names(given: Iterable[str], classes: Iterable[type], what: str) -> None:
+    """Check that classes have arguments of these names.
+
+    Args:
+        given: the names.
+        classes: a class, or a class and the bases that it hands unknown arguments on to.
+        what: what a name stands for, for the message.
+
+    Raises:
+        UnknownNameError: if a name is unknown; the message suggests one.
+    """
+    known: set[str] = set()
+    for cls in classes:
+        parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
+        known.update(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    else:
+        # The last one takes names that only its own code knows.
+        return
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(what, name, known - {"self"})
 
 
 def merged_options(policy_kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import get_device
 from torch import nn
 
+from rpp_rl.agents.common.arguments import check_arguments
 from rpp_rl.agents.common.critics import SymmetricCritic
+from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.environment_symmetry import as_symmetry
 from rpp_rl.agents.common.networks import need_family
 from rpp_rl.agents.common.pathway_optimizers import pathway_optimizer
@@ -42,7 +46,8 @@ PATHWAYS_OF = {"rpp": ("equiv", "basic"), "equivariant": ("equiv",), "plain": ()
 class SymmetricPolicy(BasePolicy):
     """Mixin for policies of stable-baselines3 with an actor and critics: builds both from the symmetry of the task.
 
-    It comes before the policy of stable-baselines3 among the bases. A subclass names its `actor_class`.
+    It comes before the policy of stable-baselines3 among the bases. A subclass names its `actor_class`, and the
+    `algorithm` of stable-baselines3 that it is for.
 
     Args:
         observation_space: a box of one axis.
@@ -69,13 +74,16 @@ class SymmetricPolicy(BasePolicy):
 
     Raises:
         SymmetryError: if no symmetry is given, or it does not fit the spaces.
-        NetworkError: if a network cannot be built, or a prior is given for a pathway that does not exist.
+        NetworkError: if a network cannot be built, a prior is given for a pathway that does not exist, or another
+            algorithm builds the policy.
+        RunError: if a number is given as text, or outside of its range.
     """
 
     actor: Any
     critic: Any
     default_kind: ClassVar[str] = "rpp"
     actor_class: ClassVar[type[Any]]
+    algorithm: ClassVar[type[BaseAlgorithm]]
 
     def __init__(
         self,
@@ -96,10 +104,17 @@ class SymmetricPolicy(BasePolicy):
         zero_mean: bool = False,
         **kwargs: Any,
     ) -> None:
+        algorithm = _algorithm_that_builds()
+        if algorithm is not None:
+            _need_algorithm(type(self).__name__, self.algorithm, type(algorithm))
         need_family(network)
+        numbers = {"residual_init_scale": residual_init_scale, "residual_step_ratio": residual_step_ratio}
+        strengths = {"actor_equiv_wd": actor_equiv_wd, "actor_basic_wd": actor_basic_wd}
+        strengths |= {"critic_equiv_wd": critic_equiv_wd, "critic_basic_wd": critic_basic_wd}
+        check_arguments({**numbers, **strengths, "zero_mean": zero_mean})
         self.network, self.zero_mean = network, zero_mean
         # The next class builds the networks in its constructor, so what they need comes first.
-        self.kinds = {"actor": actor or self.default_kind, "critic": critic or self.default_kind}
+        self.kinds = self.kinds_for({"actor": actor, "critic": critic})
         for kind in self.kinds.values():
             network_class(kind)
         self.priors = {
@@ -112,12 +127,18 @@ class SymmetricPolicy(BasePolicy):
         if self.symmetry is None:
             if set(self.kinds.values()) != {"plain"}:
                 raise SymmetryError(
-                    f"{type(self).__name__} needs a symmetry: make the environment with rpp_rl.make(...), or give "
-                    "symmetry=...; PlainPolicy needs none"
+                    f"{type(self).__name__} needs the symmetry of the environment, which a policy does not see: "
+                    f"{self.algorithm.__name__}({type(self).__name__}, env, "
+                    'policy_kwargs={"symmetry": env.symmetry.to_dict()}), with env from rpp_rl.make'
                 )
         else:
             _check_spaces(self.symmetry, observation_space, action_space)
         super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
+
+    @classmethod
+    def kinds_for(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """The kinds of actor and critics that a policy of this class has with these options."""
+        return {name: options.get(name) or cls.default_kind for name in ("actor", "critic")}
 
     def make_actor(self, features_extractor: Any = None) -> Any:
         """Build a new actor of the kind asked for."""
@@ -207,6 +228,7 @@ class SymmetricPolicy(BasePolicy):
             FileNotFoundError: if there is none.
             RunError: if it is damaged, or of another class.
         """
+        check_device(device)
         with Path(path).open("rb") as file:
             value = read_document(Archive(file, str(path)), _POLICY)
         try:
@@ -224,9 +246,31 @@ class SymmetricPolicy(BasePolicy):
         return policy.to(get_device(device))
 
 
+def _algorithm_that_builds() -> BaseAlgorithm | None:
+    """The algorithm that is building a policy; None outside of one."""
+    # stable-baselines3 gives policies no reference to their algorithm, and fails later, in its own words.
+    frame = inspect.currentframe()
+    while frame is not None and not isinstance(frame.f_locals.get("self"), BaseAlgorithm):
+        frame = frame.f_back
+    return None if frame is None else frame.f_locals["self"]
+
+
+def _need_algorithm(policy: str, wanted: type[BaseAlgorithm], cls: type[BaseAlgorithm]) -> None:
+    """Check that an algorithm can use a policy; one that a user derives from a base class alone is let through.
+
+    Raises:
+        NetworkError: if it cannot.
+    """
+    theirs = [base for base in cls.__mro__ if base.__module__.partition(".")[0] in ("stable_baselines3", "sb3_contrib")]
+    if issubclass(cls, wanted) or theirs[:1] == [OffPolicyAlgorithm]:
+        return
+    raise NetworkError(
+        f"{policy} is a policy for {wanted.__name__}, and {theirs[0].__name__} cannot use it; use "
+        f"rpp_rl.agents.RPPSAC or RPPTD3, or {wanted.__name__} of stable-baselines3"
+    )
+
+
 def _need_ratio(ratio: float | None, kinds: Mapping[str, str]) -> float | None:
-    if ratio is not None and not (math.isfinite(ratio) and ratio >= 0):
-        raise NetworkError(f"residual_step_ratio must be a number >= 0, got {ratio}")
     if ratio is not None and "rpp" not in kinds.values():
         raise NetworkError("residual_step_ratio is of residual pathways, which neither network has; leave it out")
     return ratio

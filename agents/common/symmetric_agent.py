@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +13,17 @@ import torch
 from gymnasium.wrappers import NormalizeObservation
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
+from stable_baselines3.common.vec_env import VecEnv
 
-from rpp_rl.agents.common.arguments import check_arguments, merged_options
-from rpp_rl.agents.common.environment_symmetry import symmetry_of
+from rpp_rl.agents.common.arguments import check_arguments, check_names, merged_options
+from rpp_rl.agents.common.devices import check_device
+from rpp_rl.agents.common.environment_symmetry import carried_symmetry, name_of, symmetry_of
 from rpp_rl.agents.common.finite_checks import FiniteCheck
 from rpp_rl.agents.common.normalize import SymmetricVecNormalize
 from rpp_rl.agents.common.policies import SymmetricPolicy
 from rpp_rl.agents.common.saving.agent_files import SafeFiles
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
-from rpp_rl.errors import NetworkError
+from rpp_rl.errors import NetworkError, SymmetryError
 from rpp_rl.symmetry import Symmetry
 
 if TYPE_CHECKING:
@@ -42,6 +45,15 @@ class SymmetricAgent(SafeFiles):
     are logged beside them as ``train/prior_<network>_<pathway>``.
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Check the names of arguments before Python does, which knows no similar ones."""
+        check_names(kwargs, [cls], f"argument of {cls.__name__}")
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        check_device(kwargs.get("device", "auto"))
+        super().__init__(*args, **kwargs)
+
     @staticmethod
     def _with_options(policy_kwargs: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The policy's arguments, with its options among the arguments of an algorithm.
@@ -53,11 +65,10 @@ class SymmetricAgent(SafeFiles):
 
     def _setup_model(self) -> None:
         check_arguments(vars(self))
-        if issubclass(self.policy_class, SymmetricPolicy) and self.policy_kwargs.get("symmetry") is None:
-            found = None if self.env is None else symmetry_of(self.env)
-            # A policy that needs a symmetry reports a missing one itself.
-            if found is not None:
-                self.policy_kwargs = {**self.policy_kwargs, "symmetry": found}
+        if issubclass(self.policy_class, SymmetricPolicy):
+            check_names(self.policy_kwargs, self.policy_class.__mro__, f"option of {self.policy_class.__name__}")
+            if self.env is not None and self.policy_kwargs.get("symmetry") is None:
+                self._take_symmetry(self.policy_class.kinds_for(self.policy_kwargs), self.env)
         if self.replay_buffer_class is None and self.n_steps == 1 and not self.optimize_memory_usage:
             self.replay_buffer_class = TransitionBuffer
         super()._setup_model()
@@ -68,8 +79,32 @@ class SymmetricAgent(SafeFiles):
                 f"{breaking} keeps statistics per entry, which breaks a symmetry that exchanges entries or changes "
                 "their signs; use rpp_rl.agents.SymmetricVecNormalize, or do not normalize observations "
                 "(VecNormalize(..., norm_obs=False))",
-                stacklevel=5,  # the line that makes the agent
+                stacklevel=6,  # the line that makes the agent
             )
+
+    def _take_symmetry(self, kinds: Mapping[str, str], env: VecEnv) -> None:
+        """Take the symmetry that the environments carry; networks that need one also take that declared for their id.
+
+        Raises:
+            SymmetryError: if one is needed and there is none.
+        """
+        needed = set(kinds.values()) != {"plain"}
+        found = carried_symmetry(env)
+        if found is None and needed:
+            found = symmetry_of(env)
+            named = name_of(env)
+            if found is None:
+                raise SymmetryError(
+                    f"{type(self).__name__} needs a symmetry, and none is declared for {named}: declare one with "
+                    f'rpp_rl.register_symmetry({named!r}, ...), give symmetry=..., or use "PlainPolicy", which needs '
+                    "none"
+                )
+            taken = f"symmetry {found.name!r}, which is declared for {named}, is used"
+            logging.getLogger(__name__).info(taken)
+            if self.verbose:
+                print(taken)
+        if found is not None:
+            self.policy_kwargs = {**self.policy_kwargs, "symmetry": found}
 
     def _breaking_normalizer(self) -> str | None:
         """The name of a wrapper that normalizes observations entry by entry."""

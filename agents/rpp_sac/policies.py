@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+from stable_baselines3 import SAC
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor
@@ -17,6 +18,7 @@ class RPPPolicy(SymmetricPolicy, SACPolicy):
     """A SAC policy whose actor and critics are Residual Pathway Prior networks; see `SymmetricPolicy`."""
 
     actor_class: ClassVar[type[SymmetricActor]] = SymmetricActor
+    algorithm: ClassVar[type[SAC]] = SAC
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         """Actions in [-1, 1]: those of stable-baselines3, without the distribution object that it builds for them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from stable_baselines3 import TD3
 from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import nn
 
@@ -45,6 +46,7 @@ class RPPTD3Policy(SymmetricPolicy, TD3Policy):
     """A TD3 policy whose actor and critics are Residual Pathway Prior networks; see `SymmetricPolicy`."""
 
     actor_class: ClassVar[type[SymmetricTD3Actor]] = SymmetricTD3Actor
+    algorithm: ClassVar[type[TD3]] = TD3
 
     def _mean_head(self) -> nn.Module:
         head: nn.Module = self.actor.mu[-2]

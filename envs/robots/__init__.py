@@ -6,7 +6,7 @@ Use ids with this module, such as ``rpp_rl.envs.robots:Quadruped-v0``, or import
 import gymnasium as gym
 
 from rpp_rl.envs.derivation import Derived
-from rpp_rl.envs.registry import REGISTRY, register_wrapped
+from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.envs.robots.robots import Biped, Crawler, Quadruped, Robot
 
 __all__ = ["Biped", "Crawler", "Quadruped", "Robot"]
@@ -22,4 +22,3 @@ for _robot, _derived in _ROBOTS:
     if _env_id not in gym.registry:
         gym.register(_env_id, f"{_robot.__module__}:{_robot.__name__}", max_episode_steps=500)
         REGISTRY.add(_env_id, _derived.name, _derived)
-        register_wrapped(_env_id)

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 
 from rpp_rl.agents.common.algorithms import AlgorithmUse, algorithm
 from rpp_rl.agents.common.saving.plain_objects import CLASS_OPTIONS, class_option
-from rpp_rl.envs.registry import base_id
+from rpp_rl.envs.ids import base_id
 from rpp_rl.errors import RunError, UnknownNameError
 from rpp_rl.experiments.options import key_values, yaml_word
 from rpp_rl.symmetry import Symmetry

@@ -13,12 +13,12 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from rpp_rl.agents.common.algorithms import load_agent
+from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.finite_checks import FiniteVecEnv
-from rpp_rl.envs.registry import import_module_of
+from rpp_rl.envs.ids import import_module_of
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.config import EVALUATION_SEED, refuse_modules
-from rpp_rl.experiments.devices import check_device
 from rpp_rl.experiments.environments import (
     make_checked,
     normalized_for_evaluation,

@@ -13,12 +13,12 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperparameters, load_agent
 from rpp_rl.agents.common.checkpoints import agent_of_checkpoint
+from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.environment_failures import failures_of
 from rpp_rl.envs.auditing import SymmetryAudit, Verdict, quick_audit
-from rpp_rl.envs.registry import base_id
+from rpp_rl.envs.ids import base_id
 from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.experiments.config import RunConfig
-from rpp_rl.experiments.devices import check_device
 from rpp_rl.experiments.environments import (
     Env,
     normalize_settings,

@@ -22,7 +22,7 @@ from rpp_rl.agents.common.callbacks import SymmetryCallback
 from rpp_rl.agents.common.checkpoints import RunCheckpoint, go_back, part_of, restore_run
 from rpp_rl.agents.common.finite_checks import FiniteCheck, FiniteVecEnv, diverged, is_finite
 from rpp_rl.envs.auditing.report import SymmetryAudit
-from rpp_rl.envs.registry import base_id
+from rpp_rl.envs.ids import base_id
 from rpp_rl.errors import DivergedError
 from rpp_rl.experiments.config import RunConfig, plain_data
 from rpp_rl.experiments.environments import (

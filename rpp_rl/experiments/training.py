@@ -11,7 +11,7 @@ from typing import Any
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from rpp_rl.agents.common.checkpoints import newest_checkpoint, part_of
-from rpp_rl.envs.registry import import_module_of
+from rpp_rl.envs.ids import import_module_of
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.config import RunConfig, refuse_modules, text_path
 from rpp_rl.experiments.learning import learn, learn_together

@@ -14,7 +14,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("make", "error", "message"),
         [
-            (lambda: agent(env=gym.make("Bicycle-v0")), SymmetryError, "make the environment with rpp_rl.make"),
+            (lambda: agent(env=gym.make("Pendulum-v1")), SymmetryError, "none is declared for Pendulum-v1"),
             (lambda: agent(symmetry="wheels"), SymmetryError, r"rpp_rl.make\(env_id, symmetry='wheels'\)"),
             (lambda: agent(symmetry=Symmetry.trivial(3, 2)), SymmetryError, "observation of 3 entries"),
             (lambda: agent(use_sde=True), NetworkError, "use_sde=False"),
@@ -22,7 +22,7 @@ class TestBadInput:
             (lambda: agent(actor="residual"), RPPError, "unknown kind of network 'residual'"),
             (lambda: agent(actor="plain", policy_kwargs={"actor": "rpp"}), NetworkError, "given twice"),
             (lambda: agent(env=gym.make("CartPole-v1"), symmetry=WHEELS), SymmetryError, "Discrete"),
-            (lambda: agent(residual_init_scale=-1.0), NetworkError, "residual_init_scale"),
+            (lambda: agent(residual_init_scale=-1.0), RPPError, "residual_init_scale"),
             (
                 lambda: agent(env=Bicycle(low=-0.5), symmetry=reflection(4, 2, action_flip=[0])),
                 SymmetryError,

@@ -137,7 +137,7 @@ def test_bad_input_is_refused():
     import gymnasium as gym
 
     with pytest.raises(SymmetryError, match="needs a symmetry"):
-        SymmetricVecNormalize(DummyVecEnv([lambda: gym.make("Bicycle-v0")]))
+        SymmetricVecNormalize(DummyVecEnv([lambda: gym.make("Pendulum-v1")]))
     with pytest.raises(SymmetryError, match="acts on 3 entries"):
         SymmetricVecNormalize(DummyVecEnv([bicycle]), Symmetry.trivial(3, 2))
     with pytest.raises(SymmetryError, match="different symmetries"):

@@ -115,7 +115,7 @@ def test_the_action_is_zero_at_the_start_and_not_after_learning():
 
 
 def test_a_missing_symmetry_is_refused():
-    with pytest.raises(SymmetryError, match="RPPTD3Policy needs a symmetry"):
+    with pytest.raises(SymmetryError, match="RPPTD3 needs a symmetry"):
         RPPTD3("MlpPolicy", "Pendulum-v1")
     assert RPPTD3("PlainPolicy", "Pendulum-v1").symmetry is None
 

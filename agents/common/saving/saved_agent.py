@@ -14,6 +14,7 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import check_for_correct_spaces
 
+from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.saving.parameter_checks import check_parameters
 from rpp_rl.agents.common.saving.plain_objects import (
     describe_noise,
@@ -109,9 +110,10 @@ class SavedAgent:
 
 
 def policies_of(cls: type) -> dict[str, type]:
-    """Return the policies that files of a class may name, by name and by full name."""
+    """Return the policies that files of a class may name: by name, by full name, and by module and own kind."""
     aliases = [p for base in reversed(cls.__mro__) for p in vars(base).get("policy_aliases", {}).values()]
-    return {name: policy for policy in aliases for name in (policy.__name__, full_name(policy))}
+    by_kind = {f"{policy.__module__}:{vars(policy).get('default_kind')}": policy for policy in aliases}
+    return by_kind | {name: policy for policy in aliases for name in (policy.__name__, full_name(policy))}
 
 
 def describe_agent(agent: OffPolicyAlgorithm, left_out: Collection[str] = ()) -> tuple[dict[str, Any], list[str]]:
@@ -203,6 +205,7 @@ def rebuild(
         RunError: if a needed attribute cannot be read, or parts of the file do not fit each other.
         ValueError: if the environment has other spaces than the agent.
     """
+    check_device(device)
     saved = saved.given({**(custom_objects or {}), **_spaces_of(env, saved)}).with_policy_of(cls)
     _report_unread(saved, overrides, learns=env is not None)
     # Where a file writes events is for the caller to say.

@@ -68,7 +68,7 @@ def read_stable_baselines(archive: Archive) -> SavedAgent:
     variables = _read_tensors(archive, "pytorch_variables.pth") if "pytorch_variables.pth" in archive.names else None
     log_ent_coef = variables.get("log_ent_coef") if isinstance(variables, Mapping) else None
     match = _ALGORITHM.match(str(attributes.get("policy_class")))
-    made_by = match[1].upper() if match else "SAC"
+    made_by = match[1].upper() if match else "TD3" if "policy_delay" in data else "SAC"
     saved = SavedAgent(
         archive.name,
         {k: v for k, v in attributes.items() if k in known},
@@ -92,6 +92,9 @@ def _read(key: str, value: Any) -> tuple[bool, Any]:
         match = _CONSTRUCTOR.match(str(value.get("__init__")))
         if match and key == "policy_class":
             return True, f"{value.get('__module__')}.{match[1]}"
+        if key == "policy_class" and str(value.get("__module__")).startswith("rpp_rl."):
+            # Our policies inherit their constructor, so it does not name them.
+            return True, f"{value['__module__']}:{value.get('default_kind')}"
         buffer = BUFFERS.get(match[1]) if match else None
         if buffer is not None and value.get("__module__") == buffer.__module__:
             return True, buffer

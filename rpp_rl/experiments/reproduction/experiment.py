@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from tqdm import tqdm
 
+from rpp_rl.agents.common.devices import check_device
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.devices import check_device
 from rpp_rl.experiments.markdown import markdown_table
 from rpp_rl.experiments.plots import need_matplotlib
 from rpp_rl.experiments.provenance import provenance

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from rpp_rl.envs.registry import import_module_of
+from rpp_rl.envs.ids import import_module_of
 from rpp_rl.errors import RPPError, RunError, UnknownNameError
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.options import number_list

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import Any
 
-from rpp_rl.envs.registry import import_module_of
+from rpp_rl.envs.ids import import_module_of
 from rpp_rl.exit_codes import exit_code
 from rpp_rl.experiments.config import RunConfig
 from rpp_rl.experiments.training import resume, train

@@ -1,4 +1,4 @@
-"""Check the device that a command names."""
+"""Check the device that a user names: stable-baselines3 takes the CPU where a GPU is missing, without a word."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import torch
 from rpp_rl.errors import RunError
 
 
-def check_device(name: str) -> None:
-    """Check that torch has a device of that name.
+def check_device(device: torch.device | str) -> None:
+    """Check that torch has a device.
 
     Raises:
         RunError: if it has not.
     """
+    name = str(device)
     kind, colon, index = name.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (colon and (kind != "cuda" or not index.isdecimal())):
         raise RunError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N")

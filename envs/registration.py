@@ -1,0 +1,132 @@
+"""Register a symmetry of an environment of one's own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+
+from rpp_rl.envs.auditing import Verdict, quick_audit
+from rpp_rl.envs.derivation import Derived
+from rpp_rl.envs.ids import base_id, unknown_environment
+from rpp_rl.envs.reflections import ARGUMENTS, reflection, reflection_by_joints
+from rpp_rl.envs.registry import REGISTRY
+from rpp_rl.envs.wrapper import SymmetryWrapper
+from rpp_rl.errors import SymmetryError, UnknownNameError
+from rpp_rl.symmetry import Symmetry
+
+# The arguments of a declaration that derives the map from the model.
+_DERIVED = ("reflection", "name", "breaks")
+
+
+def register_symmetry(
+    env_id: str,
+    symmetry: Symmetry | None = None,
+    *,
+    default: bool = False,
+    check: bool = False,
+    **declaration: Any,
+) -> Symmetry:
+    """Declare a symmetry of an environment for `rpp_rl.make`, for agents on the id, and for the commands.
+
+    Args:
+        env_id: the id, with its version.
+        symmetry: the symmetry; None to declare one with the following arguments.
+        default: whether this is the default of the environment; the first registered symmetry always is.
+        check: whether the environment is made at once, to check sizes and action bounds, and, where it has a
+            simulator, to audit the symmetry. A warning names a map that is wrong, or one that fits better.
+        **declaration: one of two forms. Either `reflection`, as for `rpp_rl.envs.derive_symmetry`, derives the symmetry
+            from the model; `name` and `breaks` are optional. Or the arguments of `rpp_rl.envs.reflection` declare it;
+            `observation` and `action` may be left out if gymnasium knows the id and the model gives the names.
+
+    Returns:
+        The registered symmetry.
+
+    Raises:
+        SymmetryError: if the declaration is not a group action or cannot be derived, the name is taken, or, with
+            `check`, it does not fit the environment.
+        UnknownNameError: if an argument or an entry is unknown, or an environment is needed that gymnasium does not
+            know.
+    """
+    if not isinstance(env_id, str):
+        raise SymmetryError(_not_an_id(env_id))
+    if symmetry is not None and declaration:
+        raise SymmetryError(f"give a Symmetry or its declaration, not both ({', '.join(declaration)})")
+    if symmetry is None:
+        symmetry = _declared(env_id, declaration)
+    if not isinstance(symmetry, Symmetry):
+        raise SymmetryError(
+            f"the symmetry of {env_id} must be a rpp_rl.Symmetry, got {str(symmetry)[:60]!r}; declare one with names, "
+            'as swap=[("left", "right")], or with reflection="y"'
+        )
+    if check:
+        _check(env_id, symmetry)
+    # Allow the same registration again, for example when a cell of a notebook is run twice.
+    if not _is_registered(env_id, symmetry, default):
+        found = symmetry
+        recipe = _recipe(declaration, symmetry.name) if "reflection" in declaration else lambda: found
+        REGISTRY.add(env_id, symmetry.name, recipe, default)
+    return symmetry
+
+
+def _not_an_id(given: Any) -> str:
+    """The sentence about a class or an environment in the place of an id."""
+    spec = getattr(given, "spec", None)
+    if isinstance(given, gym.Env) and spec is not None:
+        return f"the first argument must be the id of an environment, got the environment itself; write {spec.id!r}"
+    what = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+    name = given.__name__ if isinstance(given, type) else type(given).__name__
+    return (
+        f"the first argument must be the id of an environment, got {what}; register it with gymnasium first, as "
+        f'gymnasium.register("{name}-v0", {name}), and write "{name}-v0"'
+    )
+
+
+def _declared(env_id: str, declaration: Mapping[str, Any]) -> Symmetry:
+    known = _DERIVED if "reflection" in declaration else ARGUMENTS
+    for name in declaration:
+        if name in ARGUMENTS and name not in known:
+            raise SymmetryError(f"a symmetry with `reflection` is derived from the model, so leave out {name}")
+        if name not in known:
+            raise UnknownNameError("argument of a declaration", name, {*_DERIVED, *ARGUMENTS})
+    if "reflection" not in declaration and {"observation", "action"} <= declaration.keys():
+        return reflection(**declaration)
+    env = _made(env_id)
+    try:
+        if "reflection" in declaration:
+            return _recipe(declaration, declaration.get("name", ""))(env)
+        return reflection_by_joints(env, **declaration)
+    finally:
+        env.close()
+
+
+def _made(env_id: str) -> gym.Env[Any, Any]:
+    if base_id(env_id) not in gym.registry:
+        raise unknown_environment(env_id)
+    return gym.make(base_id(env_id))
+
+
+def _recipe(declaration: Mapping[str, Any], name: str) -> Derived:
+    turns = declaration["reflection"]
+    return Derived(name, turns if isinstance(turns, str) else tuple(turns), declaration.get("breaks", ""))
+
+
+def _is_registered(env_id: str, symmetry: Symmetry, default: bool) -> bool:
+    known = REGISTRY.default(env_id)
+    if known is None or symmetry.name not in REGISTRY.names(env_id) or (default and known != symmetry.name):
+        return False
+    return REGISTRY.get(env_id, symmetry.name) == symmetry
+
+
+def _check(env_id: str, symmetry: Symmetry) -> None:
+    """Check a symmetry on its environment; warn of a wrong one."""
+    env = SymmetryWrapper(_made(env_id), symmetry)
+    try:
+        found = quick_audit(env, symmetry, seed=0)
+    finally:
+        env.close()
+    for g in found.generators:
+        if g.verdict == Verdict.MIS_SPECIFIED:
+            warnings.warn(f"symmetry {symmetry.name!r} of {env_id} is wrong: {g.name} is {g.sentence}", stacklevel=3)
