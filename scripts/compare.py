@@ -16,6 +16,7 @@ from rpp_rl.experiments.comparison.compare import parse_thresholds
 from rpp_rl.experiments.comparison.tensorboard import places
 from rpp_rl.files import check_folder
 from rpp_rl.scripts.main import main
+from rpp_rl.scripts.whole_numbers import Steps
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class CompareArguments:
     """Take the runs whose path below RUNS fits one of these, such as "Ant-v5/*"; "!*/sac/*" leaves out what fits."""
     out: Path | None = None
     """Where everything is written; the folder compare in the first of RUNS if left out."""
-    at: int | None = None
+    at: Steps = None
     """The step at which to compare; the last one that every run of an environment has reached if left out."""
     baseline: str | None = None
     """The algorithm that the others are compared with; stable-baselines3's own where there is one if left out."""

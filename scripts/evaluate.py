@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison.figures import plot_training
 from rpp_rl.experiments.evaluation import evaluate_loaded, load
+from rpp_rl.experiments.finding import find_model
 from rpp_rl.experiments.options import key_values
 from rpp_rl.experiments.plots import check_plot
 from rpp_rl.experiments.videos.films import check_video, film
@@ -27,6 +28,8 @@ class EvaluateArguments:
     """A run folder, or a model file."""
     episodes: Annotated[int, arg(aliases=["-n"])] = 10
     """Number of episodes."""
+    load_best: bool = False
+    """Evaluate the best agent of the run's evaluations instead of the last."""
     seed: int | None = None
     """Seed of the environment; the run's own evaluation seed if left out."""
     env: str | None = None
@@ -53,7 +56,9 @@ def evaluate(arguments: Annotated[EvaluateArguments, arg(name="")]) -> None:
     check_plot(a.plot)
     if a.video is not None:
         check_video(a.video)
-    loaded = load(a.run, a.env, key_values(a.env_kwargs, "--env-kwargs"), a.seed, a.device, a.trust)
+    loaded = load(
+        find_model(a.run, a.load_best), a.env, key_values(a.env_kwargs, "--env-kwargs"), a.seed, a.device, a.trust
+    )
     if a.plot is not None:
         plot_training(loaded.path, a.plot)
     if a.video is not None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from rpp_rl import __version__
+from rpp_rl.errors import UnknownNameError
 from rpp_rl.exit_codes import exit_code
 from rpp_rl.scripts.renderer_problem import renderer_problem
 
@@ -16,6 +19,7 @@ COMMANDS = {
     "sweep": "train every algorithm on every environment with every seed",
     "status": "show the progress of the runs in a folder",
     "evaluate": "evaluate a saved agent over deterministic episodes",
+    "enjoy": "watch a saved agent in a window",
     "mirror-video": "film an agent beside its mirror image",
     "compare": "compare algorithms over seeds, with intervals",
     "export": "export a saved policy as a plain network for a robot",
@@ -25,6 +29,7 @@ COMMANDS = {
     "bench": "measure the speed of training",
     "reproduce": "repeat the supervised experiments of the paper",
 }
+SHELLS = ("bash", "zsh", "tcsh")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,29 +39,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line without the program's name; None takes that of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-"):
+        return exit_code(lambda: _run(words[0], words[1:]))
     parser = argparse.ArgumentParser(
         "rpp-rl", description="Reinforcement learning for nearly symmetric tasks: Residual Pathway Priors."
     )
-    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    parser.add_argument("--version", action="version", version=f"rpp-rl {__version__}")
+    parser.add_argument("--print-completion", choices=SHELLS, help="print a completion script for your shell")
+    commands = parser.add_subparsers(metavar="command", title="commands, each with a --help of its own")
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
-    command = parser.parse_args(words[:1]).command
-    return exit_code(lambda: _run(command, words[1:]))
+    shell = parser.parse_args(words).print_completion
+    if shell is None:
+        parser.error("name a command, such as: rpp-rl train --help")
+    return exit_code(lambda: _print_completion(shell))
 
 
-def _run(command: str, words: list[str]) -> None:
-    # What is heavy is imported here, where an interruption is reported.
-    import tyro
+def _function(command: str) -> Callable[..., object]:
+    """Import the function of a command.
 
+    Raises:
+        UnknownNameError: for an unknown command.
+    """
+    if command not in COMMANDS:
+        raise UnknownNameError("command", command, COMMANDS)
     name = command.replace("-", "_")
     try:
-        function = getattr(importlib.import_module(f"rpp_rl.scripts.{name}"), name)
+        function: Callable[..., object] = getattr(importlib.import_module(f"rpp_rl.scripts.{name}"), name)
     except (AttributeError, ImportError, RuntimeError) as error:
         problem = renderer_problem(error)
         if problem is None:
             raise
         raise problem from error
-    tyro.cli(function, prog=f"rpp-rl {command}", args=words)
+    return function
+
+
+def _run(command: str, words: list[str]) -> None:
+    function = _function(command)
+    # What is heavy is imported here, where an interruption is reported.
+    import tyro
+
+    text, config = inspect.getdoc(function), (tyro.conf.OmitArgPrefixes,)
+    tyro.cli(function, prog=f"rpp-rl {command}", description=text, args=words, config=config)
+
+
+def _print_completion(shell: str) -> None:
+    import tyro
+
+    commands = {command: _function(command) for command in COMMANDS}
+    words = ["--tyro-print-completion", shell]
+    tyro.extras.subcommand_cli_from_dict(commands, prog="rpp-rl", args=words, config=(tyro.conf.OmitArgPrefixes,))
 
 
 if __name__ == "__main__":

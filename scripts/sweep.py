@@ -16,6 +16,7 @@ from rpp_rl.experiments.sweeps import plan_from, read_plan
 from rpp_rl.experiments.sweeps import sweep as sweep_runs
 from rpp_rl.experiments.sweeps.progress_table import Display
 from rpp_rl.scripts.main import main
+from rpp_rl.scripts.whole_numbers import Steps
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class SweepArguments:
     """Environment ids, with their versions."""
     seeds: str | None = None
     """Seeds, such as 0-9; the same for all algorithms."""
-    n_timesteps: Annotated[int | None, arg(aliases=["-n"])] = None
+    n_timesteps: Annotated[Steps, arg(aliases=["-n"])] = None
     """Environment steps of each run."""
     jobs: int | None = None
     """Runs at a time, which share the threads of this machine; 1 if left out, with --ray as many as fit."""
@@ -42,11 +43,11 @@ class SweepArguments:
     """With --ray, the GPUs of each run; 0.5 lets two runs share one."""
     log_folder: Annotated[Path, arg(aliases=["-f"])] = Path("runs")
     """Folder of all runs: <log-folder>/<env>/<algo>/seed<seed>, and what each prints in seed<seed>.log."""
-    eval_freq: int | None = None
+    eval_freq: Steps = None
     """Environment steps between evaluations, as for rpp-rl train."""
     eval_episodes: int | None = None
     """Episodes of an evaluation, as for rpp-rl train."""
-    save_freq: int | None = None
+    save_freq: Steps = None
     """Environment steps between checkpoints; a twentieth of a run if left out."""
     hyperparams: Annotated[tuple[str, ...], arg(aliases=["-params"])] = ()
     """Hyperparameters for all runs, as key:value."""

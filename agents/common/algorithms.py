@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,8 @@ class AlgorithmUse:
         return USES[self.use][1]
 
 
+# What a task needs whichever algorithm learns it.
+_TASKS = files("rpp_rl.agents.common") / "tasks.yml"
 _REGISTERED: dict[str, AlgorithmUse] = {}
 
 
@@ -145,7 +148,7 @@ def algorithm_names() -> tuple[str, ...]:
 
 
 def hyperparameters(name: str, env_id: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The arguments of an algorithm for an environment: from its file, then the overrides.
+    """The arguments of an algorithm for an environment: from the file of tasks, the algorithm's, then the overrides.
 
     Args:
         name: of the algorithm.
@@ -160,8 +163,11 @@ def hyperparameters(name: str, env_id: str, overrides: Mapping[str, Any] | None 
         RunError: if a value is not of the kind that its argument needs.
     """
     use = algorithm(name)
-    table = load_yaml(use.hyperparams.read_text(encoding="utf-8"))
-    from_file = {**(table.get("default") or {}), **(table.get(env_id) or {})}
+    tables = [load_yaml(file.read_text(encoding="utf-8")) for file in (_TASKS, use.hyperparams)]
+    from_file: dict[str, Any] = {}
+    for key in ("default", env_id):
+        for table in tables:
+            from_file |= table.get(key) or {}
     values = {"n_envs": 1, "policy": use.policy, **from_file, **(overrides or {})}
     known = {**_arguments(use.baseline), **_arguments(use.cls), **RUN_KEYS, **NOISE_KEYS}
     for key, value in values.items():

@@ -8,7 +8,7 @@ from rpp_rl.experiments.progress import Progress, State
 from rpp_rl.experiments.run import Run
 from rpp_rl.experiments.run_files import Episodes, Evaluations
 from rpp_rl.experiments.sweeps import Plan, sweep
-from rpp_rl.experiments.training import resume, train, train_together
+from rpp_rl.experiments.training import resume, train, train_seeds
 
 __all__ = [
     "Episodes",
@@ -26,5 +26,5 @@ __all__ = [
     "resume",
     "sweep",
     "train",
-    "train_together",
+    "train_seeds",
 ]

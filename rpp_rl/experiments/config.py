@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any, Literal, Self, get_args
 
 from rpp_rl.agents.common.algorithms import AlgorithmUse, algorithm
 from rpp_rl.agents.common.saving.plain_objects import CLASS_OPTIONS, class_option
-from rpp_rl.envs.ids import base_id
+from rpp_rl.envs.ids import base_id, full_id
 from rpp_rl.errors import RunError, UnknownNameError
 from rpp_rl.experiments.options import key_values, yaml_word
 from rpp_rl.symmetry import Symmetry
@@ -32,7 +35,7 @@ class RunConfig:
     """Everything that decides the result of a run.
 
     Attributes:
-        env: environment id with its version, with or without ``module:`` before it.
+        env: environment id, with or without ``module:`` before it; without its version, the newest is taken.
         algo: name of an algorithm and the use it makes of the symmetry: ``rpp_sac``, ``equivariant_sac``, ``mlp_sac``
             (plain networks), ``sac`` (stable-baselines3's own), the same for ``td3``, and what
             `rpp_rl.agents.register_algorithm` adds.
@@ -84,6 +87,7 @@ class RunConfig:
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else text_path(value))
         _check_kinds(self)
+        object.__setattr__(self, "env", full_id(self.env))
         algorithm(self.algo)
         for name in ("eval_episodes", "eval_freq", "n_timesteps", "n_envs"):
             value = getattr(self, name)
@@ -227,8 +231,11 @@ def refuse_modules(names: Iterable[str], path: Path) -> None:
 
 
 def shell_command(words: Iterable[object]) -> str:
-    """A command line to copy into a shell."""
-    return shlex.join(map(str, words))
+    """A command line to copy into a shell; our program is named as it was called where the shell does not know it."""
+    program, *rest = map(str, words)
+    if program == "rpp-rl" and Path(sys.argv[0]).name == "rpp-rl" and shutil.which("rpp-rl") is None:
+        program = os.path.relpath(sys.argv[0])
+    return shlex.join([program, *rest])
 
 
 def _is_foreign(name: str) -> bool:

@@ -22,7 +22,7 @@ from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.envs.wrapper import ResumableWrapper, SymmetryWrapper, box_sizes, make, make_plain
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.experiments.config import VecEnvKind
-from rpp_rl.experiments.run import NORMALIZER
+from rpp_rl.experiments.run import BEST_MODEL, BEST_NORMALIZER, NORMALIZER
 from rpp_rl.symmetry import Symmetry
 
 Env = gym.Env[Any, Any]
@@ -172,17 +172,20 @@ def monitored(env: VecEnv, path: str | None = None) -> VecEnv:
     return env
 
 
-def save_statistics(agent: BaseAlgorithm, run: Path) -> None:
-    """Save the statistics of the observations beside the agent of a run, where there are any."""
+def save_statistics(agent: BaseAlgorithm, path: Path) -> None:
+    """Save the statistics of an agent's observations, where there are any."""
     normalizer = agent.get_vec_normalize_env()
     if normalizer is not None:
-        normalizer.save(str(run / NORMALIZER))
+        normalizer.save(str(path))
 
 
 def statistics_of(model: Path) -> Path | None:
     """The file of statistics that belongs to a model file; None where observations are not normalized."""
     step = re.fullmatch(r"(\w+)_(\d+_steps)\.zip", model.name)
-    names = [NORMALIZER, *([f"{step[1]}_vecnormalize_{step[2]}.pkl"] if step else [])]
+    if model.name == BEST_MODEL:
+        names = [BEST_NORMALIZER]
+    else:
+        names = [NORMALIZER, *([f"{step[1]}_vecnormalize_{step[2]}.pkl"] if step else [])]
     return next((model.parent / name for name in reversed(names) if (model.parent / name).is_file()), None)
 
 
@@ -200,10 +203,14 @@ def settings_of(model: Path) -> dict[str, Any] | None:
 
 
 def print_simulator_warnings_once() -> None:
-    """Print each of MuJoCo's warnings once; MuJoCo itself repeats them and writes MUJOCO_LOG.TXT."""
+    """Print each of MuJoCo's warnings once; MuJoCo itself repeats them and writes MUJOCO_LOG.TXT.
+
+    Those of deprecated words in a model file are left out: they concern the file's author, mostly gymnasium.
+    """
     mujoco.set_mju_user_warning(_print_warning)
 
 
 @cache
 def _print_warning(message: str) -> None:
-    print(f"mujoco: {message}", file=sys.stderr)
+    if "deprecated" not in message:
+        print(f"mujoco: {message}", file=sys.stderr)

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from rpp_rl.agents.common.algorithms import load_agent
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.finite_checks import FiniteVecEnv
-from rpp_rl.envs.ids import import_module_of
+from rpp_rl.envs.ids import full_id, import_module_of
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.config import EVALUATION_SEED, refuse_modules
@@ -161,7 +161,7 @@ def task_of(path: Path, env: str | None, env_kwargs: Mapping[str, Any], trust: b
         raise RunError(f"there is no config.json beside {path} to say which environment it was trained on; give --env")
     if env is None and not trust:
         refuse_modules([env_id], path)
-    return env_id, {**record.get("env_kwargs", {}), **env_kwargs}
+    return full_id(env_id), {**record.get("env_kwargs", {}), **env_kwargs}
 
 
 def _check_spaces(agent: BaseAlgorithm, env: VecEnv, env_id: str, path: Path) -> None:

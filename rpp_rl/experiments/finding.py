@@ -9,17 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.run import ABANDONED, CHECKPOINTS, CONFIG, EVALUATIONS, MODEL, Run
+from rpp_rl.experiments.run import ABANDONED, BEST_MODEL, CHECKPOINTS, CONFIG, EVALUATIONS, MODEL, Run
 
 _MOST_FOLDERS = 100_000
 
 
-def find_model(path: Path) -> Path:
+def find_model(path: Path, best: bool = False) -> Path:
     """Find the model file of a run: the file itself, or the final model of a run folder.
+
+    Args:
+        path: a run folder or a model file.
+        best: whether to take the best agent of a run's evaluations instead of the final one.
 
     Raises:
         RunError: if there is none.
     """
+    if best:
+        if not (path / BEST_MODEL).is_file():
+            raise RunError(f"{path} holds no {BEST_MODEL}; give a run folder that has been evaluated at least once")
+        return path / BEST_MODEL
     if path.is_dir():
         if not (path / MODEL).is_file():
             raise RunError(f"{path} holds no {MODEL}; give a folder that rpp-rl train made, or a model file")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.vec_env import sync_envs_normalization
 from tqdm import tqdm
 
@@ -14,10 +16,11 @@ from rpp_rl.agents.common.algorithms import load_agent
 from rpp_rl.agents.common.checkpoints import StopRequested
 from rpp_rl.agents.common.environment_failures import environment_failure
 from rpp_rl.errors import EnvironmentFailureError, RPPError, RunError
-from rpp_rl.experiments.config import shell_command
+from rpp_rl.experiments.config import RunConfig, shell_command
 from rpp_rl.experiments.evaluation import LoadedAgent, evaluate_loaded
 from rpp_rl.experiments.run import EVALUATION, FAILURE, Run
 from rpp_rl.experiments.session import Saved, Session
+from rpp_rl.experiments.watching import has_display
 
 
 def learn(session: Session, steps: int, fresh: bool, progress_bar: bool) -> None:
@@ -178,14 +181,33 @@ def _evaluate(session: Session) -> None:
         _record_failure(session, failure)
         raise EnvironmentFailureError(f"{failure}; training is over and the agent is saved; {remedy}") from error
     run.write(EVALUATION, result)
+    _print_before(session)
     score = f"{result['mean_reward']:.2f} +- {result['std_reward']:.2f}"
     print(f"mean evaluation return  {score} ({result['episodes']} episodes)")
     print(f"run                     {run.path}")
 
 
+def _print_before(session: Session) -> None:
+    """Print the return of the random actions with which training started."""
+    episodes = session.run.monitor
+    random = episodes.returns[np.cumsum(episodes.lengths) <= session.agent.learning_starts * session.agent.n_envs]
+    if len(random) and session.config.trained_agent is None:
+        print(f"before learning         {random.mean():.2f} ({len(random)} episodes of random actions)")
+
+
 def _print_where(session: Session) -> None:
     config = session.config
-    print(f"curves                  tensorboard --logdir {config.tensorboard_log or config.log_folder}")
+    print(f"curves                  {shell_command(['tensorboard', '--logdir', _events(config)])}")
+    see = ["enjoy", session.run.path] if has_display() else ["evaluate", session.run.path, "--video", "film"]
+    print(f"watch it                {shell_command(['rpp-rl', *see])}")
+    if config.use.uses_symmetry:
+        baseline = replace(config, algo=config.use.algorithm, symmetry=None)
+        print(f"a baseline              {shell_command(baseline.command())}")
+        print(f"compare both            {shell_command(['rpp-rl', 'compare', config.log_folder])}")
+
+
+def _events(config: RunConfig) -> Path:
+    return config.tensorboard_log or config.log_folder
 
 
 def resume_command(runs: Iterable[Run], trust: bool) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = FOLDER
 # The files of a run. A run is done when the evaluation of its final agent is there.
+BEST_MODEL, BEST_NORMALIZER = "best_model.zip", "best_normalizer.zip"
 CONFIG, MODEL, NORMALIZER, MONITOR = "config.json", "model.zip", "normalizer.zip", "monitor.csv"
 EVALUATIONS, EVALUATION, AUDIT, FAILURE, LOCK = (
     *("evaluations.npz", "evaluation.json", "audit.json", "failure.json", ".lock"),

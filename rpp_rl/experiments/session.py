@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat, configure
 from stable_baselines3.common.monitor import ResultsWriter
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -18,7 +16,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from torch.utils.tensorboard import SummaryWriter
 
 from rpp_rl.agents.common.algorithms import plain_arguments
-from rpp_rl.agents.common.callbacks import SymmetryCallback
 from rpp_rl.agents.common.checkpoints import RunCheckpoint, go_back, part_of, restore_run
 from rpp_rl.agents.common.finite_checks import FiniteCheck, FiniteVecEnv, diverged, is_finite
 from rpp_rl.envs.auditing.report import SymmetryAudit
@@ -31,10 +28,11 @@ from rpp_rl.experiments.environments import (
     save_statistics,
     vec_env,
 )
+from rpp_rl.experiments.evaluations import RunEvaluation
 from rpp_rl.experiments.provenance import provenance
 from rpp_rl.experiments.resolve import Resolved
-from rpp_rl.experiments.run import AUDIT, CHECKPOINTS, CONFIG, EVALUATIONS, FAILURE, MONITOR, Run
-from rpp_rl.files import replace_file
+from rpp_rl.experiments.run import AUDIT, CHECKPOINTS, CONFIG, FAILURE, MONITOR, NORMALIZER, Run
+from rpp_rl.experiments.tracking import Tracking
 
 FORMAT = 2
 
@@ -84,7 +82,7 @@ class Session:
         try:
             if step is not None:
                 self.agent.save(self.run.model)
-                save_statistics(self.agent, self.run.path)
+                save_statistics(self.agent, self.run.path / NORMALIZER)
         except OSError as error:
             problem = f"{self.run.model} cannot be written ({error.strerror or error})"
         for part in (self.agent.logger, self.agent.get_env()):
@@ -98,7 +96,12 @@ class Session:
 
 @contextmanager
 def started(
-    task: Resolved, agent: OffPolicyAlgorithm, audit: SymmetryAudit | None, stop: Callable[[], bool], verbose: int = 0
+    task: Resolved,
+    agent: OffPolicyAlgorithm,
+    audit: SymmetryAudit | None,
+    stop: Callable[[], bool],
+    verbose: int = 0,
+    track: Tracking | None = None,
 ) -> Iterator[Session]:
     """Create the folder of a new run, and hold it while the agent trains.
 
@@ -108,10 +111,15 @@ def started(
         audit: audit of its symmetry; None where there is none.
         stop: tells whether to write a checkpoint and stop.
         verbose: 1 prints stable-baselines3's tables.
+        track: where the run is followed; None for nowhere.
     """
     config, run = task.config, Run.create(task.config.folder)
-    with run.lock():
-        run.write(CONFIG, record_of_run(task, agent))
+    with run.lock(), ExitStack() as followed:
+        record = record_of_run(task, agent)
+        run.write(CONFIG, record)
+        if track is not None:
+            name = "/".join(run.path.parts[-3:])
+            followed.enter_context(track.following(name, record, config.log_folder))
         env = agent.get_env()
         if env is not None:
             agent.set_env(monitored(env, str(run.path / MONITOR)))
@@ -162,16 +170,14 @@ def reopened(
         differences = restore_run(folder, state, agent, checkpoint)
         steps = agent.num_timesteps
         with part_of(folder, "evaluations"):
-            evaluations = [
-                _evaluations(callback) for callback in session.callbacks if isinstance(callback, EvalCallback)
-            ]
+            evaluations = [(one, one.recorded()) for one in session.callbacks if isinstance(one, RunEvaluation)]
         # The folder changes only after the checkpoint has been found to fit.
         go_back(run.path, folder, state, [MONITOR])
         (run.path / FAILURE).unlink(missing_ok=True)
         _append_to_monitor(agent, run)
         logger.output_formats.append(_PurgedTensorBoard(_events_folder(task.config, run), steps + 1))
-        for content in evaluations:
-            _rewrite_evaluations(content, run.path / EVALUATIONS)
+        for evaluation, recorded in evaluations:
+            evaluation.go_back(recorded)
         print(f"resuming from step {steps}, {folder}")
         for line in [*differences, *_other_machine(run, task, agent)]:
             print(f"note: not exactly the undisturbed run: {line}")
@@ -222,14 +228,7 @@ def _accompanied(
     evaluation_env = normalized_for_evaluation(VecMonitor(finite), task.normalize, task.symmetry)
     evaluation_env.seed(config.evaluation_seed)
     callbacks: list[BaseCallback] = [
-        EvalCallback(
-            evaluation_env,
-            n_eval_episodes=config.eval_episodes,
-            eval_freq=max(1, task.eval_freq // agent.n_envs),
-            log_path=str(run.path),
-            callback_after_eval=SymmetryCallback(),
-            verbose=verbose,
-        )
+        RunEvaluation(evaluation_env, run, max(1, task.eval_freq // agent.n_envs), config.eval_episodes, verbose)
     ]
     if config.save_freq > 0:
         # Model files of stable-baselines3 to evaluate; a checkpoint holds more.
@@ -273,32 +272,6 @@ def _append_to_monitor(agent: OffPolicyAlgorithm, run: Run) -> None:
         env = env.venv
     if env is not None:
         env.results_writer = ResultsWriter(str(run.path / MONITOR), override_existing=False)
-
-
-def _evaluations(callback: EvalCallback) -> dict[str, NDArray[Any]]:
-    """The evaluations that a callback knows of; empty before the first.
-
-    Raises:
-        ValueError: if they are not numbers, or of unequal shapes.
-    """
-    parts = {
-        "timesteps": np.array(callback.evaluations_timesteps),
-        "results": np.array(callback.evaluations_results),
-        "ep_lengths": np.array(callback.evaluations_length),
-    }
-    steps, shape = len(parts["timesteps"]), parts["results"].shape
-    kinds = {part.dtype.kind for part in parts.values()}
-    if steps and (parts["ep_lengths"].shape != shape or shape[:1] != (steps,) or len(shape) != 2 or kinds - set("iuf")):
-        raise ValueError(f"results of shape {shape} at {steps} steps")
-    return parts
-
-
-def _rewrite_evaluations(parts: dict[str, NDArray[Any]], path: Path) -> None:
-    """Keep the evaluations of the checkpoint; the file of a copy that shares its content by hard links stays."""
-    if not parts["timesteps"].size:
-        path.unlink(missing_ok=True)
-        return
-    replace_file(path, lambda file: np.savez(file, **parts))  # type: ignore[arg-type]
 
 
 def _other_machine(run: Run, task: Resolved, agent: OffPolicyAlgorithm) -> list[str]:

@@ -10,20 +10,28 @@ from typing import Any
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from rpp_rl.agents.common.checkpoints import newest_checkpoint, part_of
+from rpp_rl.agents.common.checkpoints import StopRequested, newest_checkpoint, part_of
 from rpp_rl.envs.ids import import_module_of
-from rpp_rl.errors import RunError
+from rpp_rl.errors import RPPError, RunError
 from rpp_rl.experiments.config import RunConfig, refuse_modules, text_path
 from rpp_rl.experiments.learning import learn, learn_together
 from rpp_rl.experiments.resolve import Resolved, audited, build, build_from_checkpoint, resolved
 from rpp_rl.experiments.run import CONFIG, Run
 from rpp_rl.experiments.session import Session, reopened, started
 from rpp_rl.experiments.signals import stop_when_asked
+from rpp_rl.experiments.tracking import Tracking
 from rpp_rl.files import check_own_files
 from rpp_rl.symmetry import Symmetry
 
 
-def train(config: RunConfig, *, progress_bar: bool = False, verbose: int = 0, trust: bool = False) -> Run:
+def train(
+    config: RunConfig,
+    *,
+    progress_bar: bool = False,
+    verbose: int = 0,
+    trust: bool = False,
+    track: Tracking | None = None,
+) -> Run:
     """Train an agent, evaluate it, and keep everything in a run folder.
 
     Args:
@@ -31,6 +39,7 @@ def train(config: RunConfig, *, progress_bar: bool = False, verbose: int = 0, tr
         progress_bar: whether to show a progress bar.
         verbose: 1 prints stable-baselines3's tables.
         trust: whether to unpickle what the file of a trained agent holds besides plain data.
+        track: where the run is followed, beside TensorBoard.
 
     Returns:
         The run, in ``config.folder`` or, where that exists, in a folder with a number after it.
@@ -43,29 +52,39 @@ def train(config: RunConfig, *, progress_bar: bool = False, verbose: int = 0, tr
         agent = build(task, verbose, trust)
         _note_that_nothing_is_learnt(task, agent)
         audit = audited(task)
-        with stop_when_asked() as stop, started(task, agent, audit, stop, verbose) as session:
+        with stop_when_asked() as stop, started(task, agent, audit, stop, verbose, track) as session:
             learn(session, task.steps, config.trained_agent is None, progress_bar)
             return session.run
 
 
-def train_together(
-    config: RunConfig, seeds: Sequence[int], *, progress_bar: bool = False, verbose: int = 0
+def train_seeds(
+    config: RunConfig,
+    seeds: Sequence[int],
+    *,
+    progress_bar: bool = False,
+    verbose: int = 0,
+    trust: bool = False,
+    track: Tracking | None = None,
 ) -> list[Run]:
-    """Train agents of several seeds together in this process, each in a run folder of its own.
+    """Train agents of several seeds, each in a run folder of its own.
+
+    They learn together in this process where the algorithm can (`RPPSAC`), and else one after the other.
 
     Args:
         config: configuration of the runs; its seed is replaced.
         seeds: a seed for each run.
         progress_bar: as for `train`.
         verbose: as for `train`.
+        trust: as for `train`.
+        track: as for `train`.
 
     Raises:
-        RPPError: as for `train`. If only some runs are stopped, it is raised after the others are done.
+        RPPError: as for `train`. If only some runs fail, it is raised after the others are done.
     """
-    if config.use.together is None:
-        raise RunError(f"{config.algo} trains one agent at a time; give --seed, or another algorithm")
     if config.trained_agent is not None:
         raise RunError("several seeds start new agents; leave out -i, or continue one agent at a time")
+    if config.use.together is None or track is not None:
+        return _one_after_the_other(config, seeds, progress_bar, verbose, trust, track)
     configs = {seed: replace(config, seed=seed) for seed in seeds}
     with resolved(configs[seeds[0]]) as task, ExitStack() as sessions:
         tasks = {seed: replace(task, config=one) for seed, one in configs.items()}
@@ -78,6 +97,24 @@ def train_together(
             for seed, agent in zip(seeds, together.agents, strict=True)
         ]
         return learn_together(opened, together, task.steps, True, progress_bar)
+
+
+def _one_after_the_other(
+    config: RunConfig, seeds: Sequence[int], progress_bar: bool, verbose: int, trust: bool, track: Tracking | None
+) -> list[Run]:
+    done: list[Run] = []
+    failures: list[str] = []
+    for seed in seeds:
+        one = replace(config, seed=seed)
+        try:
+            done.append(train(one, progress_bar=progress_bar, verbose=verbose, trust=trust, track=track))
+        except RPPError as error:
+            if isinstance(error.__cause__, KeyboardInterrupt | StopRequested) or not one.folder.exists():
+                raise
+            failures.append(str(error))
+    if failures:
+        raise RunError("; ".join(failures))
+    return done
 
 
 def resume(

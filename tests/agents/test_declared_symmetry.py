@@ -150,7 +150,7 @@ def test_a_policy_names_the_algorithm_that_it_is_for():
 def test_misspelt_arguments_and_numbers_given_as_text_are_refused(cls):
     with pytest.raises(UnknownNameError, match=f"argument of {cls.__name__} 'learning_rat': did you mean"):
         cls("MlpPolicy", bicycle(), learning_rat=1e-3)
-    with pytest.raises(UnknownNameError, match="option of RPP.*Policy 'net_arc': did you mean 'net_arch'"):
+    with pytest.raises(UnknownNameError, match=r"option of RPP\w*Policy 'net_arc': did you mean 'net_arch'"):
         cls("MlpPolicy", bicycle(), policy_kwargs={"net_arc": [16]})
     for wrong in (
         {"learning_rate": "3e-4"},

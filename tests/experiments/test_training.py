@@ -10,7 +10,7 @@ from gymnasium.envs.mujoco.inverted_pendulum_v5 import InvertedPendulumEnv
 
 from rpp_rl import Symmetry
 from rpp_rl.errors import RunError
-from rpp_rl.experiments import Plan, RunConfig, evaluate, find_runs, load, resume, sweep, train, train_together
+from rpp_rl.experiments import Plan, RunConfig, evaluate, find_runs, load, resume, sweep, train, train_seeds
 from rpp_rl.experiments.progress import State
 
 SHORT = {"learning_starts": 60, "batch_size": 16, "policy_kwargs": {"net_arch": [8, 8]}}
@@ -80,7 +80,7 @@ def test_a_symmetry_object_reaches_the_agent_unchanged(config):
 
 
 def test_seeds_trained_together_get_folders_of_their_own(config):
-    runs = train_together(config, (0, 1))
+    runs = train_seeds(config, (0, 1))
     assert [run.config.seed for run in runs] == [0, 1]
     assert all(run.progress.state is State.DONE for run in runs)
 

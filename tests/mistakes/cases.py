@@ -247,7 +247,7 @@ COMMANDS = (
     ),
     Case("an option that does not exist", "rpp-rl train --learning-rate 1e-3", ("rpp-rl train --help",)),
     Case("a command that is misspelt", "rpp-rl trian", ("did you mean 'train'?",)),
-    Case("the help of train", "rpp-rl train --help", ("what to train", "how long", "examples"), works=True),
+    Case("the help of train", "rpp-rl train --help", ("What to train", "How long", "Examples"), works=True),
     Case(
         "the swaps of Ant without the signs",
         "rpp-rl audit Ant-v5 --symmetry swaps.yaml --states 100",

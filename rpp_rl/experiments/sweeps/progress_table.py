@@ -35,7 +35,7 @@ def as_table(rows: Sequence[Progress], most: int | None = None) -> Table:
         most: largest number of rows; finished and waiting runs beyond it are counted in the caption.
     """
     # Names are folded, not cut: the end of a name holds the seed.
-    numbers = [Column(name, no_wrap=True) for name in ("state", "step", "of", "steps/s", "last return", "left")]
+    numbers = [Column(name, no_wrap=True) for name in ("state", "step", "of", "steps/s", "training return", "left")]
     table = Table(Column("run", overflow="fold"), *numbers, box=None, pad_edge=False)
     named = list(zip(rows, names([row.folder for row in rows]), strict=True))
     if most is not None and len(rows) > most:
