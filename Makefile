@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENV ?= HalfCheetah-v5
 ALGO ?= rpp_sac
-STEPS ?= 6000
+STEPS ?= 30000
 SEED ?= 0
 # Random steps before learning starts; the hyperparameter files' 10000 is meant for runs of a million steps.
 LEARNING_STARTS ?= 1000
@@ -18,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 .PHONY: train test test-all lint type format wheel docs-symmetries docs-paper docs-evidence docs-performance faults clean
 
 train: $(VENV)/.train
-	$(BIN)/rpp-rl train --algo $(ALGO) --env $(ENV) -n $(STEPS) --seed $(SEED) --progress \
+	@$(BIN)/rpp-rl train --algo $(ALGO) --env $(ENV) -n $(STEPS) --seed $(SEED) --eval-episodes 5 \
 		-params learning_starts:$(LEARNING_STARTS) $(ARGS)
 
 # Everything but the long tests, in a few minutes.

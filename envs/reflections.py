@@ -81,12 +81,12 @@ def reflection(
         flip = [entry for entry in flip if entry not in action_flip or names.has(entry)]
     image = names.reflected(swap, flip)
     action_image = action_names.reflected(action_swap or (), action_flip or ())
+    _need_center(center, names)
     if all(moved == SignedPermutation.identity(moved.size) for moved in (image, action_image)):
         raise SymmetryError(
             f"symmetry {name!r} moves nothing: name pairs of entries that change places in swap, or entries that "
             "change sign in flip"
         )
-    _need_center(center, names)
     return declare(
         name,
         Entries(names.names, (image,)),

@@ -10,7 +10,6 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from rpp_rl.errors import RunError
-from rpp_rl.experiments.finding import find_model
 from rpp_rl.experiments.options import key_values
 from rpp_rl.experiments.watching import watch
 from rpp_rl.scripts.main import main
@@ -44,7 +43,7 @@ def enjoy(arguments: Annotated[EnjoyArguments, arg(name="")]) -> None:
     if a.episodes < 1:
         raise RunError(f"--episodes must be at least 1, got {a.episodes}")
     watch(
-        find_model(a.run, best=a.load_best),
+        a.run,
         a.episodes,
         lambda score, length: print(f"return {score:.2f} in {length} steps", flush=True),
         env=a.env,
@@ -52,6 +51,7 @@ def enjoy(arguments: Annotated[EnjoyArguments, arg(name="")]) -> None:
         seed=a.seed,
         device=a.device,
         trust=a.trust,
+        best=a.load_best,
     )
 
 

@@ -13,7 +13,6 @@ from tyro.conf import Positional, arg
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison.figures import plot_training
 from rpp_rl.experiments.evaluation import evaluate_loaded, load
-from rpp_rl.experiments.finding import find_model
 from rpp_rl.experiments.options import key_values
 from rpp_rl.experiments.plots import check_plot
 from rpp_rl.experiments.videos.films import check_video, film
@@ -56,9 +55,8 @@ def evaluate(arguments: Annotated[EvaluateArguments, arg(name="")]) -> None:
     check_plot(a.plot)
     if a.video is not None:
         check_video(a.video)
-    loaded = load(
-        find_model(a.run, a.load_best), a.env, key_values(a.env_kwargs, "--env-kwargs"), a.seed, a.device, a.trust
-    )
+    env_kwargs = key_values(a.env_kwargs, "--env-kwargs")
+    loaded = load(a.run, a.env, env_kwargs, a.seed, a.device, a.trust, a.load_best)
     if a.plot is not None:
         plot_training(loaded.path, a.plot)
     if a.video is not None:

@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shell = parser.parse_args(words).print_completion
     if shell is None:
         parser.error("name a command, such as: rpp-rl train --help")
-    return exit_code(lambda: _print_completion(shell))
+    return exit_code(lambda: _run("", ["--tyro-print-completion", shell]))
 
 
-def _function(command: str) -> Callable[..., object]:
+def function_of(command: str) -> Callable[..., object]:
     """Import the function of a command.
 
     Raises:
@@ -75,20 +75,17 @@ def _function(command: str) -> Callable[..., object]:
 
 
 def _run(command: str, words: list[str]) -> None:
-    function = _function(command)
+    """Run a command; without one, all commands are imported, whose flags a completion script knows."""
+    functions = {name: function_of(name) for name in ([command] if command else COMMANDS)}
     # What is heavy is imported here, where an interruption is reported.
     import tyro
 
-    text, config = inspect.getdoc(function), (tyro.conf.OmitArgPrefixes,)
-    tyro.cli(function, prog=f"rpp-rl {command}", description=text, args=words, config=config)
-
-
-def _print_completion(shell: str) -> None:
-    import tyro
-
-    commands = {command: _function(command) for command in COMMANDS}
-    words = ["--tyro-print-completion", shell]
-    tyro.extras.subcommand_cli_from_dict(commands, prog="rpp-rl", args=words, config=(tyro.conf.OmitArgPrefixes,))
+    config = (tyro.conf.OmitArgPrefixes,)
+    if not command:
+        tyro.extras.subcommand_cli_from_dict(functions, prog="rpp-rl", args=words, config=config)
+        return
+    text = inspect.getdoc(functions[command])
+    tyro.cli(functions[command], prog=f"rpp-rl {command}", description=text, args=words, config=config)
 
 
 if __name__ == "__main__":

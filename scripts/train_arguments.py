@@ -99,7 +99,7 @@ class Machine:
     """Parallel environments in this process, or in one process each."""
     env_timeout: float = 300.0
     """Seconds that an environment in its own process may take for a step."""
-    progress: Annotated[bool, arg(aliases=["-P"])] = field(default_factory=sys.stderr.isatty)
+    progress: Annotated[bool, arg(aliases=["-P"])] = field(default_factory=lambda: sys.stderr.isatty())
     """Show a progress bar; by default on a terminal."""
     verbose: int = 0
     """1 prints stable-baselines3's tables."""

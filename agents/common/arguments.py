@@ -97,7 +97,7 @@ def check_names(given: Iterable[str], classes: Iterable[type], what: str) -> Non
         return
     for name in given:
         if name not in known:
-            raise UnknownNameError(what, name, known - {"self"})
+            raise UnknownNameError(what, name, known - {"self", "observation_space", "action_space", "lr_schedule"})
 
 
 def merged_options(policy_kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

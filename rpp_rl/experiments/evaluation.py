@@ -63,6 +63,7 @@ def load(
     seed: int | None = None,
     device: str = "auto",
     trust: bool = False,
+    best: bool = False,
 ) -> LoadedAgent:
     """Load an agent and make its environment.
 
@@ -73,6 +74,7 @@ def load(
         seed: seed of the environment; None for the run's evaluation seed.
         device: device of the networks.
         trust: whether to import the modules and unpickle the objects that files name.
+        best: whether to load the best agent of a run's evaluations instead of the last.
 
     Raises:
         RPPError: if there is no model, it cannot be read, or it does not fit the environment.
@@ -80,7 +82,7 @@ def load(
     if seed is not None and not 0 <= seed < 2**32:
         raise RunError(f"--seed must be a number from 0 to {2**32 - 1}, got {seed}")
     check_device(device)
-    path = find_model(run.path if isinstance(run, Run) else Path(run))
+    path = find_model(run.path if isinstance(run, Run) else Path(run), best)
     env_id, settings = task_of(path, env, env_kwargs or {}, trust)
     import_module_of(env_id)  # it may register the agent's class
     agent = load_agent(path, device, trust)
@@ -102,6 +104,7 @@ def evaluate(
     seed: int | None = None,
     device: str = "auto",
     trust: bool = False,
+    best: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a saved agent over deterministic episodes; the arguments are those of `load`.
 
@@ -112,7 +115,7 @@ def evaluate(
     Raises:
         RPPError: if there is no model, it cannot be read, or it does not fit the environment.
     """
-    loaded = load(run, env, env_kwargs, seed, device, trust)
+    loaded = load(run, env, env_kwargs, seed, device, trust, best)
     try:
         return evaluate_loaded(loaded, episodes)
     finally:

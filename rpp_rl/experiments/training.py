@@ -113,7 +113,7 @@ def _one_after_the_other(
                 raise
             failures.append(str(error))
     if failures:
-        raise RunError("; ".join(failures))
+        raise RunError("; ".join(dict.fromkeys(failures)))
     return done
 
 

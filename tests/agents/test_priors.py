@@ -7,7 +7,7 @@ from stable_baselines3 import SAC
 from rpp_rl import residual_shares
 from rpp_rl.agents import RPPPolicy
 from rpp_rl.agents.common.callbacks import actor_error
-from rpp_rl.errors import NetworkError
+from rpp_rl.errors import RPPError
 
 
 class TestPriors:
@@ -102,5 +102,5 @@ class TestPriors:
         ],
     )
     def test_priors_without_effect_are_refused(self, kwargs, message):
-        with pytest.raises(NetworkError, match=message):
+        with pytest.raises(RPPError, match=message):
             agent(**kwargs)

@@ -52,7 +52,7 @@ def test_json_holds_the_whole_configuration(config):
 
 @given(configs)
 def test_the_command_line_repeats_the_configuration(config):
-    arguments = tyro.cli(TrainArguments, args=config.command()[2:])
+    arguments = tyro.cli(TrainArguments, args=config.command()[2:], config=(tyro.conf.OmitArgPrefixes,))
     assert arguments.config() == config
 
 

@@ -30,6 +30,7 @@ class Bug(gym.Env):
         return self.state, -float(np.abs(self.state).sum()), False, False, {}
 
 
+gym.register("MyAnt-v0", "gymnasium.envs.mujoco.ant_v5:AntEnv", max_episode_steps=1000)
 for i in range(40):
     gym.register(f"Bug{i}-v0", Bug, max_episode_steps=20)
 '''
@@ -202,9 +203,9 @@ DECLARATIONS = (
     ),
     Case(
         "the swaps of Ant without the signs, with check=True",
-        'rpp_rl.register_symmetry("Ant-v5", name="swaps", check=True, swap=[("hip_1", "hip_2"), ("ankle_1", "ankle_2"),'
-        ' ("hip_3", "hip_4"), ("ankle_3", "ankle_4")])',
-        ("better", "sagittal"),
+        'rpp_rl.register_symmetry("MyAnt-v0", name="swaps", check=True, swap=[("hip_1", "hip_2"), '
+        '("ankle_1", "ankle_2"), ("hip_3", "hip_4"), ("ankle_3", "ankle_4")])',
+        ("better",),
         works=True,
     ),
 )

@@ -68,6 +68,10 @@ def assert_same_run(one, other):
             assert torch.equal(value, others[key]), (name, key)
     for name in ("timesteps", "results", "ep_lengths"):
         np.testing.assert_array_equal(*(np.load(f / "evaluations.npz")[name] for f in (one, other)))
+    best = [RPPSAC.load(folder / "best_model.zip", device="cpu") for folder in (one, other)]
+    assert best[0].num_timesteps == best[1].num_timesteps
+    for name, value in best[0].policy.state_dict().items():
+        assert torch.equal(value, best[1].policy.state_dict()[name]), name
     assert episodes(one) == episodes(other)
     assert scalars(one) == scalars(other)
 
@@ -168,6 +172,18 @@ def interrupted(killed_run, tmp_path):
     """A copy of the killed run, for one test."""
     shutil.copytree(killed_run, tmp_path / "runs")
     return tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
+
+
+def test_the_best_agent_of_a_lost_end_is_removed(main, interrupted):
+    path = interrupted / "best_model.zip"
+    later = RPPSAC.load(path)
+    later.num_timesteps = 330
+    later.save(path)
+    code, _, err = main("train", "--resume", interrupted, "-n", 290)
+    assert code == 0, err
+    assert not path.exists()
+    code, _, err = main("evaluate", interrupted, "--load-best")
+    assert code == 2 and "holds no best_model.zip" in err
 
 
 def test_runs_of_different_commands_do_not_resume_together(main, tmp_path, interrupted, killed_at, monkeypatch):

@@ -100,7 +100,7 @@ def test_the_display_reads_folders_only_when_it_prints(tmp_path, capsys, monkeyp
             display.show(lambda k=k: read.append(k) or [Progress(tmp_path, State.RUNNING, k, 20)], over=k == 19)
             time.sleep(0.05)
     lines = capsys.readouterr().out.splitlines()
-    said = [line for line in lines if " steps" in line and "last return" not in line]
+    said = [line for line in lines if " steps" in line and "training return" not in line]
     assert said[0] == "1 running; 0 of 20 steps" and said[-1] == "1 running; 19 of 20 steps"
     assert len(read) == len(said) <= 6
     # Output to a file shows the running runs, too.
@@ -140,7 +140,7 @@ def test_a_narrow_terminal_wraps_long_names(tmp_path):
     console = Console(width=70, record=True)
     console.print(as_table(rows))
     header, *lines = console.export_text().splitlines()
-    assert header.split() == ["run", "state", "step", "of", "steps/s", "last", "return", "left"]
+    assert header.split() == ["run", "state", "step", "of", "steps/s", "training", "return", "left"]
     assert (
         "".join(line[: header.index("state")].strip() for line in lines) == "Hopper-v5/rpp_sac/s1Hopper-v5/rpp_sac/s2"
     )

@@ -1,4 +1,5 @@
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from stable_baselines3.common.monitor import load_results
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rpp_rl.agents import RPPSAC
+from rpp_rl.experiments import Run, load
 
 
 def tags(folder):
@@ -91,7 +93,7 @@ def test_a_run_is_never_overwritten(main, tmp_path):
     for expected in ("seed3", "seed3-2", "seed3-3"):
         code, out, _ = main(*PENDULUM, "-n", 20, "--seed", 3, "--eval-freq", 10, *FAST)
         assert code == 0
-        assert str(Path("runs/InvertedPendulum-v5/rpp_sac") / expected) in out.splitlines()[-2]
+        assert str(Path("runs/InvertedPendulum-v5/rpp_sac") / expected) in _line(out, "run ")
         assert (tmp_path / "runs/InvertedPendulum-v5/rpp_sac" / expected / "model.zip").exists()
     assert "seed3 exists and is left alone" in out
     assert "nothing is learnt" in out
@@ -100,16 +102,55 @@ def test_a_run_is_never_overwritten(main, tmp_path):
 def test_the_last_lines_name_the_result_the_run_and_the_curves(main):
     code, out, _ = main(*PENDULUM, "-n", 60, *FAST)
     assert code == 0
-    result, run, curves = out.splitlines()[-3:]
-    assert result.startswith("mean evaluation return")
-    assert run.split()[1] == str(Path("runs/InvertedPendulum-v5/rpp_sac/seed0"))
-    assert curves.endswith("tensorboard --logdir runs")
+    folder = "runs/InvertedPendulum-v5/rpp_sac/seed0"
+    assert [line.split("  ")[0] for line in out.splitlines()[-7:]] == [
+        *("before learning", "mean evaluation return", "run", "curves", "watch it", "a baseline", "compare both")
+    ]
+    assert "episodes of random actions" in _line(out, "before learning")
+    assert _line(out, "run ").split()[1] == folder
+    assert _line(out, "curves").endswith("tensorboard --logdir runs")
+    # What is proposed next works.
+    _, _, baseline = _line(out, "a baseline").partition("rpp-rl ")
+    code, out, _ = main(*shlex.split(baseline))
+    assert code == 0 and _line(out, "run ").endswith("sac/seed0")
+    assert not any(line.startswith("a baseline") for line in out.splitlines())
+
+
+def test_each_evaluation_prints_a_line_and_the_best_agent_is_kept(main, tmp_path):
+    code, out, _ = main(*PENDULUM, "-n", 200, "--eval-freq", 50, *FAST)
+    assert code == 0
+    lines = [line for line in out.splitlines() if line.startswith("step")]
+    run = Run(tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0")
+    means = run.evaluations.returns.mean(axis=1)
+    assert [int(line.split()[1]) for line in lines] == [50, 100, 150, 200]
+    np.testing.assert_allclose([float(line.split()[3]) for line in lines], means, atol=0.01)
+    best = [k for k in range(4) if means[k] > max(means[:k], default=-np.inf)]
+    assert [k for k, line in enumerate(lines) if line.endswith("the best so far")] == best
+    step = int(run.evaluations.timesteps[means.argmax()])
+    assert RPPSAC.load(run.path / "best_model.zip").num_timesteps == step
+    code, out, _ = main("evaluate", run.path, "--load-best", "-n", 2, "--json")
+    assert code == 0 and json.loads(out)["num_timesteps"] == step
+    code, out, _ = main("evaluate", run.path, "-n", 2, "--json")
+    assert json.loads(out)["num_timesteps"] == 200
+
+
+def test_the_best_agent_keeps_its_own_statistics(main, tmp_path):
+    code, _, err = main(*PENDULUM, "-n", 200, "--eval-freq", 50, *FAST, "normalize:true")
+    assert code == 0, err
+    run = Run(tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0")
+    step = int(run.evaluations.timesteps[run.evaluations.returns.mean(axis=1).argmax()])
+    counts = [load(run, best=best).env.obs_rms.count for best in (True, False)]
+    assert counts == pytest.approx([step, 200], abs=2)
+
+
+def _line(out, start):
+    return next(line for line in out.splitlines() if line.startswith(start))
 
 
 @pytest.mark.slow
 def test_flags_reach_the_run_with_environments_in_processes(main, tmp_path):
     code, out, err = main(
-        *("train", "--algo", "rpp_sac", "--env", "RPP/Reacher-v5", "--symmetry", "dihedral", "-n", 120, "--n-envs", 2),
+        *("train", "--algo", "rpp_sac", "--env", "Reacher", "--symmetry", "dihedral", "-n", 120, "--n-envs", 2),
         *("--vec-env", "subproc", "-f", "logs", "-tb", "tb", "--env-kwargs", "reward_control_weight:0.5", "--seed", 5),
         *("--eval-episodes", 1, "--device", "cpu", *FAST),
     )
@@ -142,7 +183,7 @@ def test_a_users_module_is_found_in_the_current_folder(run_cli, main, tmp_path):
         "from helpers.tasks import Bicycle, WHEELS\n"
         "gymnasium.register('Mine-v0', Bicycle, max_episode_steps=20)\n"
         "rpp_rl.register_symmetry('Mine-v0', WHEELS)\n"
-        "assert gymnasium.make('RPP/Mine-v0').symmetry == WHEELS\n"
+        "assert rpp_rl.make('Mine-v0').symmetry == WHEELS\n"
     )
     options = ("--env", "my_robots:Mine-v0", "-n", 60, "--eval-episodes", 1, *FAST)
     run_cli("train", "--algo", "rpp_sac", *options)

@@ -53,6 +53,28 @@ def test_mlp_sac_trains_plain_networks(main, tmp_path):
     assert type(model.policy).__name__ == "PlainPolicy"
 
 
+def test_seeds_of_an_algorithm_that_learns_alone_are_trained_one_after_the_other(main, tmp_path):
+    options = ("-n", 60, "--eval-freq", 30, *FAST)
+    code, out, err = main(*PENDULUM, "--algo", "sac", "--seeds", "1,3", "-f", "both", *options)
+    assert code == 0, err
+    assert out.count("mean evaluation return") == 2
+    assert main(*PENDULUM, "--algo", "sac", "--seed", 3, "-f", "alone", *options)[0] == 0
+    one, other = (tmp_path / f / "InvertedPendulum-v5/sac/seed3" for f in ("both", "alone"))
+    np.testing.assert_array_equal(*(np.load(f / "evaluations.npz")["results"] for f in (one, other)))
+
+
+def test_one_seed_that_fails_leaves_the_others(main, tmp_path):
+    options = ("-n", 40, "--eval-freq", 1000, "--eval-episodes", 1, *FAST)
+    code, out, err = main("train", "--env", "Fragile-v0", "--algo", "sac", "--seeds", "0-2", *options)
+    runs = tmp_path / "runs/Fragile-v0/sac"
+    assert code == 2 and "the left wheel came off" in err
+    done = [(runs / f"seed{k}/evaluation.json").is_file() for k in range(3)]
+    assert 0 < sum(done) < 3 and out.count("mean evaluation return") == sum(done)
+    # What is wrong with all of them is said once.
+    code, _, err = main("train", "--env", "Fragile-v0", "--algo", "sac", "--seeds", "0-2", "-params", "gama:1")
+    assert code == 2 and err.count("did you mean 'gamma'") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "numbers"), [("0-7", range(8)), ("5", [5]), ("0,2,5-6", [0, 2, 5, 6]), ("4-4,1", [4, 1])]
 )
@@ -72,7 +94,6 @@ def test_an_invalid_list_of_seeds_is_refused(text):
         (("--seeds", "0-x"), "--seeds takes numbers and ranges such as 0-7"),
         (("--seeds", "0,4294967295"), "seed must be a number from 0"),
         (("--seeds", "0-1", "--seed", "3"), "both given; give one of them"),
-        (("--seeds", "0-1", "--algo", "sac"), "trains one agent at a time"),
         (("--seeds", "0-1", "-i", "nowhere"), "leave out -i"),
         (("--seeds", "0-1", "-params", "fast_update:False"), "fast_update=True"),
         (("--seeds", "0-1", "-params", "train_freq:[1, episode]"), "every so many steps"),

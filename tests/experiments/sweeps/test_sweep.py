@@ -185,7 +185,7 @@ def test_a_plan_lists_its_runs_seed_by_seed(tmp_path):
     assert [config.seed for config in configs] == [0, 0, 1, 1, 2, 2]
     assert {(config.eval_freq, config.audit, config.n_timesteps) for config in configs} == {(5, False, 10)}
     assert configs[0].hyperparams == {"gamma": 0.9, "tau": 0.1}
-    assert RunConfig("mine:RPP/Hopper-v5", "sac", seed=3, log_folder="r").folder == Path("r/Hopper-v5/sac/seed3")
+    assert RunConfig("mine:Hopper-v5", "sac", seed=3, log_folder="r").folder == Path("r/Hopper-v5/sac/seed3")
 
 
 def test_variants_run_in_folders_of_their_own_seed_by_seed(tmp_path):
