@@ -79,6 +79,7 @@ def test_an_explicit_symmetry_wins():
     assert RPPSAC("MlpPolicy", rpp_rl.make("Reacher-v5", "trivial"), **SMALL).symmetry == trivial
     other = rpp_rl.make("Reacher-v5", "dihedral").symmetry
     assert RPPSAC("MlpPolicy", rpp_rl.make("Reacher-v5", "dihedral"), **SMALL).symmetry == other
+    assert SymmetricVecNormalize(DummyVecEnv([lambda: rpp_rl.make("Reacher-v5", "dihedral")])).symmetry == other
 
 
 def test_different_environments_are_refused():

@@ -56,6 +56,13 @@ def test_the_command_line_repeats_the_configuration(config):
     assert arguments.config() == config
 
 
+def test_a_configuration_names_the_version_of_its_environment():
+    assert RunConfig("HalfCheetah").env == "HalfCheetah-v5"
+    assert RunConfig("gymnasium:HalfCheetah").env == "gymnasium:HalfCheetah-v5"
+    for unchanged in ("HalfCheetah-v4", "mine:Robot-v0", "Robot"):
+        assert RunConfig(unchanged).env == unchanged
+
+
 def test_a_symmetry_object_survives_json():
     config = RunConfig(symmetry=WHEELS)
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))).symmetry == WHEELS
