@@ -70,7 +70,7 @@ def test_one_seed_that_fails_leaves_the_others(main, tmp_path):
     assert code == 2 and "the left wheel came off" in err
     done = [(runs / f"seed{k}/evaluation.json").is_file() for k in range(3)]
     assert done == [True, False, True] and out.count("mean evaluation return") == sum(done)
-    # What is wrong with all of them is said once.
+    # A fault of all of them is printed once.
     code, _, err = main("train", "--env", "Fragile-v0", "--algo", "sac", "--seeds", "0-2", "-params", "gama:1")
     assert code == 2 and err.count("did you mean 'gamma'") == 1
 
