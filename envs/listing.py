@@ -9,6 +9,7 @@ import mujoco
 
 from rpp_rl.envs.ids import import_module_of
 from rpp_rl.envs.registry import REGISTRY
+from rpp_rl.envs.state_map import terms
 from rpp_rl.representations import as_matrix
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
@@ -64,12 +65,4 @@ def moves(symmetry: Symmetry) -> Iterator[list[tuple[str, ...]]]:
         (symmetry.observation_names, symmetry.observation.images),
         (symmetry.action_names, symmetry.action.images),
     ):
-        yield [(name, *(_terms(as_matrix(image)[i], names) for image in images)) for i, name in enumerate(names)]
-
-
-def _terms(row: Any, names: tuple[str, ...]) -> str:
-    """A row of a matrix as a sum of entries: ``-left_knee``, ``0.5 x -0.866 y``."""
-    terms = [(name, value) for name, value in zip(names, row, strict=True) if value]
-    return " ".join(
-        f"{'-' if value < 0 else ''}{'' if abs(value) == 1 else f'{abs(value):.3g} '}{name}" for name, value in terms
-    )
+        yield [(name, *(terms(as_matrix(image)[i], names) for image in images)) for i, name in enumerate(names)]

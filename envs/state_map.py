@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import mujoco
@@ -84,6 +85,14 @@ class Move:
     def act(self, a: Floats) -> Floats:
         """Move actions of shape (..., actions)."""
         return a @ self.action.T
+
+
+def terms(row: Floats, names: Sequence[str]) -> str:
+    """A row of a matrix as a sum of entries: ``-left_knee``, ``0.5 x -0.866 y``."""
+    found = [(name, value) for name, value in zip(names, row, strict=True) if value]
+    return " ".join(
+        f"{'-' if value < 0 else ''}{'' if abs(value) == 1 else f'{abs(value):.3g} '}{name}" for name, value in found
+    )
 
 
 def state_map_of(model: mujoco.MjModel, match: Match, controls: Floats) -> StateMap:

@@ -69,6 +69,8 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
         for generator in done.generators:
             for line in generator.findings:
                 console.print(f"{generator.name}: {line}", highlight=False, markup=False, soft_wrap=True)
+        for sentence in done.warnings:
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     print(THRESHOLDS)
 
 

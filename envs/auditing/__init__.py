@@ -1,7 +1,18 @@
-"""Audits: compare symmetries with the simulator, and name what breaks them."""
+"""Audits: compare symmetries with the simulator, name what breaks them, and find better maps."""
 
 from rpp_rl.envs.auditing.audit import audit, quick_audit
+from rpp_rl.envs.auditing.better_maps import better_maps
 from rpp_rl.envs.auditing.measurement import QUICK, Thoroughness
-from rpp_rl.envs.auditing.report import GeneratorAudit, SymmetryAudit, Verdict
+from rpp_rl.envs.auditing.report import BetterMap, GeneratorAudit, SymmetryAudit, Verdict
 
-__all__ = ["QUICK", "GeneratorAudit", "SymmetryAudit", "Thoroughness", "Verdict", "audit", "quick_audit"]
+__all__ = [
+    "QUICK",
+    "BetterMap",
+    "GeneratorAudit",
+    "SymmetryAudit",
+    "Thoroughness",
+    "Verdict",
+    "audit",
+    "better_maps",
+    "quick_audit",
+]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
 
+from rpp_rl.envs.auditing.better_maps import better_maps
 from rpp_rl.envs.auditing.measurement import QUICK, THOROUGH, Thoroughness, Track, audit_symmetry
 from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.auditing.rollouts import Policy
+from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.envs.simulator import Simulator
-from rpp_rl.envs.wrapper import make_plain, resolve
+from rpp_rl.envs.wrapper import make_plain, name_of, resolve
+from rpp_rl.errors import RPPError
 from rpp_rl.symmetry import Symmetry
 
 _QUICK_STATES = 100
@@ -29,7 +35,8 @@ def audit(
     """Compare a symmetry with the simulator.
 
     The audit takes states s and actions a from rollouts of several kinds, and mirrors the full states, including the
-    solver's warm start. The step from g s with g a should be the mirror image of the step from s with a.
+    solver's warm start. The step from g s with g a should be the mirror image of the step from s with a. Maps that fit
+    better than the given one are named, see `rpp_rl.envs.auditing.better_maps`.
 
     Args:
         env: a MuJoCo environment, which is reset and stepped, or the id of one.
@@ -50,15 +57,11 @@ def audit(
         simulator = Simulator(made)
         if symmetry is None and made.has_wrapper_attr("symmetry"):
             symmetry = made.get_wrapper_attr("symmetry")
-        return audit_symmetry(
-            simulator,
-            resolve(symmetry, made),
-            states,
-            seed=seed,
-            policy=policy,
-            thoroughness=thoroughness,
-            track=track,
+        found = resolve(symmetry, made)
+        done = audit_symmetry(
+            simulator, found, states, seed=seed, policy=policy, thoroughness=thoroughness, track=track
         )
+        return _with_better_maps(done, made, seed)
     finally:
         if isinstance(env, str):
             made.close()
@@ -75,4 +78,18 @@ def quick_audit(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> Symmet
     Raises:
         SymmetryError: if the environment cannot be audited; training is possible nevertheless.
     """
-    return audit_symmetry(Simulator(env), symmetry, _QUICK_STATES, seed=seed, thoroughness=QUICK)
+    done = audit_symmetry(Simulator(env), symmetry, _QUICK_STATES, seed=seed, thoroughness=QUICK)
+    return _with_better_maps(done, env, seed)
+
+
+def _with_better_maps(done: SymmetryAudit, env: gym.Env[Any, Any], seed: int) -> SymmetryAudit:
+    """The audit with the maps that fit better, derived from the model or declared of the environment."""
+    return replace(done, better=better_maps(env, done.symmetry, _declared(env), seed=seed))
+
+
+def _declared(env: gym.Env[Any, Any]) -> Iterator[Symmetry]:
+    """The declared symmetries of an environment that can be carried through its wrappers."""
+    env_id = name_of(env)
+    for name in REGISTRY.names(env_id) if REGISTRY.default(env_id) is not None else ():
+        with suppress(RPPError):
+            yield resolve(name, env)

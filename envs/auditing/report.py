@@ -8,6 +8,8 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from rpp_rl.envs.auditing.inequalities import Inequality
 from rpp_rl.errors import listed
 from rpp_rl.symmetry import Symmetry
@@ -190,6 +192,68 @@ MEASURED: Mapping[str, Callable[[GeneratorAudit], str]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
+class ChangedEntry:
+    """An entry whose image differs between a given map and a better one.
+
+    Attributes:
+        part: ``"observation"`` or ``"action"``.
+        name: name of the entry.
+        given: its image under the given map, such as ``"ankle_2"``.
+        better: its image under the better map, such as ``"-ankle_2"``.
+    """
+
+    part: str
+    name: str
+    given: str
+    better: str
+
+    def __str__(self) -> str:
+        action = "action " if self.part == "action" else ""
+        return f"{action}{self.name} (given {self.given}, better {self.better})"
+
+
+@dataclass(frozen=True)
+class BetterMap:
+    """A map that fits an environment better than one generator of a given symmetry.
+
+    Attributes:
+        generator: name of the generator.
+        origin: where the better map comes from, as a noun phrase.
+        error: median error of the given map over the states that decide; infinite if its mirror images diverge.
+        better_error: median error of the better map over the same states.
+        better_states: number of states in which the better map is clearly better.
+        worse_states: number of states in which it is clearly worse.
+        states: number of all states.
+        entries: the entries whose images differ.
+    """
+
+    generator: str
+    origin: str
+    error: float
+    better_error: float
+    better_states: int
+    worse_states: int
+    states: int
+    entries: tuple[ChangedEntry, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"generator {self.generator!r}: {self.origin} fits better, with error {self.better_error:.2g} instead of "
+            f"{self.error:.2g} in {self.better_states} of {self.states} states; it differs in "
+            f"{listed([str(entry) for entry in self.entries])}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain JSON data."""
+        return {
+            **vars(self),
+            "error": self.error if np.isfinite(self.error) else None,
+            "entries": [vars(entry) for entry in self.entries],
+            "sentence": str(self),
+        }
+
+
+@dataclass(frozen=True)
 class SymmetryAudit:
     """The audit of one symmetry.
 
@@ -198,17 +262,38 @@ class SymmetryAudit:
         symmetry: the audited symmetry.
         states: number of transitions.
         generators: the audit of each generator.
+        better: maps that fit better, see `rpp_rl.envs.auditing.better_maps`.
     """
 
     environment: str
     symmetry: Symmetry
     states: int
     generators: tuple[GeneratorAudit, ...]
+    better: tuple[BetterMap, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of the generators; the trivial group is exact."""
         return max((g.verdict for g in self.generators), default=Verdict.EXACT)
+
+    @property
+    def line(self) -> str:
+        """The verdict in one line, with the errors of the worst generator."""
+        start = f"symmetry {self.symmetry.name}: {self.verdict}"
+        if not self.generators:
+            return f"{start} (its group moves nothing)"
+        worst = max(self.generators, key=lambda g: (g.verdict, g.dynamics_median))
+        errors = f"median error of a step {worst.dynamics_median:.1g}, 95 % within {worst.dynamics_p95:.1g}"
+        found = f"{start} (audit of {self.states} states; {errors})"
+        if self.verdict == Verdict.EXACT:
+            return found
+        reason = worst.sentence.removeprefix(f"{self.verdict}: ")
+        return f"{found}: generator {worst.name!r}: {reason}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to warn of in sentences: better maps."""
+        return [str(better) for better in self.better]
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain JSON data."""
@@ -218,4 +303,5 @@ class SymmetryAudit:
             "verdict": str(self.verdict),
             "states": self.states,
             "generators": [g.to_dict() for g in self.generators],
+            "better": [b.to_dict() for b in self.better],
         }

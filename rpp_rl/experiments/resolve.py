@@ -171,19 +171,24 @@ def _environments(task: Resolved, statistics: Path | None = None) -> VecEnv:
 
 
 def audited(task: Resolved) -> SymmetryAudit | None:
-    """Audit the symmetry for a second or so, and warn where it is wrong; None without a symmetry, or unasked."""
-    if task.symmetry is None or not task.config.audit:
+    """Audit the symmetry for a second or so, and print its verdict in one line; None without an audit.
+
+    A line of its own names each map that fits the model better.
+    """
+    if task.symmetry is None:
+        return None
+    name = task.symmetry.name
+    if not task.config.audit:
+        print(f"symmetry {name}: not audited, because the audit is switched off (--no-audit)")
         return None
     try:
         with failures_of(task.config.env):
             found = quick_audit(task.probe, task.symmetry, task.config.seed)
     except SymmetryError as error:
-        print(f"note: the symmetry is not audited: {error}")
+        print(f"symmetry {name}: not audited: {error}")
         return None
-    for g in found.generators:
-        if g.verdict == Verdict.MIS_SPECIFIED:
-            print(
-                f"warning: generator {g.name!r} of symmetry {found.symmetry.name!r} is {g.sentence}; "
-                f"see rpp-rl audit {found.environment}"
-            )
+    is_wrong = found.verdict == Verdict.MIS_SPECIFIED
+    print(f"warning: {found.line}; see rpp-rl audit {found.environment}" if is_wrong else found.line)
+    for sentence in found.warnings:
+        print(f"warning: {sentence}")
     return found

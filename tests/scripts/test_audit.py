@@ -31,6 +31,20 @@ def test_audits_are_printed_and_plotted_for_people(main, tmp_path):
     assert (tmp_path / "bars.png").stat().st_size > 1000
 
 
+def test_a_better_map_is_named(main):
+    code, out, err = main("audit", "Swimmer-v5", "--states", 60)
+    assert code == 0, err
+    (line,) = [line for line in out.splitlines() if "fits better" in line]
+    assert "generator 'mirror': symmetry 'sagittal' fits better" in line
+    assert "it differs in vy (given vy, better -vy)" in line
+    data = json.loads(main("audit", "Swimmer-v5", "--states", 60, "--json")[1])
+    sagittal, paper = data["symmetries"]
+    assert sagittal["better"] == []
+    (better,) = paper["better"]
+    assert better["entries"] == [{"part": "observation", "name": "vy", "given": "vy", "better": "-vy"}]
+    assert better["better_error"] < 1e-9 < better["error"]
+
+
 def test_a_trained_agent_acts(main, trained):
     run = trained / "rpp_sac" / "seed0"
     code, out, err = main("audit", "InvertedPendulum-v5", "--states", 250, "--policy", run, "--json")
@@ -93,8 +107,33 @@ class TestTraining:
         assert "rpp-rl audit Ant-v5" in line
         assert self.audit_of(tmp_path / "runs/Ant-v5/rpp_sac/seed0")["verdict"] == "mis-specified"
 
+    def test_a_map_that_holds_gives_one_line(self, main, tmp_path):
+        swimmer = ("train", "--env", "Swimmer-v5", "-n", 20, "--eval-episodes", 1)
+        code, out, err = main(*swimmer, *FAST)
+        assert code == 0, err
+        (line,) = [line for line in out.splitlines() if "symmetry" in line]
+        assert line.startswith("symmetry sagittal: exact (audit of 100 states; median error of a step ")
+        assert self.audit_of(tmp_path / "runs/Swimmer-v5/rpp_sac/seed0")["better"] == []
+
+    def test_a_better_map_gives_a_second_line(self, main, tmp_path):
+        words = ("--env", "Swimmer-v5", "--symmetry", "rpp2021", "-n", 20, "--eval-episodes", 1)
+        code, out, err = main("train", *words, *FAST)
+        assert code == 0, err
+        first, second = [line for line in out.splitlines() if "symmetry" in line]
+        assert "symmetry rpp2021: " in first
+        assert second.startswith("warning: generator 'mirror': symmetry 'sagittal' fits better, with error ")
+        (better,) = self.audit_of(tmp_path / "runs/Swimmer-v5/rpp_sac/seed0")["better"]
+        assert better["sentence"] in second
+
+    def test_an_algorithm_without_a_symmetry_has_no_line(self, main):
+        code, out, err = main("train", "--env", "Pendulum-v1", "--algo", "sac", "-n", 20, "--eval-episodes", 1, *FAST)
+        assert code == 0, err
+        assert "symmetry" not in out
+
     def test_the_audit_can_be_switched_off(self, main, tmp_path):
-        assert main(*PENDULUM, "-n", 20, "--no-audit", *FAST)[0] == 0
+        code, out, err = main(*PENDULUM, "-n", 20, "--no-audit", *FAST)
+        assert code == 0, err
+        assert "symmetry sagittal: not audited, because the audit is switched off (--no-audit)" in out.splitlines()
         assert not (tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0/audit.json").exists()
 
     def test_an_environment_that_cannot_be_audited_is_trained_on(self, main, tmp_path):
