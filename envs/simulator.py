@@ -16,6 +16,11 @@ from rpp_rl.errors import SymmetryError
 
 Floats = NDArray[np.float64]
 
+# Positions and velocities beyond this, in the units of the model, and observations beyond MuJoCo's own limit, belong to
+# a simulation that diverged.
+_FARTHEST, _LARGEST = 1e6, float(mujoco.mjMAXVAL)
+_BAD = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
+
 # The module of gymnasium's wrappers that remember earlier observations.
 _REMEMBERING = "gymnasium.wrappers.stateful_observation"
 
@@ -47,11 +52,13 @@ class Step:
         observation: the observation of the new state.
         reward: the reward of the step.
         terminated: whether the task ended.
+        has_diverged: whether the simulation diverged.
     """
 
     observation: Floats
     reward: float
     terminated: bool
+    has_diverged: bool = False
 
 
 class Simulator:
@@ -139,16 +146,33 @@ class Simulator:
         for wrapper in self.action_wrappers:
             action = wrapper.action(action)
         observation, reward, terminated, *_ = self.base.step(action)
-        return Step(self._observed(observation), float(reward), bool(terminated))
+        observed = self._observed(observation)
+        diverged = self.has_diverged or not _within(observed, _LARGEST) or not np.isfinite(reward)
+        return Step(observed, float(reward), bool(terminated), diverged)
 
     def _observed(self, observation: Any) -> Floats:
         for wrapper in self.observation_wrappers:
             observation = wrapper.observation(observation)
         return np.array(observation, dtype=np.float64)
 
+    @property
+    def has_diverged(self) -> bool:
+        """Whether the simulation diverged since the state was set or the environment reset.
+
+        MuJoCo itself resets a simulation in which a number is not finite, and counts a warning.
+        """
+        if any(self.data.warning[kind].number for kind in _BAD):
+            return True
+        return not all(_within(values, _FARTHEST) for values in (self.data.qpos, self.data.qvel))
+
     def in_contact(self) -> bool:
         """Whether there is a contact in the current state."""
         return bool(self.data.ncon > 0)
+
+
+def _within(values: Floats, bound: float) -> bool:
+    """Whether all values are numbers of at most this size."""
+    return bool((np.abs(values) <= bound).all())
 
 
 def wrappers_of(env: gym.Env[Any, Any]) -> Iterator[gym.Wrapper[Any, Any, Any, Any]]:

@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from rpp_rl.envs.auditing.report import BetterMap, ChangedEntry
-from rpp_rl.envs.auditing.rollouts import Sample, relative_error, samples, transitions
+from rpp_rl.envs.auditing.rollouts import Sample, diverging, relative_error, samples, transitions
 from rpp_rl.envs.derivation.candidates import Derivation, is_identity
 from rpp_rl.envs.geometry.isometry import WORLD_MAPS
 from rpp_rl.envs.simulator import Floats, Simulator
@@ -64,12 +64,14 @@ def better_maps(
         At most one map per generator; nothing for a symmetry that holds, or that is the best of its kind.
 
     Raises:
-        SymmetryError: if the symmetry does not fit the environment, or its state cannot be set.
+        SymmetryError: if the symmetry does not fit the environment, or its state cannot be set, or all states diverge.
     """
     simulator = Simulator(env)
     simulator.env.reset(seed=seed)
     symmetry.check_sizes(len(simulator.observe()), len(simulator.action_space.low), simulator.name)
     drawn, lifting = samples(simulator, states, seed), Lifting(simulator, seed)
+    if not drawn:
+        raise diverging(simulator)
     candidates: list[_Candidate] | None = None
     found = []
     for k in range(len(symmetry.group.generators)):
@@ -172,12 +174,21 @@ def _is_of_kind(candidate: Move, move: Move) -> bool:
 
 
 def _errors(lifting: Lifting, drawn: Sequence[Sample], move: Move) -> Floats:
-    """The error of a move for each sample, shape (n,): that of the step plus that of the observation before it."""
-    done = transitions(lifting.simulator, drawn, move, lifting.lift(move))
+    """The error of a move for each sample, shape (n,): that of the step plus that of the observation before it.
+
+    It is infinite where the simulation diverges.
+    """
+    errors = np.full(len(drawn), np.inf)
+    try:
+        done = transitions(lifting.simulator, drawn, move, lifting.lift(move))
+    except SymmetryError:
+        return errors
     spread = done.before - done.before.mean(axis=0)
     # A constant entry is compared with its value.
     scale = np.where(spread.std(axis=0) > 1e-9, spread, done.before)
-    return done.relative_error(move) + relative_error(done.moved_before - move.observe(done.before), scale)
+    observed = done.moved_before - move.observe(done.before)
+    errors[done.kept] = done.relative_error(move) + relative_error(observed, scale)
+    return errors
 
 
 def _compared(symmetry: Symmetry, generator: int, candidate: _Candidate, errors: Floats, others: Floats) -> BetterMap:

@@ -19,7 +19,7 @@ from rpp_rl.envs.auditing.report import (
     observation_verdict,
     task_verdict,
 )
-from rpp_rl.envs.auditing.rollouts import Policy, Sample, Transitions, divergence, samples, transitions
+from rpp_rl.envs.auditing.rollouts import Policy, Sample, Transitions, divergence, diverging, samples, transitions
 from rpp_rl.envs.simulator import Floats, Simulator
 from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move
@@ -34,6 +34,8 @@ _DIVERGENCE = 50
 _REPAIR = 100
 _RESETS = 200
 _SIGNIFICANCE = 0.01
+# The least share of states that must not diverge.
+_LEAST_SOUND = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def audit_symmetry(
     """Compare a symmetry with a simulator, as `rpp_rl.envs.audit` describes.
 
     Raises:
-        SymmetryError: if the symmetry does not fit the environment, or its state cannot be set or moved.
+        SymmetryError: if the symmetry does not fit the environment, its state cannot be set or moved, or nearly all
+            states diverge.
     """
     if states < 1:
         raise SymmetryError(f"an audit needs at least one state, got {states}")
@@ -78,9 +81,11 @@ def audit_symmetry(
     symmetry.check_sizes(len(simulator.observe()), len(low), simulator.name)
     symmetry.check_action_bounds(low, high, simulator.name)
     drawn = samples(simulator, states, seed, policy)
+    if len(drawn) < _LEAST_SOUND * states:
+        raise diverging(simulator)
     lifting = Lifting(simulator, seed)
     audits = tuple(
-        _audit_generator(lifting, symmetry, generator, drawn, thoroughness, track, seed)
+        _audit_generator(lifting, symmetry, generator, drawn, states, thoroughness, track, seed)
         for generator in range(len(symmetry.group.generators))
     )
     return SymmetryAudit(simulator.name, symmetry, states, audits)
@@ -91,6 +96,7 @@ def _audit_generator(
     symmetry: Symmetry,
     generator: int,
     drawn: Sequence[Sample],
+    states: int,
     thoroughness: Thoroughness,
     track: Track,
     seed: int,
@@ -98,6 +104,9 @@ def _audit_generator(
     simulator, move = lifting.simulator, Move.of(symmetry, generator)
     state_map = lifting.lift(move)
     done = transitions(simulator, track(drawn), move, state_map)
+    drawn = [drawn[i] for i in done.kept]
+    if len(drawn) < _LEAST_SOUND * states:
+        raise diverging(simulator)
     errors = done.relative_error(move)
     few = _spread(drawn, _DIVERGENCE)
     unequal = inequalities(simulator, move, state_map, [sample.state for sample in few])
@@ -116,6 +125,7 @@ def _audit_generator(
     mismatch = float((done.terminated != done.moved_terminated).mean())
     return GeneratorAudit(
         name=symmetry.group.generator_names[generator],
+        diverged=states - len(drawn),
         observation_error=float(observation.max()),
         observation_worst=observation_names[int(observation.argmax())],
         dynamics_median=median,
@@ -123,7 +133,7 @@ def _audit_generator(
         contact_free_median=_median(errors[~done.contact]),
         contact_median=_median(errors[done.contact]),
         exact_share=float((errors <= 1e-6).mean()),
-        rollout25_median=float(np.median(divergence(simulator, few, move, state_map, seed=seed))),
+        rollout25_median=_median(divergence(simulator, few, move, state_map, seed=seed)),
         entry_errors=_entry_errors(done, move, observation_names),
         reward_error=reward_error,
         termination_mismatch=mismatch,

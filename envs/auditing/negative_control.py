@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rpp_rl.envs.auditing.rollouts import Sample, Transitions, transitions
-from rpp_rl.envs.simulator import Floats
+from rpp_rl.envs.simulator import Floats, Simulator
 from rpp_rl.envs.state_lifting import Lifting
 from rpp_rl.envs.state_map import Move, StateMap
+from rpp_rl.errors import SymmetryError
 
 # A relative change of the mean error by the first share is noticed; a fall below the second makes an entry a suspect.
 _NOTICED = 0.02
@@ -53,7 +54,7 @@ def negative_control(
         done: all transitions of the audit, used for entries that are not coordinates of the state.
     """
     simulator = lifting.simulator
-    right = _error(transitions(simulator, drawn, move, state_map), move)
+    right = _stepped(simulator, drawn, move, state_map, move)
     coordinates = {c.entry for c in (*lifting.seen_positions.values(), *lifting.seen_velocities.values())}
     untested: list[int] = []
     suspects: list[int] = []
@@ -65,7 +66,7 @@ def negative_control(
         errors = []
         for rho in _changed_maps(move.observation, i):
             wrong = replace(move, observation=rho)
-            errors.append(_error(transitions(simulator, drawn, wrong, lifting.lift(wrong)), wrong))
+            errors.append(_stepped(simulator, drawn, wrong, lifting.lift(wrong), wrong))
         _judge(i, errors, right, untested, suspects)
     untested_action: list[int] = []
     suspect_action: list[int] = []
@@ -73,7 +74,7 @@ def negative_control(
         errors = []
         for sigma in _changed_maps(move.action, i):
             wrong = replace(move, action=sigma)
-            errors.append(_error(transitions(simulator, drawn, wrong, state_map), move))
+            errors.append(_stepped(simulator, drawn, wrong, state_map, move))
         _judge(i, errors, right, untested_action, suspect_action)
     return Control(tuple(untested), tuple(untested_action), tuple(suspects), tuple(suspect_action))
 
@@ -92,7 +93,12 @@ def _changed_maps(matrix: Floats, i: int) -> Iterator[Floats]:
         yield stayed
 
 
-def _error(done: Transitions, move: Move) -> float:
+def _stepped(simulator: Simulator, drawn: Sequence[Sample], step: Move, state_map: StateMap, move: Move) -> float:
+    """The error of a move when states are moved by a map and actions by another move; infinite if all steps diverge."""
+    try:
+        done = transitions(simulator, drawn, step, state_map)
+    except SymmetryError:
+        return np.inf
     before = done.moved_before - move.observe(done.before)
     # A wrong observation map counts as much as a wrong step.
     scale = np.maximum(done.before.std(axis=0), 1e-9)

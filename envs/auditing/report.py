@@ -87,6 +87,7 @@ class GeneratorAudit:
 
     Attributes:
         name: name of the generator.
+        diverged: number of states that were left out, because the simulation diverged from them or their mirror images.
         observation_error: the largest |obs(g s) - g obs(s)|.
         observation_worst: the entry with the largest error.
         dynamics_median: median error of one step over the transitions.
@@ -94,7 +95,7 @@ class GeneratorAudit:
         contact_free_median: median error without contacts; None if every transition has contacts.
         contact_median: median error with contacts; None if no transition has contacts.
         exact_share: share of transitions with an error up to 1e-6.
-        rollout25_median: median error after 25 mirrored steps.
+        rollout25_median: median error after 25 mirrored steps; None if all of them diverged.
         entry_errors: root mean square error of each entry over that of its change, by name.
         reward_error: mean |difference of rewards| over their standard deviation.
         termination_mismatch: share of transitions for which only one of the two steps ends the task.
@@ -108,6 +109,7 @@ class GeneratorAudit:
     """
 
     name: str
+    diverged: int
     observation_error: float
     observation_worst: str
     dynamics_median: float
@@ -115,7 +117,7 @@ class GeneratorAudit:
     contact_free_median: float | None
     contact_median: float | None
     exact_share: float
-    rollout25_median: float
+    rollout25_median: float | None
     entry_errors: dict[str, float]
     reward_error: float
     termination_mismatch: float
@@ -181,7 +183,7 @@ MEASURED: Mapping[str, Callable[[GeneratorAudit], str]] = MappingProxyType(
         "  without contact, median": lambda g: _number(g.contact_free_median),
         "  in contact, median": lambda g: _number(g.contact_median),
         "transitions exact to 1e-6": lambda g: f"{g.exact_share:.1%}",
-        "25 steps, median relative error": lambda g: f"{g.rollout25_median:.2g}",
+        "25 steps, median relative error": lambda g: _number(g.rollout25_median),
         "reward, mean difference / deviation": lambda g: f"{g.reward_error:.2g}",
         "termination, mismatch": lambda g: f"{g.termination_mismatch:.1%}",
         "starts symmetrically": lambda g: "yes" if g.reset_invariant else "no: " + listed(g.reset_broken),
@@ -292,8 +294,13 @@ class SymmetryAudit:
 
     @property
     def warnings(self) -> list[str]:
-        """What to warn of in sentences: better maps."""
-        return [str(better) for better in self.better]
+        """What to warn of in sentences: states that diverged, and better maps."""
+        diverged = [
+            f"generator {g.name!r}: {g.diverged} of {self.states} states diverged and were left out"
+            for g in self.generators
+            if g.diverged
+        ]
+        return [*diverged, *(str(better) for better in self.better)]
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain JSON data."""

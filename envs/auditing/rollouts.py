@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import Move, StateMap
+from rpp_rl.errors import SymmetryError
 
 Policy = Callable[[Floats], Floats]
 
@@ -35,35 +36,45 @@ class Sample:
 
 
 def samples(simulator: Simulator, count: int, seed: int = 0, policy: Policy | None = None) -> list[Sample]:
-    """Draw states along rollouts, about the same number for each kind of action."""
+    """Draw states along rollouts, about the same number for each kind of action.
+
+    Rollouts that diverge count, but their states are left out: also the states before the first number that is not
+    finite are arbitrary and large. The result is then shorter than `count`.
+    """
     rng = np.random.default_rng(seed)
     low, high = simulator.action_space.low.astype(float), simulator.action_space.high.astype(float)
     kinds = ("uniform", "small", "held") + (("policy",) if policy else ())
     drawn: list[Sample] = []
-    episodes = 0
-    while len(drawn) < count:
+    episodes = done = 0
+    while done < count:
         kind = kinds[episodes % len(kinds)]
         simulator.env.reset(seed=int(rng.integers(2**31)))
         action = rng.uniform(low, high)
-        for step in range(min(_EPISODE, count - len(drawn))):
+        rollout: list[Sample] = []
+        diverged = False
+        for step in range(min(_EPISODE, count - done)):
             if kind == "policy" and policy is not None:
                 action = policy(simulator.observe())
             elif kind != "held" or step % _HELD == 0:
                 action = rng.uniform(low, high)
                 if kind == "small":
                     action = (low + high) / 2 + 0.1 * (action - (low + high) / 2)
-            drawn.append(Sample(simulator.state(), action, kind))
-            if simulator.step(action).terminated:
+            rollout.append(Sample(simulator.state(), action, kind))
+            outcome = simulator.step(action)
+            diverged = outcome.has_diverged
+            if diverged or outcome.terminated:
                 break
-        episodes += 1
+        done, episodes = done + len(rollout), episodes + 1
+        drawn += [] if diverged else rollout
     return drawn
 
 
 @dataclass(frozen=True)
 class Transitions:
-    """The n steps from states s with actions a, and from g s with g a.
+    """The n steps from states s with actions a, and from g s with g a; steps that diverged are left out.
 
     Attributes:
+        kept: indices of the samples that are not left out, shape (n,).
         before: obs(s), shape (n, entries).
         after: the observations one step later, shape (n, entries).
         moved_before: obs(g s), shape (n, entries).
@@ -75,6 +86,7 @@ class Transitions:
         contact: whether there was a contact before or after the step, shape (n,).
     """
 
+    kept: NDArray[np.int64]
     before: Floats
     after: Floats
     moved_before: Floats
@@ -95,9 +107,13 @@ class Transitions:
 
 
 def transitions(simulator: Simulator, drawn: Iterable[Sample], move: Move, state_map: StateMap) -> Transitions:
-    """Step every sample and its mirror image."""
+    """Step every sample and its mirror image.
+
+    Raises:
+        SymmetryError: if all of them diverge.
+    """
     rows = []
-    for sample in drawn:
+    for i, sample in enumerate(drawn):
         simulator.set(sample.state)
         before, contact = simulator.observe(), simulator.in_contact()
         step = simulator.step(sample.action)
@@ -105,12 +121,16 @@ def transitions(simulator: Simulator, drawn: Iterable[Sample], move: Move, state
         simulator.set(state_map(sample.state))
         moved_before = simulator.observe()
         moved = simulator.step(move.act(sample.action))
+        if step.has_diverged or moved.has_diverged:
+            continue
         rows.append(
             (
-                *(before, step.observation, moved_before, moved.observation),
+                *(i, before, step.observation, moved_before, moved.observation),
                 *(step.reward, moved.reward, step.terminated, moved.terminated, contact),
             )
         )
+    if not rows:
+        raise diverging(simulator)
     return Transitions(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
@@ -122,25 +142,41 @@ def divergence(
     steps: int = 25,
     seed: int = 0,
 ) -> Floats:
-    """The error of observations after several mirrored steps, relative to the change in this time, for each sample."""
+    """The error of observations after several mirrored steps, relative to the change in this time.
+
+    The result has one number per sample; samples that diverge in this time are left out.
+    """
     rng = np.random.default_rng(seed)
     low, high = simulator.action_space.low, simulator.action_space.high
     first, last, moved_last = [], [], []
     for sample in drawn:
         actions = rng.uniform(low, high, (steps, len(low)))
-        ends = []
+        ends, diverged = [], False
         for start, played in ((sample.state, actions), (state_map(sample.state), move.act(actions))):
             simulator.set(start)
             ends.append(simulator.observe())
             for action in played:
                 end = simulator.step(action)
+                diverged = diverged or end.has_diverged
             ends.append(end.observation)
+        if diverged:
+            continue
         first.append(ends[0])
         last.append(ends[1])
         moved_last.append(ends[3])
+    if not first:
+        return np.zeros(0)
     before, after = np.array(first), np.array(last)
     error = np.array(moved_last) - move.observe(after)
     return relative_error(error, after - before)
+
+
+def diverging(simulator: Simulator) -> SymmetryError:
+    """The error for a simulation of which nearly all states diverge."""
+    return SymmetryError(
+        f"the simulation of {simulator.name} diverges from nearly all states, so nothing can be compared; make the "
+        "model's timestep smaller or its gains and stiffnesses lower"
+    )
 
 
 def relative_error(error: Floats, change: Floats) -> Floats:

@@ -12,7 +12,7 @@ THREE_SLIDES = """
     <body name="b" pos="0 0 0"><joint name="b" type="slide" axis="0 1 0" {b}/><geom size="0.1" mass="1"/></body>
     <body name="c" pos="1 0 0"><joint name="c" type="slide" axis="0 1 0" {c}/><geom size="0.1" mass="1"/></body>
   </worldbody>
-  <actuator><motor joint="a"/><motor joint="b"/><motor joint="c"/></actuator>
+  <actuator><motor joint="a"/><motor joint="b"/><motor joint="c" gear="{gear_c}"/></actuator>
 </mujoco>
 """
 SPRING = 'stiffness="10" damping="1"'
@@ -26,8 +26,10 @@ class Slides(gym.Env):
 
     frame_skip = 5
 
-    def __init__(self, a=SPRING, b=SPRING, c=SPRING, timestep=0.01, copies=1):
-        self.model = mujoco.MjModel.from_xml_string(THREE_SLIDES.format(a=a, b=b, c=c, timestep=timestep))
+    def __init__(self, a=SPRING, b=SPRING, c=SPRING, timestep=0.01, copies=1, gear_c=1):
+        self.model = mujoco.MjModel.from_xml_string(
+            THREE_SLIDES.format(a=a, b=b, c=c, timestep=timestep, gear_c=gear_c)
+        )
         self.data = mujoco.MjData(self.model)
         self.copies = copies
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (7 * copies,), np.float64)
@@ -48,3 +50,20 @@ class Slides(gym.Env):
         self.data.ctrl[:] = action
         mujoco.mj_step(self.model, self.data, self.frame_skip)
         return self._get_obs(), -float(np.square(action).sum()), False, False, {}
+
+
+# With a timestep of 0.01 s a mass of 1 kg on a spring of more than 4 / 0.01^2 N/m gains energy at every step.
+TOO_STIFF = 'stiffness="60000"'
+
+
+class Unstable(Slides):
+    """Slides of which the third diverges in every fifth episode, where it starts off its rest."""
+
+    def __init__(self, c=TOO_STIFF):
+        super().__init__(c=c, gear_c=0)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if self.np_random.uniform() > 0.2:
+            self.data.qpos[2] = self.data.qvel[2] = 0
+        return self._get_obs(), {}
