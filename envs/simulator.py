@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from rpp_rl.envs.observation_method import observation_method
 from rpp_rl.errors import SymmetryError
 
 Floats = NDArray[np.float64]
@@ -65,7 +66,8 @@ class Simulator:
     """A gymnasium environment whose full MuJoCo state can be set.
 
     Args:
-        env: an environment with MuJoCo's `model` and `data` and a method `_get_obs`, like all of gymnasium's. Wrappers
+        env: an environment with MuJoCo's `model` and `data`, and a method without arguments that returns the
+            observation of the current state, see `rpp_rl.envs.observation_method`. It is reset and stepped. Wrappers
             that change single observations and actions are applied; other wrappers are skipped.
 
     Raises:
@@ -76,11 +78,11 @@ class Simulator:
         self.env = env
         self.base: Any = env.unwrapped
         self.name = env.spec.id if env.spec is not None else type(self.base).__name__
-        for attribute in ("model", "data", "_get_obs"):
+        for attribute in ("model", "data"):
             if not hasattr(self.base, attribute):
                 raise SymmetryError(
                     f"{self.name} has no {attribute!r}: states can be set only of a MuJoCo environment like "
-                    "gymnasium's, with model, data and _get_obs"
+                    "gymnasium's, with model and data"
                 )
         if not isinstance(self.model, mujoco.MjModel):
             raise SymmetryError(
@@ -99,6 +101,9 @@ class Simulator:
                 self.observation_wrappers.insert(0, wrapper)
             if isinstance(wrapper, gym.ActionWrapper):
                 self.action_wrappers.append(wrapper)
+        model = self.model
+        reference = State(model.qpos0.copy(), np.zeros(model.nv), np.zeros(model.nu), np.zeros(model.nv))
+        self._observe = observation_method(self.base, self.name, lambda: self.set(reference))
 
     @property
     def model(self) -> Any:
@@ -139,7 +144,7 @@ class Simulator:
 
     def observe(self) -> Floats:
         """The observation of the current state."""
-        return self._observed(self.base._get_obs())
+        return self._observed(self._observe())
 
     def step(self, action: Floats) -> Step:
         """Step from the current state."""
