@@ -62,6 +62,12 @@ class Step:
     has_diverged: bool = False
 
 
+def has_simulator(env: gym.Env[Any, Any]) -> bool:
+    """Whether an environment simulates a MuJoCo model, as gymnasium's do, with ``model`` and ``data``."""
+    base: Any = env.unwrapped
+    return isinstance(getattr(base, "model", None), mujoco.MjModel) and hasattr(base, "data")
+
+
 class Simulator:
     """A gymnasium environment whose full MuJoCo state can be set.
 

@@ -12,6 +12,8 @@ from rich.console import Console
 from tqdm import tqdm
 from tyro.conf import Positional, arg
 
+from rpp_rl.envs.auditing import SymmetryAudit
+from rpp_rl.envs.auditing.plain_audit import WITHOUT_SIMULATOR
 from rpp_rl.envs.auditing.report import THRESHOLDS
 from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.errors import RunError
@@ -23,7 +25,7 @@ from rpp_rl.scripts.main import main
 
 @dataclass(frozen=True)
 class AuditArguments:
-    """Check the declared symmetries of a MuJoCo environment on the simulator."""
+    """Check the declared symmetries of an environment, on its simulator if that is MuJoCo."""
 
     env: Positional[str]
     """Environment id, with its version."""
@@ -46,7 +48,7 @@ class AuditArguments:
 
 
 def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
-    """Check the declared symmetries of a MuJoCo environment on the simulator."""
+    """Check the declared symmetries of an environment, on its simulator if that is MuJoCo."""
     a = arguments
     if a.states < 1:
         raise RunError(f"--states must be at least 1, got {a.states}")
@@ -56,8 +58,9 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
         *(a.env, a.symmetry, a.states, a.seed, env_kwargs, a.policy, a.trust),
         track=lambda drawn: tqdm(drawn, desc="transitions", disable=None, leave=False),
     )
+    measured = [done for done in audits if isinstance(done, SymmetryAudit)]
     if a.plot is not None:
-        plot_audits(audits, a.plot)
+        plot_audits(measured, a.plot)
     default = REGISTRY.default(a.env)
     if a.json:
         found = [{**done.to_dict(), "default": done.symmetry.name == default} for done in audits]
@@ -66,12 +69,9 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
     console = Console()
     for done in audits:
         console.print(audit_table(done, done.symmetry.name == default))
-        for generator in done.generators:
-            for line in generator.findings:
-                console.print(f"{generator.name}: {line}", highlight=False, markup=False, soft_wrap=True)
-        for sentence in done.warnings:
+        for sentence in done.sentences:
             console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    print(THRESHOLDS)
+    print(THRESHOLDS if measured else WITHOUT_SIMULATOR)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 from rpp_rl.envs.auditing.audit import audit, quick_audit
 from rpp_rl.envs.auditing.better_maps import better_maps
 from rpp_rl.envs.auditing.measurement import QUICK, Thoroughness
+from rpp_rl.envs.auditing.plain_audit import Check, PlainAudit
 from rpp_rl.envs.auditing.report import BetterMap, GeneratorAudit, SymmetryAudit, Verdict
 
 __all__ = [
     "QUICK",
     "BetterMap",
+    "Check",
     "GeneratorAudit",
+    "PlainAudit",
     "SymmetryAudit",
     "Thoroughness",
     "Verdict",

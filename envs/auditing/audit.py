@@ -11,10 +11,11 @@ import gymnasium as gym
 
 from rpp_rl.envs.auditing.better_maps import better_maps
 from rpp_rl.envs.auditing.measurement import QUICK, THOROUGH, Thoroughness, Track, audit_symmetry
+from rpp_rl.envs.auditing.plain_audit import PlainAudit, plain_audit
 from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.auditing.rollouts import Policy
 from rpp_rl.envs.registry import REGISTRY
-from rpp_rl.envs.simulator import Simulator
+from rpp_rl.envs.simulator import Simulator, has_simulator
 from rpp_rl.envs.wrapper import make_plain, name_of, resolve
 from rpp_rl.errors import RPPError
 from rpp_rl.symmetry import Symmetry
@@ -31,15 +32,16 @@ def audit(
     policy: Policy | None = None,
     thoroughness: Thoroughness = THOROUGH,
     track: Track = iter,
-) -> SymmetryAudit:
-    """Compare a symmetry with the simulator.
+) -> SymmetryAudit | PlainAudit:
+    """Compare a symmetry with the simulator, or, without MuJoCo, check what can be checked.
 
     The audit takes states s and actions a from rollouts of several kinds, and mirrors the full states, including the
     solver's warm start. The step from g s with g a should be the mirror image of the step from s with a. Maps that fit
     better than the given one are named, see `rpp_rl.envs.auditing.better_maps`.
 
     Args:
-        env: a MuJoCo environment, which is reset and stepped, or the id of one.
+        env: an environment, which is reset and stepped, or the id of one. Without MuJoCo see
+            `rpp_rl.envs.auditing.plain_audit`; of the other arguments only `symmetry`, `states` and `seed` then count.
         symmetry: a symmetry, the name of a declared one, or the path of a YAML file. None takes the symmetry that the
             environment carries, or else its default.
         states: number of transitions.
@@ -54,10 +56,12 @@ def audit(
     """
     made = make_plain(env) if isinstance(env, str) else env
     try:
-        simulator = Simulator(made)
         if symmetry is None and made.has_wrapper_attr("symmetry"):
             symmetry = made.get_wrapper_attr("symmetry")
         found = resolve(symmetry, made)
+        if not has_simulator(made):
+            return plain_audit(made, found, name_of(made), states, seed)
+        simulator = Simulator(made)
         done = audit_symmetry(
             simulator, found, states, seed=seed, policy=policy, thoroughness=thoroughness, track=track
         )
@@ -67,17 +71,19 @@ def audit(
             made.close()
 
 
-def quick_audit(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> SymmetryAudit:
+def quick_audit(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> SymmetryAudit | PlainAudit:
     """Audit a symmetry with 100 transitions, in about a second; for use before training.
 
     Args:
-        env: a MuJoCo environment, which is reset and stepped.
+        env: an environment, which is reset and stepped.
         symmetry: the symmetry.
         seed: seed of states and actions.
 
     Raises:
         SymmetryError: if the environment cannot be audited; training is possible nevertheless.
     """
+    if not has_simulator(env):
+        return plain_audit(env, symmetry, name_of(env), _QUICK_STATES, seed)
     done = audit_symmetry(Simulator(env), symmetry, _QUICK_STATES, seed=seed, thoroughness=QUICK)
     return _with_better_maps(done, env, seed)
 

@@ -115,16 +115,12 @@ def _candidates(env: gym.Env[Any, Any], others: Iterable[Symmetry], seed: int) -
     named = list(others)
     single = [_Candidate(f"symmetry {s.name!r}", Move.of(s, 0)) for s in named if s.group.order == 2]
     elements = [
-        _Candidate(f"the element {_word(s, word)!r} of symmetry {s.name!r}", Move.of_element(s, element))
+        _Candidate(f"the element {s.group.element_name(element)!r} of symmetry {s.name!r}", Move.of_element(s, element))
         for s in named
         for element, word in enumerate(s.group.words)
         if word and s.group.order > 2
     ]
     return [*single, *_derived(env, seed), *elements]
-
-
-def _word(symmetry: Symmetry, word: Sequence[int]) -> str:
-    return " ".join(symmetry.group.generator_names[k] for k in word)
 
 
 def _derived(env: gym.Env[Any, Any], seed: int) -> Iterator[_Candidate]:

@@ -293,6 +293,11 @@ class SymmetryAudit:
         return f"{found}: generator {worst.name!r}: {reason}"
 
     @property
+    def sentences(self) -> list[str]:
+        """All findings of the generators, and the warnings."""
+        return [*(f"{g.name}: {line}" for g in self.generators for line in g.findings), *self.warnings]
+
+    @property
     def warnings(self) -> list[str]:
         """What to warn of in sentences: states that diverged, and better maps."""
         diverged = [

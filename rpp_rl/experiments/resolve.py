@@ -15,7 +15,7 @@ from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperpa
 from rpp_rl.agents.common.checkpoints import agent_of_checkpoint
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.environment_failures import failures_of
-from rpp_rl.envs.auditing import SymmetryAudit, Verdict, quick_audit
+from rpp_rl.envs.auditing import PlainAudit, SymmetryAudit, Verdict, quick_audit
 from rpp_rl.envs.ids import base_id
 from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.experiments.config import RunConfig
@@ -173,7 +173,7 @@ def _environments(task: Resolved, statistics: Path | None = None) -> VecEnv:
 def audited(task: Resolved) -> SymmetryAudit | None:
     """Audit the symmetry for a second or so, and print its verdict in one line; None without an audit.
 
-    A line of its own names each map that fits the model better.
+    A line of its own names each map that fits the model better. Without MuJoCo there are checks, but no audit.
     """
     if task.symmetry is None:
         return None
@@ -186,6 +186,10 @@ def audited(task: Resolved) -> SymmetryAudit | None:
             found = quick_audit(task.probe, task.symmetry, task.config.seed)
     except SymmetryError as error:
         print(f"symmetry {name}: not audited: {error}")
+        return None
+    if isinstance(found, PlainAudit):
+        is_wrong = any(check.holds is False for check in found.checks)
+        print(f"warning: {found.line}" if is_wrong else found.line)
         return None
     is_wrong = found.verdict == Verdict.MIS_SPECIFIED
     print(f"warning: {found.line}; see rpp-rl audit {found.environment}" if is_wrong else found.line)

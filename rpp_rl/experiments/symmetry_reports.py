@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from rpp_rl.envs.auditing import SymmetryAudit, audit
+from rpp_rl.envs.auditing import PlainAudit, SymmetryAudit, audit
 from rpp_rl.envs.auditing.measurement import Track
 from rpp_rl.envs.auditing.report import MEASURED
 from rpp_rl.envs.listing import moves
@@ -29,7 +29,7 @@ def audit_declared(
     policy: Path | None = None,
     trust: bool = False,
     track: Track = iter,
-) -> list[SymmetryAudit]:
+) -> list[SymmetryAudit | PlainAudit]:
     """Audit every declared symmetry of an environment, the default first.
 
     Args:
@@ -38,7 +38,7 @@ def audit_declared(
         states: number of transitions.
         seed: seed of states and actions.
         env_kwargs: arguments of the environment.
-        policy: a run folder or model file whose agent acts in a fourth of the rollouts.
+        policy: a run folder or model file whose agent acts in a fourth of the rollouts; for MuJoCo only.
         trust: whether to unpickle what the model of `policy` holds besides plain data.
         track: wraps the samples to show progress.
 
@@ -81,9 +81,14 @@ def moves_table(symmetry: Symmetry, default: bool = False) -> Table:
     return table
 
 
-def audit_table(done: SymmetryAudit, default: bool = False) -> Table:
-    """A table of what was measured, with a column per generator."""
+def audit_table(done: SymmetryAudit | PlainAudit, default: bool = False) -> Table:
+    """A table of what was measured, with a column per generator; of the checks, without MuJoCo."""
     title = f"{done.environment}, {_marked(done.symmetry, default)}, {done.symmetry.group.name}: {done.verdict}"
+    if isinstance(done, PlainAudit):
+        table = Table("check", "result", title=title)
+        for check in done.checks:
+            table.add_row(*str(check).split(": ", 1))
+        return table
     table = Table("", *(g.name for g in done.generators), title=title)
     for label, cell in MEASURED.items():
         table.add_row(label, *(cell(g) for g in done.generators))

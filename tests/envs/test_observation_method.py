@@ -132,10 +132,10 @@ def test_a_trap_does_not_hide_the_right_method():
 
 def test_other_methods_are_not_called():
     called = []
-    env = with_method(
-        "_get_obs", reset_obs=lambda self: called.append(1), add_observation=lambda self: called.append(1)
-    )
-    env.get_obs = lambda: called.append(1)
+    noted = {name: lambda self: called.append(1) for name in ("reset_obs", "add_observation", "render_obs", "step_obs")}
+    with pytest.raises(SymmetryError, match="no method has such a name"):
+        Simulator(type("Robot", (Plain,), noted)())
+    env = with_method("_get_obs", _compute_obs=lambda self: called.append(1))
     Simulator(env)
     assert called == []
 

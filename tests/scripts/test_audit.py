@@ -77,7 +77,7 @@ def test_an_agent_trained_on_normalized_observations_acts_on_them(main, monkeypa
         (("Walker2d-v5", "--plot", "nowhere/bars.png"), "make it first"),
         (("Walker2d-v5", "--plot", "bars.docx"), "--plot takes a file that ends in .png, .svg, .pdf"),
         (("Pendulum-v1",), "no symmetry is declared for Pendulum-v1"),
-        (("Bicycle-v0",), "a MuJoCo environment like"),
+        (("Bicycle-v0", "--symmetry", "wheel"), "did you mean 'wheels'?"),
     ],
 )
 def test_bad_input_is_refused(refused, arguments, message):
@@ -136,11 +136,38 @@ class TestTraining:
         assert "symmetry sagittal: not audited, because the audit is switched off (--no-audit)" in out.splitlines()
         assert not (tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0/audit.json").exists()
 
-    def test_an_environment_that_cannot_be_audited_is_trained_on(self, main, tmp_path):
+    def test_checks_without_a_simulator_give_one_line(self, main, tmp_path):
         code, out, err = main("train", "--env", "Bicycle-v0", "-n", 20, "--eval-episodes", 1, *FAST)
         assert code == 0, err
-        assert "not audited: Bicycle-v0 has no 'model'" in out
+        (line,) = [line for line in out.splitlines() if "symmetry" in line]
+        assert line.startswith(
+            "symmetry wheels: not contradicted (3 checks without MuJoCo; not checked: observation bo"
+        )
         assert not (tmp_path / "runs/Bicycle-v0/rpp_sac/seed0/audit.json").exists()
+
+    def test_a_wrong_map_without_a_simulator_gives_one_line_of_warning(self, main, tmp_path):
+        (tmp_path / "wrong.yaml").write_text("observation: 3\naction: 1\nflip: [2]\naction_flip: [0]\n")
+        words = ("--env", "Pendulum-v1", "--symmetry", "wrong.yaml", "-n", 20, "--eval-episodes", 1)
+        code, out, err = main("train", *words, *FAST)
+        assert code == 0, err
+        (line,) = [line for line in out.splitlines() if "symmetry" in line]
+        assert line.startswith(
+            "warning: symmetry wrong: contradicted (4 checks without MuJoCo): one mirrored step: FAILS"
+        )
+
+
+def test_checks_without_a_simulator_are_printed(main, tmp_path):
+    (tmp_path / "mirror.yaml").write_text("observation: 3\naction: 1\nflip: [1, 2]\naction_flip: [0]\n")
+    code, out, err = main("audit", "Pendulum-v1", "--symmetry", "mirror.yaml", "--states", 60)
+    assert code == 0, err
+    for line in ("group action: holds", "observation bounds: holds", "one mirrored step: holds", "without MuJoCo: "):
+        assert line in out
+    code, out, err = main("audit", "Bicycle-v0", "--states", 60, "--json")
+    assert code == 0, err
+    (found,) = json.loads(out)["symmetries"]
+    assert found["verdict"] == "not contradicted"
+    holds = {check["name"]: check["holds"] for check in found["checks"]}
+    assert holds == {"group action": True, "action bounds": True, "observation bounds": None, "one mirrored step": True}
 
 
 def test_a_symmetry_file_is_audited_and_trained_with(main, refused, tmp_path):
