@@ -10,6 +10,7 @@ import gymnasium as gym
 import yaml
 
 from rpp_rl.envs.derivation.candidates import Candidate, Derivation
+from rpp_rl.envs.simulator import Simulator, has_simulator
 from rpp_rl.envs.wrapper import box_sizes, name_of
 from rpp_rl.errors import SymmetryError
 from rpp_rl.signed_permutation import SignedPermutation
@@ -23,11 +24,13 @@ class SymmetryDraft:
         env_id: the environment.
         declaration: the keys of the file, see `rpp_rl.envs.read_symmetry`.
         remark: how the declaration was found.
+        obstacle: why the environment cannot be audited; empty if it can.
     """
 
     env_id: str
     declaration: dict[str, Any]
     remark: str
+    obstacle: str = ""
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -51,13 +54,19 @@ def draft_symmetry(env: gym.Env[Any, Any], reflection: str = "y") -> SymmetryDra
     names = {
         key: [f"{key[:3]}[{i}]" for i in range(n)] for key, n in zip(("observation", "action"), sizes, strict=True)
     }
+    obstacle = ""
+    try:
+        if has_simulator(env):
+            Simulator(env)
+    except SymmetryError as error:
+        obstacle = str(error)
     try:
         derivation = Derivation(env)
         names = {"observation": list(derivation.observation_names), "action": list(derivation.action_names)}
         candidates = derivation.candidates(reflection)
     except SymmetryError as error:
         unknown = [*names["observation"], *names["action"]]
-        return SymmetryDraft(env_id, {**names, "unknown": unknown}, f"nothing could be derived: {error}")
+        return SymmetryDraft(env_id, {**names, "unknown": unknown}, f"nothing could be derived: {error}", obstacle)
     best = next((c for c in candidates if not c.is_trivial), candidates[0])
     remark = f"derived from the model for reflection {reflection!r}"
     if len(candidates) > 1:

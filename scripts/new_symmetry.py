@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -44,8 +45,17 @@ def new_symmetry(arguments: Annotated[NewSymmetryArguments, arg(name="")]) -> No
         env.close()
     write_draft(drafted, out)
     print(f"{out}: {drafted.remark}")
+    then = ""
     if drafted.unknown:
         print(
-            f"still unknown: {', '.join(drafted.unknown)}; put each into swap or flip, or nowhere if it does not move"
+            f"still unknown: {', '.join(drafted.unknown)}; put each into swap or flip, or nowhere if it does not move, "
+            "and delete the key unknown"
         )
-    print(f"check it with: rpp-rl audit {arguments.env} --symmetry {out}")
+        then = "then "
+    if drafted.obstacle:
+        print(f"it cannot be checked: {drafted.obstacle}")
+        return
+    command = ["rpp-rl", "audit", arguments.env, "--symmetry", str(out)]
+    if arguments.env_kwargs:
+        command += ["--env-kwargs", *arguments.env_kwargs]
+    print(f"{then}check it with: {shlex.join(command)}")

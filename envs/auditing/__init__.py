@@ -1,10 +1,11 @@
 """Audits: compare symmetries with the simulator, name what breaks them, and find better maps."""
 
 from rpp_rl.envs.auditing.audit import audit, quick_audit
+from rpp_rl.envs.auditing.better_map import BetterMap
 from rpp_rl.envs.auditing.better_maps import better_maps
 from rpp_rl.envs.auditing.measurement import QUICK, Thoroughness
 from rpp_rl.envs.auditing.plain_audit import Check, PlainAudit
-from rpp_rl.envs.auditing.report import BetterMap, GeneratorAudit, SymmetryAudit, Verdict
+from rpp_rl.envs.auditing.report import GeneratorAudit, SymmetryAudit, Verdict
 
 __all__ = [
     "QUICK",

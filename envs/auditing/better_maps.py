@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from rpp_rl.envs.auditing.report import BetterMap, ChangedEntry
+from rpp_rl.envs.auditing.better_map import BetterMap, ChangedEntry
 from rpp_rl.envs.auditing.rollouts import Sample, diverging, relative_error, samples, transitions
 from rpp_rl.envs.derivation.candidates import Derivation, is_identity
 from rpp_rl.envs.geometry.isometry import WORLD_MAPS

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -35,6 +36,60 @@ def test_unknown_entries_are_marked_and_refused_until_declared(main, tmp_path):
     del data["unknown"]
     path.write_text(yaml.safe_dump({**data, "flip": ["obs[1]", "obs[2]"], "action_flip": ["act[0]"]}))
     assert rpp_rl.make("Pendulum-v1", str(path)).symmetry.action.images[0].sign == (-1,)
+
+
+def recommended(out):
+    """The words of each command that the output recommends."""
+    return [shlex.split(line.split("rpp-rl ", 1)[1]) for line in out.splitlines() if "rpp-rl " in line]
+
+
+@pytest.mark.parametrize(
+    ("env_id", "words"),
+    [
+        ("Reacher-v5", ()),
+        ("Swimmer-v5", ("--out", "my mirror.yaml")),
+        ("Walker2d-v5", ("--env-kwargs", "exclude_current_positions_from_observation:false", "frame_skip:2")),
+        (BIPED, ()),
+    ],
+)
+def test_every_recommended_command_works(main, env_id, words):
+    code, out, err = main("new-symmetry", env_id, *words)
+    assert code == 0, err
+    (command,) = recommended(out)
+    assert command[0] == "audit"
+    code, out, err = main(*command, "--states", 30, "--json")
+    assert code == 0, err
+    assert json.loads(out)["symmetries"][0]["verdict"] in ("exact", "near-exact")
+
+
+def test_the_recommended_command_works_without_a_simulator_once_the_file_is_filled_in(main, tmp_path):
+    code, out, _ = main("new-symmetry", "Pendulum-v1")
+    assert code == 0
+    (command,) = recommended(out)
+    assert f"then check it with: rpp-rl {shlex.join(command)}" in out
+    path = tmp_path / "Pendulum-v1.yaml"
+    data = yaml.safe_load(path.read_text())
+    for name in data.pop("unknown"):
+        assert name in out
+    path.write_text(yaml.safe_dump({**data, "flip": ["obs[1]", "obs[2]"], "action_flip": ["act[0]"]}))
+    code, out, err = main(*command)
+    assert code == 0, err
+    assert "one mirrored step: holds" in out
+
+
+def test_no_command_is_recommended_that_cannot_work(main, tmp_path):
+    (tmp_path / "blind_robots.py").write_text(
+        "import gymnasium as gym\n"
+        "from gymnasium.envs.mujoco.walker2d_v5 import Walker2dEnv\n"
+        "class Blind(Walker2dEnv):\n"
+        "    def _get_obs(self):\n"
+        "        return super()._get_obs() + self.np_random.standard_normal(17)\n"
+        "gym.register('Blind-v0', Blind)\n"
+    )
+    code, out, err = main("new-symmetry", "blind_robots:Blind-v0")
+    assert code == 0, err
+    assert recommended(out) == []
+    assert "it cannot be checked: Blind-v0 has no method that returns the observation of its current state" in out
 
 
 def test_a_file_is_never_overwritten(main, tmp_path):
