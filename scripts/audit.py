@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,8 @@ class AuditArguments:
     """A run folder or model file whose agent acts in a fourth kind of rollouts."""
     trust: bool = False
     """Unpickle what the model of --policy holds besides plain data; only for files you trust."""
+    buffer: Path | None = None
+    """A saved replay buffer to compare with its mirror image, for an environment without MuJoCo."""
     env_kwargs: tuple[str, ...] = ()
     """Arguments of the environment, as key:value."""
     json: bool = False
@@ -54,10 +57,8 @@ def audit(arguments: Annotated[AuditArguments, arg(name="")]) -> None:
         raise RunError(f"--states must be at least 1, got {a.states}")
     check_plot(a.plot)
     env_kwargs = key_values(a.env_kwargs, "--env-kwargs")
-    audits = audit_declared(
-        *(a.env, a.symmetry, a.states, a.seed, env_kwargs, a.policy, a.trust),
-        track=lambda drawn: tqdm(drawn, desc="transitions", disable=None, leave=False),
-    )
+    track = partial(tqdm, desc="transitions", disable=None, leave=False)
+    audits = audit_declared(a.env, a.symmetry, a.states, a.seed, env_kwargs, a.policy, a.trust, track, a.buffer)
     measured = [done for done in audits if isinstance(done, SymmetryAudit)]
     if a.plot is not None:
         plot_audits(measured, a.plot)

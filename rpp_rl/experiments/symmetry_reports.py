@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from rpp_rl.envs.auditing import PlainAudit, SymmetryAudit, audit
+from rpp_rl.envs.auditing import Check, PlainAudit, SymmetryAudit, audit
 from rpp_rl.envs.auditing.measurement import Track
+from rpp_rl.envs.auditing.recorded import recorded_check
 from rpp_rl.envs.auditing.report import MEASURED
 from rpp_rl.envs.listing import moves
 from rpp_rl.envs.registry import REGISTRY
+from rpp_rl.envs.simulator import has_simulator
 from rpp_rl.envs.wrapper import make_plain
+from rpp_rl.errors import RunError
 from rpp_rl.experiments.environments import make_checked
 from rpp_rl.experiments.evaluation import load
 from rpp_rl.experiments.plots import new_figure, save_figure
+from rpp_rl.experiments.recorded_transitions import recorded_transitions
 from rpp_rl.symmetry import Symmetry
 
 
@@ -29,6 +34,7 @@ def audit_declared(
     policy: Path | None = None,
     trust: bool = False,
     track: Track = iter,
+    buffer: Path | None = None,
 ) -> list[SymmetryAudit | PlainAudit]:
     """Audit every declared symmetry of an environment, the default first.
 
@@ -41,6 +47,8 @@ def audit_declared(
         policy: a run folder or model file whose agent acts in a fourth of the rollouts; for MuJoCo only.
         trust: whether to unpickle what the model of `policy` holds besides plain data.
         track: wraps the samples to show progress.
+        buffer: a file of `save_replay_buffer`, whose transitions are compared with their mirror images; only for an
+            environment without MuJoCo, where there is nothing better.
 
     Raises:
         RPPError: if the environment or the agent cannot be made, or the environment cannot be audited.
@@ -52,12 +60,26 @@ def audit_declared(
         try:
             names = REGISTRY.names(env_id) if symmetry is None else (symmetry,)
             act = None if actor is None else actor.act
-            return [audit(env, name, states, seed=seed, policy=act, track=track) for name in names]
+            if buffer is not None and has_simulator(env):
+                raise RunError(f"{env_id} has a simulator, which shows more than recorded transitions; omit --buffer")
+            audits = [audit(env, name, states, seed=seed, policy=act, track=track) for name in names]
+            return [done if isinstance(done, SymmetryAudit) else _with_recorded(done, buffer) for done in audits]
         finally:
             env.close()
     finally:
         if actor is not None:
             actor.env.close()
+
+
+def _with_recorded(done: PlainAudit, buffer: Path | None) -> PlainAudit:
+    """The audit with the check of recorded transitions."""
+    symmetry = done.symmetry
+    if buffer is None:
+        check = Check("recorded transitions", None, "a replay buffer can be given with --buffer")
+    else:
+        sizes = symmetry.observation.size, symmetry.action.size
+        check = recorded_check(symmetry, recorded_transitions(buffer, *sizes))
+    return replace(done, checks=(*done.checks, check))
 
 
 def overview_table(declared: Mapping[str, Sequence[Symmetry]]) -> Table:

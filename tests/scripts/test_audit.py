@@ -3,8 +3,12 @@ import json
 import numpy as np
 import pytest
 from helpers.runs import FAST, PENDULUM
+from stable_baselines3 import SAC
+from stable_baselines3.common.buffers import ReplayBuffer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import rpp_rl
+from rpp_rl.agents import RPPSAC
 from rpp_rl.experiments.evaluation import LoadedAgent
 
 
@@ -167,7 +171,59 @@ def test_checks_without_a_simulator_are_printed(main, tmp_path):
     (found,) = json.loads(out)["symmetries"]
     assert found["verdict"] == "not contradicted"
     holds = {check["name"]: check["holds"] for check in found["checks"]}
-    assert holds == {"group action": True, "action bounds": True, "observation bounds": None, "one mirrored step": True}
+    assert holds == {
+        "group action": True,
+        "action bounds": True,
+        "observation bounds": None,
+        "one mirrored step": True,
+        "recorded transitions": None,
+    }
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    (tmp_path / "mirror.yaml").write_text("observation: 3\naction: 1\nflip: [1, 2]\naction_flip: [0]\n")
+    (tmp_path / "wrong.yaml").write_text("observation: 3\naction: 1\nflip: [1, 2]\n")
+    return str(tmp_path / "mirror.yaml")
+
+
+def buffer_of(agent, path, steps=600):
+    agent.learn(steps)
+    agent.save_replay_buffer(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", [None, ReplayBuffer])
+def test_a_replay_buffer_is_compared_with_its_mirror_image(main, tmp_path, mirror, kind):
+    env = rpp_rl.make("Pendulum-v1", mirror)
+    path = buffer_of(RPPSAC("MlpPolicy", env, learning_starts=1000, replay_buffer_class=kind), tmp_path / "buffer.zip")
+    checks = {}
+    for name in ("mirror", "wrong"):
+        words = ("--symmetry", f"{name}.yaml", "--buffer", path, "--json")
+        code, out, err = main("audit", "Pendulum-v1", *words)
+        assert code == 0, err
+        checks[name] = json.loads(out)["symmetries"][0]["checks"][-1]
+    assert [check["name"] for check in checks.values()] == ["recorded transitions"] * 2
+    assert [check["holds"] for check in checks.values()] == [True, False]
+    assert "of 600 transitions" in checks["mirror"]["detail"]
+
+
+def test_replay_buffers_that_cannot_be_compared_are_refused(main, refused, tmp_path, mirror):
+    pickled = buffer_of(SAC("MlpPolicy", "Pendulum-v1", learning_starts=1000), tmp_path / "pickled.pkl", 10)
+    other = buffer_of(
+        RPPSAC("MlpPolicy", rpp_rl.make("InvertedPendulum-v5"), learning_starts=1000), tmp_path / "other.zip", 10
+    )
+    agent = tmp_path / "agent.zip"
+    RPPSAC("MlpPolicy", rpp_rl.make("Pendulum-v1", mirror), learning_starts=1000).save(agent)
+    (tmp_path / "empty.zip").write_bytes(b"")
+    audit = ("audit", "Pendulum-v1", "--symmetry", "mirror.yaml", "--buffer")
+    assert "files that must be unpickled are not read" in refused(*audit, pickled)
+    assert "do not fit observations of 3 and actions of 1 entries" in refused(*audit, other)
+    assert "not a transitions" in refused(*audit, agent)
+    assert "is not a replay buffer of this library" in refused(*audit, "empty.zip")
+    assert "cannot be read" in refused(*audit, "nowhere.zip")
+    assert "cannot be read" in refused(*audit, tmp_path)
+    assert "omit --buffer" in refused("audit", "Swimmer-v5", "--buffer", other)
 
 
 def test_a_symmetry_file_is_audited_and_trained_with(main, refused, tmp_path):
