@@ -210,17 +210,22 @@ def _is_better(found: BetterMap) -> bool:
 
 def _changed(symmetry: Symmetry, given: Move, better: Move) -> Iterator[ChangedEntry]:
     still = np.zeros(len(given.action))
-    for part, names, one, other, offsets in (
-        (
-            "observation",
-            symmetry.observation_names,
-            given.observation,
-            better.observation,
-            better.offset - given.offset,
-        ),
-        ("action", symmetry.action_names, given.action, better.action, still),
+    observations = [_affine(move.observation, move.offset) for move in (given, better)]
+    actions = [_affine(move.action, still) for move in (given, better)]
+    for part, names, (one, other) in (
+        ("observation", symmetry.observation_names, observations),
+        ("action", symmetry.action_names, actions),
     ):
         for i, name in enumerate(names):
-            if not np.allclose(one[i], other[i], atol=1e-6) or abs(offsets[i]) > 1e-6:
-                shift = f" {offsets[i]:+.3g}" if abs(offsets[i]) > 1e-6 else ""
-                yield ChangedEntry(part, name, terms(one[i], names), terms(other[i], names) + shift)
+            if not np.allclose(one[i], other[i], atol=1e-6):
+                yield ChangedEntry(part, name, *(_image(rows[i], names) for rows in (one, other)))
+
+
+def _affine(matrix: Floats, offset: Floats) -> Floats:
+    """The matrix with the offset as a last column."""
+    return np.column_stack([matrix, offset])
+
+
+def _image(row: Floats, names: Sequence[str]) -> str:
+    shift = f" {row[-1]:+.3g}" if abs(row[-1]) > 1e-6 else ""
+    return terms(row[:-1], names) + shift
