@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from rpp_rl.envs.auditing import Verdict, quick_audit
+from rpp_rl.envs.auditing import quick_audit
 from rpp_rl.envs.derivation import Derived
 from rpp_rl.envs.ids import base_id, unknown_environment
 from rpp_rl.envs.reflections import ARGUMENTS, reflection, reflection_by_joints
@@ -121,12 +121,11 @@ def _is_registered(env_id: str, symmetry: Symmetry, default: bool) -> bool:
 
 
 def _check(env_id: str, symmetry: Symmetry) -> None:
-    """Check a symmetry on its environment; warn of a wrong one."""
+    """Check a symmetry on its environment; warn of a wrong one, and of a map that fits better."""
     env = SymmetryWrapper(_made(env_id), symmetry)
     try:
         found = quick_audit(env, symmetry, seed=0)
     finally:
         env.close()
-    for g in found.generators:
-        if g.verdict == Verdict.MIS_SPECIFIED:
-            warnings.warn(f"symmetry {symmetry.name!r} of {env_id} is wrong: {g.name} is {g.sentence}", stacklevel=3)
+    for sentence in (*([found.line] if found.is_wrong else []), *found.warnings):
+        warnings.warn(f"{env_id}: {sentence}", stacklevel=4)

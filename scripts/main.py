@@ -24,7 +24,7 @@ COMMANDS = {
     "compare": "compare algorithms over seeds, with intervals",
     "export": "export a saved policy as a plain network for a robot",
     "symmetries": "list the declared symmetries",
-    "audit": "check the symmetries of an environment on the simulator",
+    "audit": "check the symmetries of an environment",
     "new-symmetry": "write a symmetry file for an environment of your own",
     "bench": "measure the speed of training",
     "reproduce": "repeat the supervised experiments of the paper",

@@ -67,7 +67,17 @@ class PlainAudit:
     @property
     def verdict(self) -> str:
         """``"contradicted"`` if a check fails, ``"not contradicted"`` otherwise."""
-        return "contradicted" if any(check.holds is False for check in self.checks) else "not contradicted"
+        return "contradicted" if self.is_wrong else "not contradicted"
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether a check fails."""
+        return any(check.holds is False for check in self.checks)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Nothing: what fails is in the line."""
+        return []
 
     @property
     def line(self) -> str:

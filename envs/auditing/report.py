@@ -216,6 +216,11 @@ class SymmetryAudit:
         return max((g.verdict for g in self.generators), default=Verdict.EXACT)
 
     @property
+    def is_wrong(self) -> bool:
+        """Whether a generator is mis-specified."""
+        return self.verdict == Verdict.MIS_SPECIFIED
+
+    @property
     def line(self) -> str:
         """The verdict in one line, with the errors of the worst generator."""
         start = f"symmetry {self.symmetry.name}: {self.verdict}"

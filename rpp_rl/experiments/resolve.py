@@ -15,7 +15,7 @@ from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperpa
 from rpp_rl.agents.common.checkpoints import agent_of_checkpoint
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.environment_failures import failures_of
-from rpp_rl.envs.auditing import PlainAudit, SymmetryAudit, Verdict, quick_audit
+from rpp_rl.envs.auditing import SymmetryAudit, quick_audit
 from rpp_rl.envs.ids import base_id
 from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.experiments.config import RunConfig
@@ -187,12 +187,8 @@ def audited(task: Resolved) -> SymmetryAudit | None:
     except SymmetryError as error:
         print(f"symmetry {name}: not audited: {error}")
         return None
-    if isinstance(found, PlainAudit):
-        is_wrong = any(check.holds is False for check in found.checks)
-        print(f"warning: {found.line}" if is_wrong else found.line)
-        return None
-    is_wrong = found.verdict == Verdict.MIS_SPECIFIED
-    print(f"warning: {found.line}; see rpp-rl audit {found.environment}" if is_wrong else found.line)
+    print(f"warning: {found.line}; see rpp-rl audit {found.environment}" if found.is_wrong else found.line)
     for sentence in found.warnings:
         print(f"warning: {sentence}")
-    return found
+    # The file of an audit holds measurements.
+    return found if isinstance(found, SymmetryAudit) else None

@@ -203,9 +203,9 @@ DECLARATIONS = (
     ),
     Case(
         "the swaps of Ant without the signs, with check=True",
-        'rpp_rl.register_symmetry("MyAnt-v0", name="swaps", check=True, swap=[("hip_1", "hip_2"), '
-        '("ankle_1", "ankle_2"), ("hip_3", "hip_4"), ("ankle_3", "ankle_4")])',
-        ("better",),
+        'rpp_rl.register_symmetry("MyAnt-v0", name="swaps", check=True, swap=[("hip_1", "hip_4"), '
+        '("ankle_1", "ankle_4"), ("hip_2", "hip_3"), ("ankle_2", "ankle_3")])',
+        ("fits better", "instead of 0.7", "hip_1 (given hip_4, better -hip_4)"),
         works=True,
     ),
 )
@@ -252,10 +252,15 @@ COMMANDS = (
     Case(
         "the swaps of Ant without the signs",
         "rpp-rl audit Ant-v5 --symmetry swaps.yaml --states 100",
-        ("better", "sagittal"),
+        ("symmetry 'sagittal'", "fits better", "instead of 0.7", "hip_1 (given hip_4, better -hip_4)"),
         works=True,
     ),
-    Case("an audit without MuJoCo", "rpp-rl audit Pendulum-v1 --symmetry pendulum.yaml", ("theta",), works=True),
+    Case(
+        "an audit without MuJoCo",
+        "rpp-rl audit Pendulum-v1 --symmetry pendulum.yaml",
+        ("not contradicted", "one mirrored step: holds", "without MuJoCo"),
+        works=True,
+    ),
     Case(
         "a draft without MuJoCo",
         "rpp-rl new-symmetry Pendulum-v1 --out draft.yaml",
@@ -265,7 +270,7 @@ COMMANDS = (
 )
 FILES = {
     "tasks.py": TASKS,
-    "swaps.yaml": "swap: [[hip_1, hip_2], [ankle_1, ankle_2], [hip_3, hip_4], [ankle_3, ankle_4]]\n",
+    "swaps.yaml": "swap: [[hip_1, hip_4], [ankle_1, ankle_4], [hip_2, hip_3], [ankle_2, ankle_3]]\n",
     "pendulum.yaml": "observation: [cos, sin, theta_dot]\naction: [torque]\nflip: [sin, theta_dot, torque]\n",
 }
 CASES = (*AN_ID, *DECLARATIONS, *COMMANDS)
