@@ -8,6 +8,8 @@ from rpp_rl.statistics.curves import (
     best_so_far,
     curve_estimate,
     mean_and_deviation,
+    shared_span,
+    steps_within,
 )
 from rpp_rl.statistics.estimates import (
     FEWEST_FOR_INTERVAL,
@@ -39,5 +41,7 @@ __all__ = [
     "mean_and_deviation",
     "performance_profile",
     "probability_of_improvement",
+    "shared_span",
     "steps_to_threshold",
+    "steps_within",
 ]

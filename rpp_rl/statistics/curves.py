@@ -1,4 +1,7 @@
-"""Learning curves of several runs: aligned on evaluation steps, best so far, area, estimates at every step."""
+"""Learning curves of several runs on one grid of steps: interpolated scores, best so far, area, estimates at each step.
+
+A curve has one set of runs over its whole length, so that it moves only where scores do.
+"""
 
 from __future__ import annotations
 
@@ -27,43 +30,62 @@ Steps = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class AlignedCurves:
-    """Scores of n runs at all steps at which at least one of them was evaluated.
+    """Curves of n runs on one grid, in the span of steps that all of them share.
+
+    Between its own evaluations the score of a run is interpolated linearly; at its own evaluations it is the score
+    itself, to the last bit. Nothing is extrapolated: the grid begins at the latest first evaluation of a run and ends
+    at the earliest last one. It has every step in between at which at least one run was evaluated, and is empty where
+    a run ends before another begins.
 
     Attributes:
-        steps: the steps in increasing order, shape (k,).
-        scores: shape (n, k); NaN where a run was not evaluated. Nothing is interpolated.
+        evaluations: for each run the steps and the scores of its own evaluations, both of shape (k_i,).
+        steps: the grid, in increasing order, shape (k,).
+        scores: the scores of all runs on the grid, finite, shape (n, k).
     """
 
+    evaluations: tuple[tuple[Steps, Floats], ...]
     steps: Steps
     scores: Floats
 
     @property
-    def shared(self) -> NDArray[np.bool_]:
-        """Whether every run was evaluated at a step, shape (k,)."""
-        shared: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(self.scores), axis=0)
-        return shared
-
-    @property
-    def last_steps(self) -> Steps:
-        """The step of the last evaluation of each run, shape (n,); -1 without an evaluation."""
-        found: Steps = np.where(np.isfinite(self.scores), self.steps, np.int64(-1)).max(axis=1)
-        return found
+    def interpolated(self) -> NDArray[np.int64]:
+        """The number of runs whose score on the grid lies between two of their evaluations, shape (k,)."""
+        own = np.array([np.isin(self.steps, steps) for steps, _ in self.evaluations])
+        return np.asarray((~own).sum(axis=0), dtype=np.int64)
 
     def on(self, steps: ArrayLike) -> Floats:
-        """The scores at some of the steps, shape (n, len(steps)).
+        """The scores at any steps of the shared span, interpolated as on the grid, shape (n, len(steps)).
 
         Raises:
-            StatisticsError: if no run was evaluated at one of them.
+            StatisticsError: if one of the steps is outside the span.
         """
         wanted = np.asarray(steps, dtype=np.int64)
-        where = np.searchsorted(self.steps, wanted)
-        if (where >= len(self.steps)).any() or (self.steps[np.minimum(where, len(self.steps) - 1)] != wanted).any():
-            raise StatisticsError("no run was evaluated at one of the steps; choose from AlignedCurves.steps")
-        return self.scores[:, where]
+        if len(wanted) and (not len(self.steps) or wanted.min() < self.steps[0] or wanted.max() > self.steps[-1]):
+            span = f"steps {self.steps[0]} to {self.steps[-1]}" if len(self.steps) else "no step"
+            raise StatisticsError(
+                f"the runs share {span}, got steps {wanted.min()} to {wanted.max()}; choose steps in between"
+            )
+        return _interpolated(self.evaluations, wanted)
+
+
+def shared_span(curves: Sequence[Steps]) -> tuple[int, int] | None:
+    """The steps from the latest first to the earliest last evaluation; None where a run ends before another begins.
+
+    Args:
+        curves: for each run the increasing steps of its evaluations, at least one run.
+    """
+    low, high = max(int(steps[0]) for steps in curves), min(int(steps[-1]) for steps in curves)
+    return (low, high) if low <= high else None
+
+
+def steps_within(curves: Sequence[Steps], low: int, high: int) -> Steps:
+    """The steps between two others at which at least one run was evaluated, both ends included, shape (k,)."""
+    every = np.unique(np.concatenate([*curves, [low, high]])).astype(np.int64)
+    return every[(every >= low) & (every <= high)]
 
 
 def align(curves: Sequence[tuple[ArrayLike, ArrayLike]]) -> AlignedCurves:
-    """Align the curves of runs, which may differ in length, on common steps.
+    """Put the curves of runs, which may differ in length and in steps, on one grid; see `AlignedCurves`.
 
     Args:
         curves: for each run its increasing steps and its scores, both of shape (k_i,).
@@ -73,12 +95,11 @@ def align(curves: Sequence[tuple[ArrayLike, ArrayLike]]) -> AlignedCurves:
     """
     if not curves:
         raise StatisticsError("there is no curve to align")
-    checked = [_curve(steps, scores) for steps, scores in curves]
-    steps = np.unique(np.concatenate([s for s, _ in checked]))
-    scores = np.full((len(checked), len(steps)), np.nan)
-    for row, (own, values) in zip(scores, checked, strict=True):
-        row[np.searchsorted(steps, own)] = values
-    return AlignedCurves(steps, scores)
+    checked = tuple(_curve(steps, scores) for steps, scores in curves)
+    every = [steps for steps, _ in checked]
+    span = shared_span(every)
+    grid = np.empty(0, dtype=np.int64) if span is None else steps_within(every, *span)
+    return AlignedCurves(checked, grid, _interpolated(checked, grid))
 
 
 def _curve(steps: ArrayLike, scores: ArrayLike) -> tuple[Steps, Floats]:
@@ -93,37 +114,40 @@ def _curve(steps: ArrayLike, scores: ArrayLike) -> tuple[Steps, Floats]:
     return own.astype(np.int64), values
 
 
-def best_so_far(scores: ArrayLike) -> Floats:
-    """The largest score so far at every evaluation, shape (n, k); NaN where a run was not evaluated.
+def _interpolated(evaluations: Sequence[tuple[Steps, Floats]], grid: Steps) -> Floats:
+    return np.array([np.interp(grid, steps, scores) for steps, scores in evaluations])
 
+
+def best_so_far(curves: AlignedCurves) -> Floats:
+    """The largest score among a run's own evaluations up to each step of the grid, shape (n, k).
+
+    It is a step function, which never falls: an evaluation counts from its own step on, also one before the grid.
     Figure 5 of the paper shows this. It rewards variance: of two algorithms with the same mean, the one with more noise
-    has the higher curve.
+    has the higher curve, and so has the one that was evaluated more often.
 
     Source: Finzi, Benton and Wilson 2021, Figure 5.
     """
-    values = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    best: Floats = np.fmax.accumulate(values, axis=1)
-    return np.where(np.isnan(values), np.nan, best)
+    rows = [
+        np.maximum.accumulate(scores)[np.searchsorted(steps, curves.steps, side="right") - 1]
+        for steps, scores in curves.evaluations
+    ]
+    return np.array(rows)
 
 
 def mean_and_deviation(scores: ArrayLike) -> tuple[Floats, Floats]:
-    """Mean and standard deviation (with n − 1; NaN for one run) over the runs evaluated at each step, shapes (k,).
+    """Mean and standard deviation (with n − 1; NaN for one run) over runs at each step, shapes (k,).
 
     Args:
-        scores: shape (n, k), with at least one run at every step; NaN where a run was not evaluated.
+        scores: shape (n, k), of the same runs at every step.
 
     Raises:
-        StatisticsError: if no run was evaluated at a step.
+        StatisticsError: if a score is missing.
     """
-    values = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    there = np.isfinite(values)
-    n = there.sum(axis=0)
-    if (n == 0).any():
-        raise StatisticsError("no run was evaluated at one of the steps; leave it out")
-    mean = np.where(there, values, 0).sum(axis=0) / n
-    squares = np.where(there, values - mean, 0) ** 2
-    deviation = np.sqrt(squares.sum(axis=0) / np.where(n > 1, n - 1, np.nan))
-    return mean, deviation
+    values = np.atleast_2d(finite(scores, "scores"))
+    n = len(values)
+    mean: Floats = values.sum(axis=0) / n
+    squares = ((values - mean) ** 2).sum(axis=0)
+    return mean, np.sqrt(squares / (n - 1)) if n > 1 else np.full(len(mean), np.nan)
 
 
 def area_under_curve(steps: ArrayLike, scores: ArrayLike) -> Floats:
@@ -155,23 +179,19 @@ def curve_estimate(
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> CurveEstimate:
-    """A statistic of the runs evaluated at each step, with a pointwise bootstrap interval; see `estimate`.
+    """A statistic of all runs at each step of the grid, with a pointwise bootstrap interval; see `estimate`.
 
-    The bootstrap draws whole runs. After a run has ended fewer runs are left, see `n`; the curve may jump there.
+    The bootstrap draws whole runs.
 
     Raises:
-        StatisticsError: for settings out of range.
+        StatisticsError: for settings out of range, or if the runs share no step.
     """
-    scores, f = curves.scores, statistic_named(statistic)
-    there = np.isfinite(scores)
-    value, low, high = (np.full(len(curves.steps), np.nan) for _ in range(3))
-    masks, which = np.unique(there, axis=1, return_inverse=True)
-    # One bootstrap for all steps at which the same runs were evaluated.
-    for i in range(masks.shape[1]):
-        columns = np.flatnonzero(which.ravel() == i)
-        block = canonical(scores[np.ix_(masks[:, i], columns)])
-        tails = tails_of(statistic, len(block), confidence)
-        value[columns], ends_low, ends_high = bootstrap([block], f, rng, tails, resamples)
-        if len(block) >= FEWEST_FOR_INTERVAL and ends_low is not None and ends_high is not None:
-            low[columns], high[columns] = ends_low, ends_high
-    return CurveEstimate(curves.steps, value, low, high, there.sum(axis=0))
+    if not len(curves.steps):
+        raise StatisticsError("the runs share no step, since one ends before another begins; leave one of them out")
+    block = canonical(curves.scores)
+    n = len(block)
+    tails = tails_of(statistic, n, confidence)
+    value, low, high = bootstrap([block], statistic_named(statistic), rng, tails, resamples)
+    if n < FEWEST_FOR_INTERVAL or low is None or high is None:
+        low, high = np.full(len(value), np.nan), np.full(len(value), np.nan)
+    return CurveEstimate(curves.steps, value, low, high, n)

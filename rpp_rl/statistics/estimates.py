@@ -60,14 +60,14 @@ class CurveEstimate:
         value: the estimates, shape (k,).
         low: lower ends, shape (k,); NaN for fewer than three runs.
         high: upper ends, shape (k,); NaN for fewer than three runs.
-        n: number of runs at each step, shape (k,).
+        n: number of runs, the same at every step.
     """
 
     steps: NDArray[np.int64]
     value: Floats
     low: Floats
     high: Floats
-    n: NDArray[np.int64]
+    n: int
 
 
 def interquartile_mean(scores: ArrayLike, *, axis: int = 0) -> Any:

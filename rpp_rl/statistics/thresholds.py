@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,11 @@ def steps_to_threshold(curves: AlignedCurves, threshold: float, *, confidence: f
 
     With S(t) the estimated share of runs that need more than t steps, the median is the first t with S(t) ≤ 1/2. Its
     interval contains the t for which the log-log interval of S(t) includes 1/2. That interval does not exist when all
-    n runs have reached the threshold; its upper end is then the exact one for 0 of n, 1 − (α / 2)^(1 / n). The
-    resolution of the steps is the distance between evaluations.
+    n runs have reached the threshold; its upper end is then the exact one for 0 of n, 1 − (α / 2)^(1 / n).
+
+    Each run counts with its own evaluations over its whole length, and nothing is interpolated: a run between two
+    evaluations is not known to have reached the threshold. The resolution of a run's steps is the distance between its
+    evaluations, so that a run that is evaluated less often is found later.
 
     Args:
         curves: curves of the runs of an algorithm.
@@ -59,23 +63,19 @@ def steps_to_threshold(curves: AlignedCurves, threshold: float, *, confidence: f
         confidence: confidence of the interval.
 
     Raises:
-        StatisticsError: if the threshold is not a finite number, or a run has no evaluation.
+        StatisticsError: if the threshold is not a finite number.
 
     Source: Kaplan and Meier 1958; Brookmeyer and Crowley, *A confidence interval for the median survival time*,
     Biometrics 38 (1982); Clopper and Pearson 1934 for none of n.
     """
     if not isinstance(threshold, int | float | np.number) or not np.isfinite(threshold):
         raise StatisticsError(f"a threshold must be a finite number, got {threshold!r}")
-    ends = curves.last_steps
-    if (ends < 0).any():
-        raise StatisticsError("one of the runs has no evaluation; leave it out")
-    # NaN compares as false: a run that was not evaluated at a step did not reach the threshold there.
-    above = curves.scores >= threshold
-    hit: NDArray[np.bool_] = np.logical_or.reduce(above, axis=1)
-    first = curves.steps[above.argmax(axis=1)]
-    median, low, high = _median(first[hit], ends[~hit], checked_confidence(confidence))
-    reached = tuple(int(step) if yes else None for step, yes in zip(first, hit, strict=True))
-    return StepsToThreshold(float(threshold), reached, tuple(int(end) for end in ends), median, low, high)
+    reached = tuple(_first(steps, scores >= threshold) for steps, scores in curves.evaluations)
+    ends = tuple(int(steps[-1]) for steps, _ in curves.evaluations)
+    events = np.array([step for step in reached if step is not None], dtype=np.int64)
+    censored = np.array([end for step, end in zip(reached, ends, strict=True) if step is None], dtype=np.int64)
+    median, low, high = _median(events, censored, checked_confidence(confidence))
+    return StepsToThreshold(float(threshold), reached, ends, median, low, high)
 
 
 def _median(
@@ -110,5 +110,5 @@ def _log_log(left: Floats, survival: object, times: Floats, confidence: float) -
     return np.where(left == 1, 1.0, lower), upper
 
 
-def _first(times: Floats, where: NDArray[np.bool_]) -> int | None:
+def _first(times: NDArray[Any], where: NDArray[np.bool_]) -> int | None:
     return int(times[where.argmax()]) if where.any() else None

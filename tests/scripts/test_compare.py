@@ -188,7 +188,7 @@ def test_options(main, tmp_path):
     )
     assert code == 0, err
     assert "sac is worse than rpp_sac" in out
-    assert "left out, since not evaluated at step 5000" in out
+    assert "left out, since step 5000 is outside their evaluations: runs/Ant-v5/sac/seed9" in out
     assert "tensorboard --logdir_spec compare:out,runs:runs" in out
     assert "by scale.yml" in (tmp_path / "out/summary.md").read_text()
     found = rows(tmp_path / "out/summary.csv")

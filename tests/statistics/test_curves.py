@@ -1,4 +1,4 @@
-"""Curves of unequal length, best so far, area, steps to a threshold, normalized scores."""
+"""Curves of runs evaluated at any steps, best so far, area, steps to a threshold, normalized scores."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,12 @@ from rpp_rl.statistics import (
     best_so_far,
     curve_estimate,
     estimate,
+    interquartile_mean,
     mean_and_deviation,
     performance_profile,
     steps_to_threshold,
 )
+from rpp_rl.statistics.estimates import bootstrap, canonical, statistic_named
 
 
 def rng():
@@ -29,15 +31,88 @@ def curves(n=6, k=5, seed=0):
     return align([(np.arange(1, k + 1) * 100, row) for row in scores])
 
 
+@st.composite
+def runs(draw, most=5):
+    """Curves of runs that were evaluated at any steps, around a span that all of them share."""
+    low, high = draw(st.integers(20, 50)), draw(st.integers(50, 80))
+    found = []
+    for _ in range(draw(st.integers(1, most))):
+        ends = {draw(st.integers(0, low)), draw(st.integers(high, 100))}
+        inside = draw(st.sets(st.integers(min(ends), max(ends)), max_size=8))
+        steps = np.array(sorted(ends | inside))
+        scores = draw(st.lists(st.floats(-1e3, 1e3), min_size=len(steps), max_size=len(steps)))
+        found.append((steps, np.array(scores)))
+    return found
+
+
 class TestAligning:
-    def test_shorter_runs_and_other_intervals_leave_gaps(self):
-        found = align([([10, 20, 30], [1, 2, 3]), ([20, 40], [5, 6]), ([20], [9])])
-        assert found.steps.tolist() == [10, 20, 30, 40]
-        expected = [[1, 2, 3, np.nan], [np.nan, 5, np.nan, 6], [np.nan, 9, np.nan, np.nan]]
-        np.testing.assert_array_equal(found.scores, expected)
-        assert found.shared.tolist() == [False, True, False, False]
-        assert found.last_steps.tolist() == [30, 40, 20]
-        assert found.on([20]).ravel().tolist() == [2, 5, 9]
+    def test_the_grid_is_the_steps_of_all_runs_in_the_span_that_all_share(self):
+        found = align([([10, 20, 30], [1, 2, 3]), ([15, 40], [5, 10]), ([10, 25, 50], [0, 6, 7])])
+        assert found.steps.tolist() == [15, 20, 25, 30]
+        np.testing.assert_array_equal(found.scores, [[1.5, 2, 2.5, 3], [5, 6, 7, 8], [2, 4, 6, 6.2]])
+        assert found.interpolated.tolist() == [2, 2, 2, 2]
+        np.testing.assert_allclose(found.on([16, 22]), [[1.6, 2.2], [5.2, 6.4], [2.4, 4.8]])
+
+    def test_runs_of_which_one_ends_before_another_begins_share_no_step(self):
+        found = align([([10, 20], [1, 2]), ([30, 40], [5, 6])])
+        assert (found.steps.shape, found.scores.shape, found.interpolated.shape) == ((0,), (2, 0), (0,))
+        with pytest.raises(StatisticsError, match="share no step, since one ends before another begins"):
+            curve_estimate(found, rng=rng())
+        with pytest.raises(StatisticsError, match="share no step, got steps 20 to 20"):
+            found.on([20])
+        assert steps_to_threshold(found, 2).reached == (20, 30)
+
+    @given(runs())
+    def test_all_runs_count_at_every_step(self, given_curves):
+        found = align(given_curves)
+        n = len(given_curves)
+        first, last = max(s[0] for s, _ in given_curves), min(s[-1] for s, _ in given_curves)
+        every = sorted({int(step) for steps, _ in given_curves for step in steps if first <= step <= last})
+        assert found.steps.tolist() == every
+        assert found.scores.shape == (n, len(every)) and np.isfinite(found.scores).all()
+        estimated = curve_estimate(found, "mean", rng=rng(), resamples=100)
+        assert estimated.n == n
+        for k, step in enumerate(every):
+            own = [_by_hand(steps, scores, step) for steps, scores in given_curves]
+            assert estimated.value[k] == pytest.approx(np.mean(own), abs=1e-9)
+            assert found.interpolated[k] == sum(step not in steps for steps, _ in given_curves)
+
+    @given(runs(most=1))
+    def test_the_curve_of_one_run_is_its_own_evaluations(self, given_curves):
+        ((steps, scores),) = given_curves
+        found = curve_estimate(align(given_curves), rng=rng())
+        np.testing.assert_array_equal(found.steps, steps)
+        np.testing.assert_array_equal(found.value, scores)
+
+    @given(runs())
+    def test_a_run_has_its_own_scores_at_its_own_evaluations(self, given_curves):
+        found = align(given_curves)
+        for row, (steps, scores) in zip(found.scores, given_curves, strict=True):
+            own = np.isin(steps, found.steps)
+            np.testing.assert_array_equal(row[np.isin(found.steps, steps)], scores[own])
+
+    @given(runs(), st.floats(-10, 10), st.floats(-10, 10))
+    def test_interpolation_of_an_affine_curve_is_exact(self, given_curves, slope, start):
+        lines = [(steps, start + i + (slope - i) * steps) for i, (steps, _) in enumerate(given_curves)]
+        found = curve_estimate(align(lines), "mean", rng=rng(), resamples=100)
+        mean = (len(lines) - 1) / 2
+        np.testing.assert_allclose(found.value, start + mean + (slope - mean) * found.steps, atol=1e-9)
+
+    @given(st.integers(3, 6), st.integers(1, 6), st.integers(0, 99))
+    def test_runs_evaluated_at_the_same_steps_have_the_plain_statistics_bit_for_bit(self, n, k, seed):
+        steps, scores = np.arange(1, k + 1) * 7, np.random.default_rng(seed).normal(size=(n, k))
+        aligned = align([(steps, row) for row in scores])
+        np.testing.assert_array_equal(aligned.steps, steps)
+        np.testing.assert_array_equal(aligned.scores, scores)
+        found = curve_estimate(aligned, rng=rng(), resamples=200)
+        plain = bootstrap([canonical(scores)], statistic_named("iqm"), rng(), 0.025, 200)
+        for one, other in zip((found.value, found.low, found.high), plain, strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(best_so_far(aligned), np.maximum.accumulate(scores, axis=1))
+        mean, deviation = mean_and_deviation(scores)
+        np.testing.assert_array_equal(mean, scores.mean(axis=0))
+        np.testing.assert_array_equal(deviation, scores.std(axis=0, ddof=1))
+        assert aligned.interpolated.tolist() == [0] * k
 
     @pytest.mark.parametrize(
         ("given_curves", "message"),
@@ -53,10 +128,11 @@ class TestAligning:
     def test_bad_curves_are_refused(self, given_curves, message):
         with pytest.raises(StatisticsError, match=message):
             align(given_curves)
-        with pytest.raises(StatisticsError, match=r"choose from AlignedCurves\.steps"):
-            curves().on([150])
-        with pytest.raises(StatisticsError, match=r"choose from AlignedCurves\.steps"):
-            curves().on([1000])
+
+    @pytest.mark.parametrize("outside", [99, 501])
+    def test_nothing_is_extrapolated(self, outside):
+        with pytest.raises(StatisticsError, match=f"share steps 100 to 500, got steps .*{outside}"):
+            curves().on([300, outside])
 
 
 class TestCurveEstimates:
@@ -77,23 +153,62 @@ class TestCurveEstimates:
             first, second = (getattr(curve_estimate(c, rng=rng()), field) for c in (one, other))
             np.testing.assert_array_equal(first, second)
 
-    def test_fewer_runs_count_after_one_ends_early(self):
+    def test_a_run_that_ends_early_cuts_the_curve_and_stays_in_it(self):
         rows = curves().scores
         aligned = align([(np.arange(1, k + 1) * 100, row[:k]) for k, row in zip((5, 5, 4, 3, 3, 3), rows, strict=True)])
         found = curve_estimate(aligned, rng=rng())
-        assert found.n.tolist() == [6, 6, 6, 3, 2]
-        assert np.isnan(found.low).tolist() == np.isnan(found.high).tolist() == [False] * 4 + [True]
-        assert found.value[-1] == pytest.approx(rows[:2, -1].mean())
+        assert (found.steps.tolist(), found.n) == ([100, 200, 300], 6)
+        np.testing.assert_array_equal(found.value, curve_estimate(curves(), rng=rng()).value[:3])
+        two = curve_estimate(align([([1, 2], row[:2]) for row in rows[:2]]), rng=rng())
+        assert two.n == 2
+        assert np.isnan(two.low).all() and np.isnan(two.high).all()
 
 
-def test_best_so_far_mean_and_deviation_skip_missing_scores():
-    scores = np.array([[1.0, 0.0, 3.0, 2.0], [2.0, np.nan, 1.0, np.nan]])
-    np.testing.assert_array_equal(best_so_far(scores), [[1, 1, 3, 3], [2, np.nan, 2, np.nan]])
-    mean, deviation = mean_and_deviation(best_so_far(scores))
-    assert mean.tolist() == [1.5, 1, 2.5, 3]
-    np.testing.assert_allclose(deviation, [np.sqrt(0.5), np.nan, np.sqrt(0.5), np.nan])
-    with pytest.raises(StatisticsError, match="leave it out"):
-        mean_and_deviation([[np.nan], [np.nan]])
+class TestBestSoFar:
+    @given(runs())
+    def test_it_never_falls_for_a_run_nor_for_any_statistic_of_runs(self, given_curves):
+        best = best_so_far(align(given_curves))
+        assert (np.diff(best) >= 0).all()
+        for over_runs in (mean_and_deviation(best)[0], interquartile_mean(best, axis=0), np.median(best, axis=0)):
+            # The sum of the middle half may be taken in another order, so that it differs in the last bits.
+            assert (np.diff(over_runs) >= -1e-12 * np.abs(best).max()).all()
+
+    @given(runs())
+    def test_it_is_the_largest_of_a_runs_own_evaluations_until_then(self, given_curves):
+        aligned = align(given_curves)
+        for row, (steps, scores) in zip(best_so_far(aligned), given_curves, strict=True):
+            assert row.tolist() == [max(scores[steps <= step]) for step in aligned.steps]
+
+    def test_an_evaluation_before_the_shared_span_counts(self):
+        found = best_so_far(align([([10, 20, 30], [9, 1, 2]), ([20, 30], [0, 5])]))
+        assert found.tolist() == [[9, 9], [0, 5]]
+
+    def test_mean_and_deviation_need_every_run(self):
+        with pytest.raises(StatisticsError, match="must be finite"):
+            mean_and_deviation([[1.0, np.nan], [1.0, 2.0]])
+        mean, deviation = mean_and_deviation([[1.0, 2.0]])
+        assert mean.tolist() == [1, 2] and np.isnan(deviation).all()
+
+
+@given(runs())
+def test_the_area_is_exact_for_the_lines_between_a_runs_own_evaluations(given_curves):
+    aligned = align(given_curves)
+    first, last = aligned.steps[0], aligned.steps[-1]
+    areas = area_under_curve(aligned.steps, aligned.scores)
+    for area, (steps, scores) in zip(areas, given_curves, strict=True):
+        kinks = [first, *(step for step in steps if first < step < last), last]
+        heights = [_by_hand(steps, scores, step) for step in kinks]
+        expected = integrate.trapezoid(heights, kinks) / (last - first) if last > first else heights[0]
+        assert area == pytest.approx(expected, abs=1e-9)
+
+
+def _by_hand(steps, scores, step):
+    """The score on the line between the evaluations before and after a step."""
+    after = int(np.flatnonzero(steps >= step)[0])
+    if steps[after] == step:
+        return scores[after]
+    share = (step - steps[after - 1]) / (steps[after] - steps[after - 1])
+    return scores[after - 1] + share * (scores[after] - scores[after - 1])
 
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=8))
@@ -111,6 +226,13 @@ def test_the_area_is_the_mean_height(values):
 
 
 class TestStepsToThreshold:
+    @given(runs(), st.floats(-1e3, 1e3))
+    def test_each_run_counts_with_its_own_evaluations(self, given_curves, threshold):
+        found = steps_to_threshold(align(given_curves), threshold)
+        own = [[int(step) for step, score in zip(*run, strict=True) if score >= threshold] for run in given_curves]
+        assert found.reached == tuple(steps[0] if steps else None for steps in own)
+        assert found.censored_at == tuple(steps[-1] for steps, _ in given_curves)
+
     def test_runs_that_never_reach_the_threshold_are_counted(self):
         aligned = align([([10, 20, 30], [0, 5, 0]), ([10, 20, 30], [0, 0, 5]), ([10, 20, 30], [1, 1, 1])])
         found = steps_to_threshold(aligned, 5)

@@ -46,7 +46,9 @@ class GroupResult:
         mean: of the final scores.
         median: of the final scores.
         area: IQM of the areas under the curves, as mean heights.
-        curve: IQM at every step.
+        scores: of each run at the step at which all are compared, shape (n,).
+        areas: under the curve of each run up to that step, as mean heights, shape (n,).
+        curve: IQM at every step that its runs share.
         best: mean over runs of the best score so far, at the curve's steps.
         best_deviation: its standard deviation over runs.
         threshold: steps until a score that is the same for all algorithms; None where none was chosen.
@@ -58,6 +60,8 @@ class GroupResult:
     mean: Estimate
     median: Estimate
     area: Estimate
+    scores: NDArray[np.float64]
+    areas: NDArray[np.float64]
     curve: CurveEstimate
     best: NDArray[np.float64]
     best_deviation: NDArray[np.float64]
@@ -167,7 +171,7 @@ def _group_result(task: Task, group: Group, draws: Draws, threshold: float) -> G
         confidence=draws.confidence,
         resamples=draws.resamples,
     )
-    best, deviation = statistics.mean_and_deviation(statistics.best_so_far(group.curves.scores))
+    best, deviation = statistics.mean_and_deviation(statistics.best_so_far(group.curves))
     times = [run.wall_time for run in group.runs if run.wall_time is not None]
     return GroupResult(
         group,
@@ -175,6 +179,8 @@ def _group_result(task: Task, group: Group, draws: Draws, threshold: float) -> G
         estimated(final, "mean", "final"),
         estimated(final, "median", "final"),
         estimated(areas, "iqm", "area"),
+        final,
+        areas,
         curve,
         best,
         deviation,
@@ -184,12 +190,16 @@ def _group_result(task: Task, group: Group, draws: Draws, threshold: float) -> G
 
 
 def final_scores(task: Task, group: Group) -> NDArray[np.float64]:
-    """The scores of the runs of a group at the step at which all are compared."""
+    """The scores of the runs of a group at the step at which all are compared, shape (n,).
+
+    A run that was not evaluated there has the score on the line between its evaluations before and after.
+    """
     return group.curves.on([task.step])[:, 0]
 
 
 def _areas(task: Task, group: Group) -> NDArray[np.float64]:
-    return statistics.area_under_curve(task.shared, group.curves.on(task.shared))
+    # With all steps of all runs, the trapezoidal rule is exact for the lines between a run's own evaluations.
+    return statistics.area_under_curve(task.steps, group.curves.on(task.steps))
 
 
 def _pair(task: Task, first: Group, second: Group, draws: Draws) -> Pair:

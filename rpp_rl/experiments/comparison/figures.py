@@ -104,10 +104,8 @@ def _curves(axes: Any, group: GroupResult, color: str) -> None:
     """Every seed thin, the IQM bold with its interval."""
     curve = group.curve
     # All seeds as one line with gaps: hundreds of lines are slow to draw.
-    scores = group.group.curves.scores
-    there = [np.flatnonzero(np.isfinite(row)) for row in scores]
-    x = np.concatenate([np.append(curve.steps[own].astype(float), np.nan) for own in there])
-    y = np.concatenate([np.append(row[own], np.nan) for row, own in zip(scores, there, strict=True)])
+    x = np.concatenate([np.append(steps.astype(float), np.nan) for steps, _ in group.group.curves.evaluations])
+    y = np.concatenate([np.append(scores, np.nan) for _, scores in group.group.curves.evaluations])
     axes.plot(x, y, color=color, lw=0.5, alpha=0.3)
     axes.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=0.2, lw=0)
     axes.plot(curve.steps, curve.value, color=color, lw=2, label=_legend(f"{group.label} (IQM, n = {group.n})"))
@@ -172,9 +170,9 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
         right = figure.add_subplot(len(rows), 2, 2 * i + 2, sharey=first)
         first = first or right
         for k, (network, curve) in enumerate(curves.errors.items()):
-            floored = SymmetryCurve(curve.steps, np.maximum(curve.values, LEAST_ERROR))
             kind = "equivariance" if network == "actor" else "invariance"
-            _line(right, floored, layer_color(k), _STYLES[network], f"{network}, {kind} (n = {curve.n})")
+            label = f"{network}, {kind} (n = {curve.n})"
+            _line(right, curve, layer_color(k), _STYLES[network], label, LEAST_ERROR)
         right.set(xlabel=STEPS, ylabel="largest relative error over the group", title=title, yscale="log")
         # By itself matplotlib writes powers as formulas, which are not text.
         right.yaxis.set_major_formatter("{x:g}")
@@ -184,13 +182,14 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
     return figure
 
 
-def _line(axes: Any, curve: SymmetryCurve, color: str, style: str, label: str) -> None:
-    for values in curve.values if curve.n > 1 else ():
-        there = np.isfinite(values)
-        axes.plot(curve.steps[there], values[there], color=color, ls=style, lw=0.5, alpha=0.3)
+def _line(axes: Any, curve: SymmetryCurve, color: str, style: str, label: str, least: float = -math.inf) -> None:
+    """The runs thin and their median bold; values below the least are drawn there."""
+    for steps, values in curve.aligned.evaluations if curve.n > 1 else ():
+        axes.plot(steps, np.maximum(values, least), color=color, ls=style, lw=0.5, alpha=0.3)
     # A single evaluation is a point.
     marker = "o" if len(curve.steps) == 1 else None
-    axes.plot(curve.steps, curve.median, color=color, ls=style, lw=1.8, marker=marker, label=label)
+    median = np.maximum(curve.median, least)
+    axes.plot(curve.steps, median, color=color, ls=style, lw=1.8, marker=marker, label=label)
 
 
 def plot_training(model: Path, path: Path) -> None:

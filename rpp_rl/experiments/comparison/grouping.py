@@ -10,7 +10,7 @@ import numpy as np
 
 from rpp_rl.errors import RunError, listed
 from rpp_rl.experiments.comparison.runs import SYMMETRY_DIGEST, ComparedRun
-from rpp_rl.statistics import AlignedCurves, align
+from rpp_rl.statistics import AlignedCurves, align, shared_span, steps_within
 
 # Settings of our algorithms alone, which a baseline lacks and which therefore do not count as differences.
 _OWN = frozenset(
@@ -20,6 +20,9 @@ _OWN = frozenset(
         *("residual_init_scale", "residual_step_ratio"),
     )
 )
+
+
+_BETWEEN = "and between its own evaluations the score of a run is interpolated linearly"
 
 
 @dataclass(frozen=True)
@@ -49,19 +52,20 @@ class Task:
     Attributes:
         name: the environment.
         groups: in the order of their labels.
-        shared: steps at which every run was evaluated, up to the last at which they are compared.
+        steps: from the first step that all runs share to the one at which they are compared; between them, every step
+            at which at least one run was evaluated.
         notes: what a reader must know before believing the comparison.
     """
 
     name: str
     groups: tuple[Group, ...]
-    shared: tuple[int, ...]
+    steps: tuple[int, ...]
     notes: tuple[str, ...]
 
     @property
     def step(self) -> int:
         """Where final scores are taken."""
-        return self.shared[-1]
+        return self.steps[-1]
 
 
 def group_runs(runs: Iterable[ComparedRun], at: int | None = None) -> tuple[Task, ...]:
@@ -69,11 +73,11 @@ def group_runs(runs: Iterable[ComparedRun], at: int | None = None) -> tuple[Task
 
     Args:
         runs: all of them.
-        at: the step at which to compare; runs that were not evaluated there are left out, and named. If it is None, the
-            last one at which every run of an environment was evaluated.
+        at: the step at which to compare; runs whose evaluations begin later or end earlier are left out, and named. If
+            it is None, the last step that every run of an environment has reached, as its evaluations tell.
 
     Raises:
-        RunError: if the runs of an environment have no evaluation step in common.
+        RunError: if a run of an environment ends before another begins, or no run has reached `at`.
     """
     by_env: dict[str, list[ComparedRun]] = defaultdict(list)
     for run in runs:
@@ -84,37 +88,51 @@ def group_runs(runs: Iterable[ComparedRun], at: int | None = None) -> tuple[Task
 def _task(name: str, runs: Sequence[ComparedRun], at: int | None) -> Task:
     notes: list[str] = []
     # First of all, since of two runs of a seed only one may have got there.
-    kept = runs if at is None else _evaluated_at(name, runs, at, notes)
+    kept = runs if at is None else _evaluated_around(name, runs, at, notes)
     kept = _without_twins(kept, notes)
-    shared = np.array(sorted(set.intersection(*(set(run.steps.tolist()) for run in kept))), dtype=np.int64)
-    if at is not None:
-        shared = shared[shared <= at]
-    if not len(shared):
+    every = [run.steps for run in kept]
+    span = shared_span(every)
+    if span is None:
         raise _nothing_shared(name, kept)
-    notes += [] if at is not None else _unequal_lengths(kept, int(shared[-1]))
+    first, step = span[0], span[1] if at is None else at
+    notes += [] if at is not None else _unequal_lengths(kept, step)
+    notes += _interpolated_at(kept, step)
     groups = _by_label(kept)
     notes += incomparable(groups)
-    return Task(name, groups, tuple(int(step) for step in shared), tuple(notes))
+    return Task(name, groups, tuple(int(each) for each in steps_within(every, first, step)), tuple(notes))
 
 
-def _evaluated_at(name: str, runs: Sequence[ComparedRun], at: int, notes: list[str]) -> list[ComparedRun]:
-    """The runs that were evaluated at a step."""
-    kept = [run for run in runs if at in run.steps]
+def _evaluated_around(name: str, runs: Sequence[ComparedRun], at: int, notes: list[str]) -> list[ComparedRun]:
+    """The runs that were evaluated at a step, or both before and after it."""
+    kept = [run for run in runs if run.steps[0] <= at <= run.steps[-1]]
     if not kept:
-        raise RunError(f"no run of {name} was evaluated at step {at}; choose another --at")
-    short = [run for run in runs if at not in run.steps]
-    if short:
-        notes.append(f"left out, since not evaluated at step {at}: {_named(short)}{_survivors(short)}")
+        first, last = min(int(run.steps[0]) for run in runs), max(int(run.steps[-1]) for run in runs)
+        raise RunError(
+            f"no run of {name} has evaluations around step {at}, they are from {first} to {last}; choose another --at"
+        )
+    left = [run for run in runs if not run.steps[0] <= at <= run.steps[-1]]
+    if left:
+        notes.append(f"left out, since step {at} is outside their evaluations: {_named(left)}{_survivors(left)}")
     return kept
 
 
+def _interpolated_at(runs: Sequence[ComparedRun], step: int) -> list[str]:
+    """Which runs have no evaluation of their own where all are compared."""
+    between = [run for run in runs if step not in run.steps]
+    if not between:
+        return []
+    return [
+        f"not evaluated at step {step}, so that scores there are interpolated between the evaluations before and "
+        f"after: {_named(between)}"
+    ]
+
+
 def _nothing_shared(name: str, runs: Sequence[ComparedRun]) -> RunError:
-    """What to say of runs without a common step: which ones keep the others from having one."""
-    step, _ = Counter(step for run in runs for step in run.steps.tolist()).most_common(1)[0]
-    others = [run for run in runs if step not in run.steps]
+    """What to say of runs of which one ends before another begins."""
+    short, late = min(runs, key=lambda run: int(run.steps[-1])), max(runs, key=lambda run: int(run.steps[0]))
     return RunError(
-        f"the runs of {name} have no evaluation step in common, so that they cannot be compared; all were evaluated at "
-        f"step {step} but {_named(others)}: leave runs out with --filter or --at, or train with one --eval-freq"
+        f"the runs of {name} share no steps, so that they cannot be compared: {short.path} was last evaluated at step "
+        f"{short.steps[-1]}, {late.path} first at step {late.steps[0]}; leave runs out with --filter or --at"
     )
 
 
@@ -225,7 +243,7 @@ def incomparable(groups: Sequence[Group]) -> list[str]:
         ("evaluation seeds are chosen in different ways", [run.evaluation_offset for run in runs]),
         ("the simulated model is not the same", [run.model for run in runs]),
         ("runs were to take different numbers of steps", [run.budget for run in runs]),
-        ("runs were evaluated at different steps", [f"every {_interval(run)}" for run in runs]),
+        (f"runs were evaluated at different steps, {_BETWEEN}", _schedules(runs)),
     ):
         if len(set(values)) > 1:
             counted = ", ".join(f"{str(value)[:20]} in {_runs(n)}" for value, n in Counter(values).most_common(4))
@@ -238,6 +256,18 @@ def incomparable(groups: Sequence[Group]) -> list[str]:
     if differing:
         found.append(f"settings differ beyond the algorithm: {', '.join(differing)}")
     return found
+
+
+def _schedules(runs: Sequence[ComparedRun]) -> list[str]:
+    """When each run was evaluated, in words that are the same where the steps are, in the span that all share."""
+    span = shared_span([run.steps for run in runs])
+    low, high = span if span is not None else (0, 0)
+    if len({tuple(run.steps[(run.steps >= low) & (run.steps <= high)].tolist()) for run in runs}) == 1:
+        return []
+    every = [f"every {_interval(run)}" for run in runs]
+    return (
+        every if len(set(every)) > 1 else [f"{each} from {run.steps[0]}" for each, run in zip(every, runs, strict=True)]
+    )
 
 
 def _runs(n: int) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rpp_rl import statistics
 from rpp_rl.errors import RunError, listed
-from rpp_rl.experiments.comparison.analysis import Draws, TaskResult, final_scores, usual_baselines
+from rpp_rl.experiments.comparison.analysis import Draws, TaskResult, usual_baselines
 from rpp_rl.experiments.comparison.grouping import Group
 from rpp_rl.statistics import Estimate, Normalization
 from rpp_rl.statistics.estimates import StatisticName
@@ -105,9 +105,8 @@ def _group(result: TaskResult, label: str) -> Group:
 
 def _final(result: TaskResult, label: str, seeds: Container[int] | None = None) -> NDArray[np.float64]:
     """The final scores of an algorithm on an environment, of some seeds or of all."""
-    group = _group(result, label)
-    scores = final_scores(result.task, group)
-    return scores if seeds is None else scores[[seed in seeds for seed in group.seeds]]
+    found = next(g for g in result.groups if g.label == label)
+    return found.scores if seeds is None else found.scores[[seed in seeds for seed in found.group.seeds]]
 
 
 def _over_environments(

@@ -83,10 +83,9 @@ def _seeds(g: GroupResult, color: str) -> Trace:
     """All seeds as one line with gaps, since a page of hundreds of lines is slow."""
     x: list[float | None] = []
     y: list[float | None] = []
-    for scores in g.group.curves.scores:
-        there = np.isfinite(scores)
-        x += [*g.curve.steps[there].tolist(), None]
-        y += [*_numbers(scores[there]), None]
+    for steps, scores in g.group.curves.evaluations:
+        x += [*steps.tolist(), None]
+        y += [*_numbers(scores), None]
     line = {"color": color, "width": 0.7}
     quiet = {"showlegend": False, "hoverinfo": "skip", "opacity": 0.45}
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "legendgroup": g.label, **quiet}

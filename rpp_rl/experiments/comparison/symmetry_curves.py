@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from rpp_rl.experiments.comparison.analysis import TaskResult
 from rpp_rl.experiments.event_files import Curve, read_scalars
+from rpp_rl.statistics import AlignedCurves, align
 
 _PREFIX, _SHARE = "symmetry/", "/residual_share"
 _ERRORS = {"actor_equivariance_error": "actor", "critic_invariance_error": "critic"}
@@ -24,23 +24,34 @@ _LARGEST = 1e30
 class SymmetryCurve:
     """One quantity over the training of several runs.
 
+    As in `rpp_rl.statistics.AlignedCurves`, all runs count at every step: between the steps at which a run logged it,
+    its value is interpolated linearly, and the curve covers the steps that all runs share.
+
     Attributes:
-        steps: at which any of the runs has it, of shape (k,).
-        values: of each run, of shape (runs, k); NaN where it has none.
+        aligned: the runs that logged it; without steps where one of them ends before another begins.
     """
 
-    steps: NDArray[np.int64]
-    values: NDArray[np.float64]
+    aligned: AlignedCurves
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """The steps at which any of the runs logged it, in the span that all share, of shape (k,)."""
+        return self.aligned.steps
 
     @property
     def median(self) -> NDArray[np.float64]:
-        """Over the runs that have it at a step, of shape (k,)."""
-        return np.asarray(np.nanmedian(self.values, axis=0))
+        """Over all runs, of shape (k,)."""
+        return np.asarray(np.median(self.aligned.scores, axis=0))
+
+    @property
+    def interpolated(self) -> NDArray[np.int64]:
+        """The number of runs that did not log it at a step themselves, of shape (k,)."""
+        return self.aligned.interpolated
 
     @property
     def n(self) -> int:
-        """The number of runs."""
-        return len(self.values)
+        """The number of runs, the same at every step."""
+        return len(self.aligned.evaluations)
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,5 @@ def symmetry_curves(logged: Sequence[Mapping[str, Curve]]) -> SymmetryCurves | N
 
 
 def _curve(logged: Sequence[Mapping[str, Curve]], name: str) -> SymmetryCurve:
-    runs = [run[name] for run in logged if name in run]
-    steps = sorted({step for run in runs for step in run})
-    values = np.array([[run.get(step, math.nan) for step in steps] for run in runs])
-    return SymmetryCurve(np.array(steps, dtype=np.int64), values)
+    runs = [sorted(run[name].items()) for run in logged if name in run]
+    return SymmetryCurve(align([([step for step, _ in run], [value for _, value in run]) for run in runs]))

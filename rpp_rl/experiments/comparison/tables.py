@@ -21,9 +21,9 @@ SUMMARY = (
 )
 CURVES = (
     *("environment", "algorithm", "step", "n", "iqm", "low", "high"),
-    *("best_so_far_mean", "best_so_far_deviation"),
+    *("best_so_far_mean", "best_so_far_deviation", "interpolated"),
 )
-SYMMETRY = ("environment", "algorithm", "quantity", "step", "n", "median")
+SYMMETRY = ("environment", "algorithm", "quantity", "step", "n", "median", "interpolated")
 SCORES = ("environment", "algorithm", "seed", "step", "score")
 PAIRS = (
     *("environment", "first", "second", "n_first", "n_second", "probability_of_improvement", "probability_low"),
@@ -66,13 +66,18 @@ def _summary_row(result: TaskResult, g: GroupResult) -> Row:
 
 
 def curve_rows(results: Iterable[TaskResult]) -> list[Row]:
-    """One row per environment, algorithm and step, as `CURVES` names."""
+    """One row per environment, algorithm and step, as `CURVES` names.
+
+    ``interpolated`` is the number of the n runs that were not evaluated at the step; each has the score on the line
+    between its evaluations before and after.
+    """
     return [
-        (result.task.name, g.label, *map(_plain, values))
+        (result.task.name, g.label, int(step), g.curve.n, *map(_plain, values))
         for result in results
         for g in result.groups
-        for values in zip(
-            *(g.curve.steps, g.curve.n, g.curve.value, g.curve.low, g.curve.high, g.best, g.best_deviation),
+        for step, *values in zip(
+            *(g.curve.steps, g.curve.value, g.curve.low, g.curve.high, g.best, g.best_deviation),
+            g.group.curves.interpolated,
             strict=True,
         )
     ]
@@ -92,11 +97,11 @@ def score_rows(results: Iterable[TaskResult]) -> list[Row]:
 def symmetry_rows(found: SymmetryOfGroups) -> list[Row]:
     """One row per environment, algorithm, quantity and step, as `SYMMETRY` names: what the picture's bold lines are."""
     return [
-        (environment, label, quantity, int(step), curve.n, float(value))
+        (environment, label, quantity, int(step), curve.n, float(value), int(between))
         for (environment, label), curves in found.items()
         for kind, of_kind in (("error", curves.errors), ("residual_share", curves.shares))
         for quantity, curve in ((f"{kind}/{name}", curve) for name, curve in of_kind.items())
-        for step, value in zip(curve.steps, curve.median, strict=True)
+        for step, value, between in zip(curve.steps, curve.median, curve.interpolated, strict=True)
     ]
 
 

@@ -18,7 +18,6 @@ from rpp_rl.experiments.comparison.analysis import GroupResult, TaskResult
 from rpp_rl.experiments.comparison.grouping import has_ended
 from rpp_rl.experiments.comparison.runs import SYMMETRY_DIGEST, ComparedRun
 from rpp_rl.experiments.event_files import event_file, image_summary
-from rpp_rl.statistics import area_under_curve
 
 # TensorBoard reads files with tfevents in their names; one name is replaced by the next comparison.
 EVENTS = "events.out.tfevents.0.compare"
@@ -81,8 +80,9 @@ def event_files(results: tuple[TaskResult, ...], pictures: Mapping[str, bytes]) 
         for g in result.groups:
             folder = f"{folder_name(result.task.name)}/{folder_name(g.label)}"
             files[f"{folder}/{EVENTS}"] = event_file(_curves(result.task.name, g))
-            for run in g.group.runs:
-                row = event_file(_table_row(columns, result, g, run))
+            for run, score, area in zip(g.group.runs, g.scores, g.areas, strict=True):
+                metrics = {_FINAL: float(score), _AREA: float(area)}
+                row = event_file(_table_row(columns, _row(run, g, result), metrics, result.task.step))
                 files[f"hparams/{folder}/seed{run.seed}/{EVENTS}"] = row
     layout = custom_scalars({result.task.name: _charts(result) for result in results})
     shown = [(0, image_summary(f"figures/{name}", picture)) for name, picture in pictures.items()]
@@ -152,15 +152,11 @@ def _is_number(text: str) -> bool:
 
 
 def _table_row(
-    columns: Mapping[str, list[str]], result: TaskResult, g: GroupResult, run: ComparedRun
+    columns: Mapping[str, list[str]], row: Mapping[str, str], metrics: Mapping[str, float], step: int
 ) -> Iterator[tuple[int, Summary]]:
-    """A run's settings, final score and area under the curve."""
-    row, step = _row(run, g, result), result.task.step
+    """A run's settings, and its final score and area under the curve at the step at which all runs are compared."""
     values = {name: row.get(name, "-") if texts else float(row[name]) for name, texts in columns.items()}
-    at = {int(step): float(score) for step, score in zip(run.steps, run.scores, strict=True)}
-    area = float(area_under_curve(result.task.shared, [[at[step] for step in result.task.shared]])[0])
-    metrics = {_FINAL: at[step], _AREA: area}
-    for summary in hparams(values, metrics, {name: texts for name, texts in columns.items() if texts}):
+    for summary in hparams(values, dict(metrics), {name: texts for name, texts in columns.items() if texts}):
         yield 0, summary
     for tag, value in metrics.items():
         yield step, scalar(tag, value)

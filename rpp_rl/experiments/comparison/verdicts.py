@@ -12,6 +12,8 @@ from rpp_rl.statistics import FEWEST_FOR_INTERVAL, FEWEST_WITHOUT_WARNING, Estim
 # As `rpp_rl.statistics.estimate` has measured it.
 COVERAGE = "that of an IQM with about 77 % for 3 seeds, 86 to 90 % for 5, 93 to 96 % for 10"
 _ENOUGH = 10
+# The part of a curve that one run may cut off without a note.
+_MUCH = 0.1
 Word = Literal["better", "worse", "not distinguishable"]
 NO_DIFFERENCE: Word = "not distinguishable"
 
@@ -90,7 +92,26 @@ def warnings_of(result: TaskResult) -> list[str]:
     """What a reader must know before believing the comparison on an environment."""
     first, *others = result.groups
     alone = [] if others else [f"{first.label} is alone, with nothing to compare it with"]
-    return [*alone, *seed_warnings(result), *result.task.notes]
+    return [*alone, *seed_warnings(result), *result.task.notes, *cut_curves(result)]
+
+
+def cut_curves(result: TaskResult) -> list[str]:
+    """Curves that one run makes much shorter than the others of its algorithm, with that run, in sentences."""
+    found = []
+    for g in result.groups:
+        runs, begin, end = g.group.runs, int(g.curve.steps[0]), int(g.curve.steps[-1])
+        first, last = min(int(run.steps[0]) for run in runs), max(int(run.steps[-1]) for run in runs)
+        limits = []
+        if begin - first > _MUCH * (last - first):
+            limits.append(f"the first of {max(runs, key=lambda run: int(run.steps[0])).path} is at step {begin}")
+        if last - end > _MUCH * (last - first):
+            limits.append(f"the last of {min(runs, key=lambda run: int(run.steps[-1])).path} is at step {end}")
+        if limits:
+            found.append(
+                f"the curve of {g.label} covers steps {begin} to {end} only, since all its runs count at every step; "
+                f"its evaluations are from step {first} to {last}, but {' and '.join(limits)}"
+            )
+    return found
 
 
 def seed_warnings(result: TaskResult) -> list[str]:

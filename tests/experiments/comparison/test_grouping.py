@@ -11,6 +11,7 @@ from stable_baselines3 import SAC
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison import grouping
+from rpp_rl.experiments.comparison.analysis import final_scores
 from rpp_rl.experiments.comparison.grouping import differing_settings, group_runs, settings_table
 from rpp_rl.experiments.comparison.runs import read_runs
 from rpp_rl.experiments.finding import find_runs
@@ -26,7 +27,7 @@ def test_runs_that_differ_in_nothing_but_the_algorithm(tmp_path):
     for task in found:
         assert [group.label for group in task.groups] == ["rpp_sac", "sac"]
         assert task.groups[0].seeds == (0, 1, 2, 3, 4, 5)
-        assert (task.step, len(task.shared), task.notes) == (10_000, 10, ())
+        assert (task.step, len(task.steps), task.notes) == (10_000, 10, ())
         # The algorithm's own setting differs without a note.
         assert settings_table(task.groups)["actor_equiv_wd"] == ("1e-06", "-")
         assert differing_settings(task.groups) == []
@@ -44,22 +45,48 @@ def test_runs_of_unequal_length_are_compared_where_all_have_been(tmp_path):
     assert tasks(tmp_path)[0].notes[1].startswith(f"shorter than the longest, and not at their end: {short}; finish")
     (task,) = tasks(tmp_path, at=10_000)
     assert (task.step, len(task.groups[1].runs)) == (10_000, 3)
-    assert "left out, since not evaluated at step 10000" in task.notes[0]
-    assert str(short) in task.notes[0]
-    with pytest.raises(RunError, match="choose another --at"):
-        tasks(tmp_path, at=123)
+    assert task.notes[0] == f"left out, since step 10000 is outside their evaluations: {short}"
+    for at in (123, 10_001):
+        with pytest.raises(RunError, match=f"around step {at}, they are from 1000 to 10000; choose another --at"):
+            tasks(tmp_path, at=at)
 
 
-def test_evaluations_at_other_steps_are_not_interpolated(tmp_path):
+def test_runs_evaluated_at_other_steps_are_compared_on_all_steps_that_they_share(tmp_path):
     write_runs(tmp_path, ["Ant-v5"], seeds=range(3))
-    write_run(tmp_path, "Ant-v5", "sac", 8, np.arange(1, 6) * 2000)
+    write_run(tmp_path, "Ant-v5", "sac", 8, np.arange(1, 4) * 2500)
     (task,) = tasks(tmp_path)
-    assert task.shared == (2000, 4000, 6000, 8000, 10_000)
-    assert "runs were evaluated at different steps: every 1000 in 6 runs, every 2000 in 1 run" in task.notes
-    write_run(tmp_path, "Ant-v5", "sac", 9, [55, 10_055])
-    with pytest.raises(RunError, match="no evaluation step in common") as said:
+    assert task.steps == (2500, 3000, 4000, 5000, 6000, 7000, 7500)
+    different = "runs were evaluated at different steps, and between its own evaluations the score of a run is "
+    assert f"{different}interpolated linearly: every 1000 in 6 runs, every 2500 in 1 run" in task.notes
+    (between,) = (
+        note for note in task.notes if note.startswith("not evaluated at step 7500, so that scores there are")
+    )
+    assert str(tmp_path / "Ant-v5/rpp_sac/seed0") in between and "seed8" not in between
+    # The last of these is known from 6000 to 7000 only.
+    (task,) = tasks(tmp_path, at=6500)
+    assert (task.step, [len(group.runs) for group in task.groups]) == (6500, [3, 4])
+    for group in task.groups:
+        expected = [np.interp(6500, run.steps, run.scores) for run in group.runs]
+        np.testing.assert_array_equal(final_scores(task, group), expected)
+
+
+def test_evaluations_that_are_only_shifted_are_at_different_steps(tmp_path):
+    write_runs(tmp_path, ["Ant-v5"], {"sac": 1.0}, seeds=range(2))
+    write_run(tmp_path, "Ant-v5", "sac", 2, np.arange(0, 11) * 1000 + 50)
+    note = next(note for note in tasks(tmp_path)[0].notes if note.startswith("runs were evaluated at different steps"))
+    assert note.endswith("every 1000 from 1000 in 2 runs, every 1000 from 50 in 1 run")
+
+
+def test_runs_without_a_step_in_common_are_not_compared(tmp_path):
+    write_run(tmp_path, "Ant-v5", "sac", 0, [1000, 2000])
+    write_run(tmp_path, "Ant-v5", "sac", 1, [3000, 4000])
+    with pytest.raises(RunError, match="share no steps, so that they cannot be compared") as said:
         tasks(tmp_path)
-    assert f"all were evaluated at step 2000 but {tmp_path}/Ant-v5/sac/seed9: leave" in str(said.value)
+    folder = tmp_path / "Ant-v5/sac"
+    assert f"{folder}/seed0 was last evaluated at step 2000, {folder}/seed1 first at step 3000; leave" in str(
+        said.value
+    )
+    assert [group.seeds for group in tasks(tmp_path, at=1500)[0].groups] == [(0,)]
 
 
 def test_of_a_seed_that_is_there_twice_the_run_that_got_there_is_taken(tmp_path):

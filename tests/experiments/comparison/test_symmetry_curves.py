@@ -59,16 +59,21 @@ def test_numbers_that_are_none_are_left_out(tmp_path):
     assert sorted(logged_symmetry(tmp_path)["actor_equivariance_error"]) == [2000]
 
 
-def test_runs_are_put_together_step_by_step():
+def test_the_median_is_of_the_same_runs_at_every_step():
     share = "actor/mu/residual_share"
-    curves = symmetry_curves([{share: {10: 0.1, 20: 0.2}}, {share: {20: 0.4, 30: 0.6}}, {}])
+    curves = symmetry_curves([{share: {10: 0.1, 20: 0.2}}, {share: {30: 0.6, 15: 0.3}}, {}])
     curve = curves.shares["actor/mu"]
     assert curve.n == 2
-    assert curve.steps.tolist() == [10, 20, 30]
-    np.testing.assert_array_equal(curve.values, [[0.1, 0.2, np.nan], [np.nan, 0.4, 0.6]])
-    np.testing.assert_allclose(curve.median, [0.1, 0.3, 0.6])
+    assert curve.steps.tolist() == [15, 20]
+    np.testing.assert_allclose(curve.median, [(0.15 + 0.3) / 2, (0.2 + 0.4) / 2])
+    assert curve.interpolated.tolist() == [1, 1]
     assert curves.errors == {}
     assert symmetry_curves([{}, {"dynamics_error": {0: 0.0}}]) is None
+
+
+def test_runs_that_share_no_step_have_no_median():
+    curve = symmetry_curves([{SHARE.removeprefix("symmetry/"): {step: 0.5}} for step in (10, 20)]).shares["actor/mu"]
+    assert (curve.n, curve.steps.tolist(), curve.median.tolist(), curve.interpolated.tolist()) == (2, [], [], [])
 
 
 def test_names_and_number_of_layers_are_bounded():
