@@ -202,6 +202,12 @@ def test_the_area_is_exact_for_the_lines_between_a_runs_own_evaluations(given_cu
         assert area == pytest.approx(expected, abs=1e-9)
 
 
+def test_the_area_does_not_depend_on_how_the_scores_lie_in_memory():
+    scores = np.random.default_rng(0).normal(size=(7, 40))
+    columns = area_under_curve(np.arange(40), np.asfortranarray(scores))
+    np.testing.assert_array_equal(area_under_curve(np.arange(40), scores), columns)
+
+
 def _by_hand(steps, scores, step):
     """The score on the line between the evaluations before and after a step."""
     after = int(np.flatnonzero(steps >= step)[0])

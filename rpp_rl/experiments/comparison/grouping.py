@@ -209,17 +209,21 @@ def _unequal_lengths(runs: Sequence[ComparedRun], step: int) -> list[str]:
     shorter = [run for run in runs if run.steps[-1] < longest]
     unfinished = [run for run in shorter if not has_ended(run)]
     done = [run for run in shorter if run not in unfinished]
-    notes = [f"runs are of unequal length: everything is compared at step {step}, the longest run has {longest}"]
+    most = max(run.budget or 0 for run in runs)
+    fewer, sparse = [r for r in done if r.budget != most], [r for r in done if r.budget == most]
+    notes = [f"runs end at different evaluations: everything is compared at step {step}, the longest has {longest}"]
     if unfinished:
         notes.append(
             f"shorter than the longest, and not at their end: {_named(unfinished)}; finish them with "
             f"rpp-rl train --resume, or leave them out with --at{_survivors(unfinished)}"
         )
-    if done:
+    if fewer:
         notes.append(
-            f"shorter than the longest, and done: {_named(done)}; give them more steps with rpp-rl train --resume and "
+            f"shorter than the longest, and done: {_named(fewer)}; give them more steps with rpp-rl train --resume and "
             "-n, or leave them out with --at"
         )
+    if sparse:
+        notes.append(f"as long as the longest, but last evaluated before its end: {_named(sparse)}")
     return notes
 
 

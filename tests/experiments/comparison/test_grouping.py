@@ -38,7 +38,7 @@ def test_runs_of_unequal_length_are_compared_where_all_have_been(tmp_path):
     short = write_run(tmp_path, "Ant-v5", "sac", 8, np.arange(1, 5) * 1000)
     (task,) = tasks(tmp_path)
     assert task.step == 4000
-    assert "compared at step 4000, the longest run has 10000" in task.notes[0]
+    assert "compared at step 4000, the longest has 10000" in task.notes[0]
     assert task.notes[1].startswith(f"shorter than the longest, and done: {short}; give them more steps")
     config = json.loads((short / "config.json").read_text())
     (short / "config.json").write_text(json.dumps({**config, "n_timesteps": 10_000}))
@@ -68,6 +68,19 @@ def test_runs_evaluated_at_other_steps_are_compared_on_all_steps_that_they_share
     for group in task.groups:
         expected = [np.interp(6500, run.steps, run.scores) for run in group.runs]
         np.testing.assert_array_equal(final_scores(task, group), expected)
+
+
+def test_a_run_whose_last_evaluation_is_before_its_end_needs_no_more_steps(tmp_path):
+    write_runs(tmp_path, ["Ant-v5"], {"sac": 1.0}, seeds=range(2))
+    write_run(tmp_path, "Ant-v5", "sac", 2, np.arange(1, 4) * 3000, n_timesteps=10_000)
+    (task,) = tasks(tmp_path)
+    assert task.step == 9000
+    assert (
+        task.notes[0] == "runs end at different evaluations: everything is compared at step 9000, the longest has 10000"
+    )
+    seed2 = tmp_path / "Ant-v5/sac/seed2"
+    assert task.notes[1] == f"as long as the longest, but last evaluated before its end: {seed2}"
+    assert "more steps" not in " ".join(task.notes)
 
 
 def test_evaluations_that_are_only_shifted_are_at_different_steps(tmp_path):
