@@ -18,6 +18,7 @@ from rpp_rl.experiments.comparison.analysis import GroupResult, TaskResult
 from rpp_rl.experiments.comparison.grouping import has_ended
 from rpp_rl.experiments.comparison.runs import SYMMETRY_DIGEST, ComparedRun
 from rpp_rl.experiments.event_files import event_file, image_summary
+from rpp_rl.statistics import FEWEST_FOR_INTERVAL
 
 # TensorBoard reads files with tfevents in their names; one name is replaced by the next comparison.
 EVENTS = "events.out.tfevents.0.compare"
@@ -27,6 +28,9 @@ _CHARTS = "#custom_scalars&regexInput={}&_smoothingWeight=0"
 _BESIDE = "compare"
 _LONGEST_NAME = 100
 _NAMES = ("environment", "algorithm", "seed")
+_INTERVALS = "IQM of eval/mean_reward, with 95 % interval"
+_BARE = f"IQM of eval/mean_reward, under {FEWEST_FOR_INTERVAL} seeds, without interval"
+_BEST = "Best eval/mean_reward so far, mean over seeds"
 _FINAL, _AREA = "compare/final_return", "compare/area_under_curve"
 
 
@@ -84,7 +88,7 @@ def event_files(results: tuple[TaskResult, ...], pictures: Mapping[str, bytes]) 
                 metrics = {_FINAL: float(score), _AREA: float(area)}
                 row = event_file(_table_row(columns, _row(run, g, result), metrics, result.task.step))
                 files[f"hparams/{folder}/seed{run.seed}/{EVENTS}"] = row
-    layout = custom_scalars({result.task.name: _charts(result) for result in results})
+    layout = custom_scalars(_layout(results))
     shown = [(0, image_summary(f"figures/{name}", picture)) for name, picture in pictures.items()]
     files[EVENTS] = event_file([(0, layout), *shown])
     return files
@@ -112,17 +116,23 @@ def _curves(env: str, g: GroupResult) -> Iterator[tuple[int, Summary]]:
             yield int(step), scalar(tag, shown)
 
 
-def _charts(result: TaskResult) -> dict[str, list[Any]]:
-    """The charts of an environment, in the form of `SummaryWriter.add_custom_scalars`."""
-    env = result.task.name
-    iqm, lower, upper, best, bare = _tags(env)
-    charts: dict[str, list[Any]] = {
-        f"{env}: IQM of eval/mean_reward, 95 % interval": ["Margin", [iqm, lower, upper]],
-        f"{env}: mean of the best so far": ["Multiline", [f"^{re.escape(best)}$"]],
-    }
-    if any(math.isnan(low) for g in result.groups for low in g.curve.low):
-        charts[f"{env}: IQM of fewer than three seeds, no interval"] = ["Multiline", [f"^{re.escape(bare)}$"]]
-    return charts
+def _layout(results: tuple[TaskResult, ...]) -> dict[str, dict[str, list[Any]]]:
+    """Sections of charts in the form of `SummaryWriter.add_custom_scalars`; a chart without any curve is left out.
+
+    Within a section TensorBoard puts charts with margins last, so that each kind of chart has a section of its own.
+    """
+    sections: dict[str, dict[str, list[Any]]] = {_INTERVALS: {}, _BARE: {}, _BEST: {}}
+    for result in results:
+        env = result.task.name
+        iqm, lower, upper, best, bare = _tags(env)
+        if any(g.n >= FEWEST_FOR_INTERVAL for g in result.groups):
+            sections[_INTERVALS][f"{env}: IQM, 95 % interval"] = ["Margin", [iqm, lower, upper]]
+        if any(g.n < FEWEST_FOR_INTERVAL for g in result.groups):
+            sections[_BARE][f"{env}: IQM, no interval"] = ["Multiline", [f"^{re.escape(bare)}$"]]
+        sections[_BEST][f"{env}: best so far, mean"] = ["Multiline", [f"^{re.escape(best)}$"]]
+    # TensorBoard shows charts with margins from the last to the first.
+    sections[_INTERVALS] = dict(reversed(sections[_INTERVALS].items()))
+    return {title: charts for title, charts in sections.items() if charts}
 
 
 def _columns(results: tuple[TaskResult, ...]) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 import pytest
 from helpers.run_folders import write_runs
 
+from rpp_rl.experiments import compare
 from rpp_rl.experiments.comparison.tensorboard import tensorboard_place
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -97,22 +98,47 @@ def tensorboard(folder):
         server.wait(30)
 
 
-def test_tensorboard_is_the_comparison(page, folder, tmp_path):
+CHARTS = "tf-custom-scalar-margin-chart-card, tf-custom-scalar-multi-line-chart-card"
+
+
+def curves_in(chart):
+    """The number of curves that a chart of TensorBoard has drawn: of bands where it has margins, else of lines."""
+    shape = "path.area" if "margin" in chart.evaluate("chart => chart.tagName.toLowerCase()") else "path.line"
+    paths = chart.locator(shape).evaluate_all("all => all.map(path => path.getAttribute('d') || '')")
+    # Ten points each way; an empty chart has none. Without smoothing a line is drawn twice.
+    return len({path for path in paths if len(path) > 100})
+
+
+def test_tensorboard_shows_the_comparison_without_a_click(page, folder, tmp_path):
+    page.set_viewport_size({"width": 1440, "height": 1400})
+    # Two seeds of a third algorithm have curves without an interval.
+    write_runs(folder, ["Ant-v5"], {"mlp_sac": 1000.0}, seeds=range(2))
+    compare(folder).write(folder / "compare", report=False)
     with tensorboard(folder) as address:
         page.goto(f"{address}/{tensorboard_place(folder / 'compare', folder)[1]}")
-        chart = page.locator("tf-custom-scalar-margin-chart-card").first
-        chart.wait_for()
-        # Both algorithms are in the chart: their curves, and the area between lower and upper end.
-        page.get_by_text("Matches (2)").first.wait_for()
-        chart.locator("path.area").nth(1).wait_for(state="attached")
-        for shape, least in (("path.area", 2), ("path.line", 2)):
-            drawn = chart.locator(shape).evaluate_all("paths => paths.map(p => (p.getAttribute('d') || '').length)")
-            # Ten points each way; an empty chart has none.
-            assert sum(length > 100 for length in drawn) >= least, (shape, drawn)
-        assert page.locator("tf-smoothing-input, #smoothing-chooser").first.locator("input").first.input_value() == "0"
+        charts = page.locator(CHARTS)
+        charts.nth(4).wait_for()
+        places = [charts.nth(k).bounding_box() for k in range(5)]
+        order = sorted(range(5), key=lambda k: (places[k]["y"], places[k]["x"]))
+        titles = [charts.nth(k).evaluate("chart => chart.title") for k in order]
+        assert titles == [
+            *("Ant-v5: IQM, 95 % interval", "Hopper-v5: IQM, 95 % interval", "Ant-v5: IQM, no interval"),
+            *("Ant-v5: best so far, mean", "Hopper-v5: best so far, mean"),
+        ]
+        expected = [2, 2, 1, 3, 2]
+        for _ in range(PATIENCE):
+            found = [curves_in(charts.nth(k)) for k in order]
+            if found == expected:
+                break
+            page.wait_for_timeout(1000)
         shot(page, "custom_scalars", tmp_path)
+        assert found == expected
+        assert page.locator("tf-smoothing-input, #smoothing-chooser").first.locator("input").first.input_value() == "0"
+
+
+def test_tensorboard_has_a_table_of_all_runs(page, folder, tmp_path):
+    with tensorboard(folder) as address:
         page.goto(f"{address}/#hparams")
-        page.reload()
         page.get_by_text("Number of matching session groups: 40").wait_for()
         page.get_by_text("actor_equiv_wd").first.wait_for()
         shot(page, "hparams", tmp_path)

@@ -14,6 +14,14 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from rpp_rl.experiments.comparison.tensorboard import tensorboard_place
 
 
+def layout_of(folder):
+    """The sections of *Custom Scalars* that a comparison has written."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    (event,) = events.Tensors(metadata.CONFIG_SUMMARY_TAG)
+    return layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+
+
 class TestTensorBoard:
     def test_curves_with_intervals(self, compared):
         events = EventAccumulator(str(compared[0] / "Ant-v5" / "rpp_sac"))
@@ -27,17 +35,40 @@ class TestTensorBoard:
             assert [e.step for e in scalars] == [int(r["step"]) for r in table]
             np.testing.assert_allclose([e.value for e in scalars], [float(r[column]) for r in table], rtol=1e-6)
 
-    def test_the_layout_has_a_chart_with_margins_for_every_environment(self, compared):
-        events = EventAccumulator(str(compared[0]))
-        events.Reload()
-        (event,) = events.Tensors(metadata.CONFIG_SUMMARY_TAG)
-        layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
-        assert [category.title for category in layout.category] == ["Ant-v5", "Hopper-v5"]
-        series = layout.category[0].chart[0].margin.series[0]
+    def test_the_curves_with_intervals_are_the_first_section_and_the_best_so_far_the_last(self, compared):
+        first, last = layout_of(compared[0]).category
+        assert first.title.startswith("IQM of eval/mean_reward, with 95 % interval")
+        assert last.title.startswith("Best eval/mean_reward so far")
+        # TensorBoard shows charts with margins from the last to the first.
+        for section, names in ((first, ["Hopper-v5", "Ant-v5"]), (last, ["Ant-v5", "Hopper-v5"])):
+            assert [chart.title.partition(":")[0] for chart in section.chart] == names
+        series = first.chart[1].margin.series[0]
         assert (series.value, series.lower, series.upper) == ("Ant-v5/iqm", "Ant-v5/lower", "Ant-v5/upper")
-        (pattern,) = layout.category[0].chart[1].multiline.tag
+        (pattern,) = last.chart[0].multiline.tag
         assert re.match(pattern, "Ant-v5/best_so_far_mean")
         assert not re.match(pattern, "Ant-v52/best_so_far_mean")
+
+    @pytest.mark.parametrize("seeds", [(5, 5), (2, 2), (5, 2)])
+    def test_every_chart_has_a_curve_and_every_curve_a_chart(self, main, tmp_path, seeds):
+        for algo, n in zip(("rpp_sac", "sac"), seeds, strict=True):
+            write_runs(tmp_path / "runs", ["Ant-v5"], {algo: 1.0}, range(n))
+        write_runs(tmp_path / "runs", ["Hopper-v5"], seeds=range(3))
+        assert main("compare", "runs", "--no-report")[0] == 0
+        tags = set()
+        for path in (tmp_path / "runs/compare").glob("*-v5/*"):
+            events = EventAccumulator(str(path))
+            events.Reload()
+            tags |= set(events.Tags()["scalars"])
+        shown = set()
+        for chart in (chart for section in layout_of(tmp_path / "runs/compare").category for chart in section.chart):
+            patterns = list(chart.multiline.tag)
+            for series in chart.margin.series:
+                patterns += [f"^{re.escape(tag)}$" for tag in (series.value, series.lower, series.upper)]
+            for pattern in patterns:
+                matching = {tag for tag in tags if re.match(pattern, tag)}
+                assert matching, (chart.title, pattern)
+                shown |= matching
+        assert shown == tags
 
     def test_a_table_of_all_runs(self, compared):
         sessions = sorted((compared[0] / "hparams").glob("*/*/*"))
