@@ -1,6 +1,11 @@
 """Statistics of runs: one run with its seed is one sample, and every estimate says how many runs it uses."""
 
-from rpp_rl.statistics.comparisons import average_probability, difference, probability_of_improvement
+from rpp_rl.statistics.comparisons import (
+    average_probability,
+    difference,
+    may_distinguish,
+    probability_of_improvement,
+)
 from rpp_rl.statistics.curves import (
     AlignedCurves,
     align,
@@ -38,6 +43,7 @@ __all__ = [
     "difference",
     "estimate",
     "interquartile_mean",
+    "may_distinguish",
     "mean_and_deviation",
     "performance_profile",
     "probability_of_improvement",

@@ -116,6 +116,27 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, *, confidenc
     return Estimate(value, low, high, min(m, n))
 
 
+def may_distinguish(m: int, n: int, *, confidence: float = 0.95) -> bool:
+    r"""Whether m runs of one and n of another algorithm can be distinguished at all, however far apart they are.
+
+    The smallest p-value of the two-sided Mann-Whitney test is that of samples of which one is above the other,
+    2 / C(m + n, m). With three runs each it is 1/10.
+
+    Args:
+        m: runs of the first algorithm.
+        n: runs of the second.
+        confidence: confidence of the interval of `probability_of_improvement`.
+
+    Raises:
+        StatisticsError: if the confidence is not between 0 and 1.
+
+    Source: Mann and Whitney, *On a test of whether one of two random variables is stochastically larger than the
+    other*, The Annals of Mathematical Statistics 18 (1947).
+    """
+    alpha = 1 - checked_confidence(confidence)
+    return min(m, n) >= FEWEST_FOR_INTERVAL and 2 / math.comb(m + n, m) <= alpha
+
+
 def _alike(x: Floats, y: Floats, confidence: float) -> bool:
     """Whether the Mann-Whitney test does not distinguish two samples; the test is exact if there are no ties."""
     ties = len(np.unique(np.concatenate((x, y)))) < len(x) + len(y)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from rpp_rl.errors import StatisticsError
-from rpp_rl.statistics import Estimate, average_probability, difference, probability_of_improvement
+from rpp_rl.statistics import Estimate, average_probability, difference, may_distinguish, probability_of_improvement
 
 SCORES = arrays(np.float64, st.integers(3, 9), elements=st.integers(-5, 5).map(float))
 
@@ -126,3 +126,9 @@ def test_the_average_covers_at_its_nominal_rate():
         found = average_probability(parts)
         hits += found.low <= truth <= found.high
     assert hits / 400 == pytest.approx(0.95, abs=0.04)
+
+
+@given(st.integers(1, 8), st.integers(1, 8))
+def test_samples_may_be_distinguished_where_those_that_are_far_apart_are(m, n):
+    apart = probability_of_improvement(np.arange(m) + 100.0, np.arange(n) * 1.0)
+    assert may_distinguish(m, n) == may_distinguish(n, m) == (not apart.includes(0.5))

@@ -34,8 +34,11 @@ LEAST_ERROR = 1e-9
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _STYLES = {"actor": "-", "critic": "--"}
 
-_ACROSS, _MOST_INSIDE, _WIDEST = 3, 4, 56
+_ACROSS, _WIDEST = 3, 56
+# Inches: of a line of a legend, and of an axis' numbers and name.
+_LINE, _AXIS = 0.18, 0.5
 _RESOLUTION = 110
+_COLUMNS = 3
 
 
 def colors(results: Iterable[TaskResult]) -> dict[str, str]:
@@ -81,18 +84,28 @@ def _panels(
     across = min(_ACROSS, len(results))
     down = math.ceil(len(results) / across)
     most = max(len(result.groups) for result in results)
-    # Many names would cover the curves; they stand below them.
-    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)} if most > _MOST_INSIDE else {}
-    height = 3.6 + (0.18 * most if below else 0.0)
-    figure = new_figure(max(6.0, 4.6 * across), height * down)
+    figure = new_figure(max(6.0, 4.6 * across), (3.6 + _LINE * most) * down)
     for i, result in enumerate(results):
         axes = figure.add_subplot(down, across, i + 1)
         for group in result.groups:
             draw(axes, group, palette[group.label])
         axes.axvline(result.task.step, color="0.8", lw=0.8, zorder=0)
         axes.set(xlabel=STEPS, ylabel=SCORE, title=result.task.name)
-        axes.legend(frameon=False, fontsize=8, **below)
+        _legend_below(axes)
     return figure
+
+
+def _legend_below(axes: Any, columns: int = 1, size: int = 8) -> None:
+    """Names below the axes, where they cover neither a curve nor the name of the axis."""
+    inches = axes.get_position().height * axes.figure.get_figheight()
+    axes.legend(
+        loc="upper left",
+        bbox_to_anchor=(0.0, -_AXIS / inches),
+        frameon=False,
+        fontsize=size,
+        ncols=columns,
+        borderpad=0,
+    )
 
 
 def _legend(name: str) -> str:
@@ -121,7 +134,7 @@ def _best_so_far(axes: Any, group: GroupResult, color: str) -> None:
 
 
 def _profiles(found: Aggregate, palette: Mapping[str, str]) -> Any:
-    figure = new_figure(6, 4)
+    figure = new_figure(6, 4 + _LINE * len(found.algorithms))
     axes = figure.add_subplot()
     for a in found.algorithms:
         profile, color = a.profile, palette[a.label]
@@ -130,7 +143,7 @@ def _profiles(found: Aggregate, palette: Mapping[str, str]) -> Any:
         axes.plot(profile.thresholds, profile.share, color=color, lw=2, label=f"{a.label} (n at least {a.iqm.n})")
     title = f"performance profile, {len(found.environments)} environments"
     axes.set(xlabel="normalised score τ", ylabel="share of runs above τ", title=title, ylim=(-0.02, 1.02))
-    axes.legend(frameon=False, fontsize=8)
+    _legend_below(axes)
     return figure
 
 
@@ -154,7 +167,8 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
     Args:
         rows: by title, at least one.
     """
-    figure = new_figure(11.0, 3.4 * len(rows))
+    most = max(max(math.ceil(len(curves.shares) / _COLUMNS), len(curves.errors)) for curves in rows.values())
+    figure = new_figure(11.0, (3.4 + _LINE * most) * len(rows))
     first: Any = None
     for i, (name, curves) in enumerate(rows.items()):
         title = textwrap.fill(name, _WIDEST)  # one that is long would lie over its neighbour's
@@ -164,7 +178,7 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
             _line(left, curve, layer_color(k), _STYLES.get(network, "-"), f"{network} {rest}".strip())
         left.set(xlabel=STEPS, ylabel="residual share |B| / (|A| + |B|)", title=title, ylim=(0, 1))
         if curves.shares:
-            left.legend(frameon=False, fontsize=6, ncols=2)
+            _legend_below(left, _COLUMNS, 7)
         else:
             left.text(0.5, 0.5, "no residual layers", ha="center", va="center", color="0.5", transform=left.transAxes)
         right = figure.add_subplot(len(rows), 2, 2 * i + 2, sharey=first)
@@ -178,7 +192,7 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
         right.yaxis.set_major_formatter("{x:g}")
         right.yaxis.set_minor_formatter("")
         if curves.errors:
-            right.legend(frameon=False, fontsize=8)
+            _legend_below(right)
     return figure
 
 

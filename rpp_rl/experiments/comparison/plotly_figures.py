@@ -69,7 +69,7 @@ def errors_figure(groups: Mapping[str, SymmetryCurves], palette: Mapping[str, st
         for what, dashed in (("actor", False), ("critic", True))
         if (c := curves.errors.get(what)) is not None
     ]
-    layout = _layout(STEPS, "largest relative error over the group", None)
+    layout = _layout(STEPS, "largest relative error", None)
     layout["yaxis"] |= {"type": "log", "exponentformat": "power"}
     return {"data": traces, "layout": layout}
 
@@ -111,17 +111,16 @@ def _bold(x: NDArray[Any], y: NDArray[Any], color: str, name: str, group: str, d
 
 
 def _layout(across: str, up: str, step: int | None) -> dict[str, Any]:
+    """Axes, a line at a step, and the legend below them; the page adds its colors."""
     marks: Sequence[dict[str, Any]] = ()
     if step is not None:
-        line = {"color": "#ccc", "width": 1}
-        marks = [{"type": "line", "x0": step, "x1": step, "yref": "paper", "y0": 0, "y1": 1, "line": line}]
-    axis = {"gridcolor": "#eee", "zerolinecolor": "#ddd"}
+        marks = [{"type": "line", "x0": step, "x1": step, "yref": "paper", "y0": 0, "y1": 1}]
+    place = {"xref": "container", "yref": "container", "x": 0, "y": 0, "yanchor": "bottom"}
     return {
-        "xaxis": {"title": {"text": across}, **axis},
-        "yaxis": {"title": {"text": up}, **axis},
+        "xaxis": {"title": {"text": across, "font": {"size": 13}}},
+        "yaxis": {"title": {"text": up, "font": {"size": 13}}},
         "shapes": list(marks),
-        "plot_bgcolor": "white",
-        "margin": {"l": 70, "r": 20, "t": 20, "b": 50},
-        "legend": {"orientation": "h", "y": -0.18},
+        "margin": {"l": 60, "r": 16, "t": 16, "b": 56},
+        "legend": {"orientation": "h", "maxheight": 1, **place},
         "hovermode": "x unified",
     }

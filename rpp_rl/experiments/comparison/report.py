@@ -1,18 +1,25 @@
-"""The report of a comparison: one page that works offline, with curves that can be moved and zoomed."""
+"""The report of a comparison: one page that works offline, with the verdicts and the curves first."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison import tables
 from rpp_rl.experiments.comparison.analysis import TaskResult
 from rpp_rl.experiments.comparison.figures import colors
 from rpp_rl.experiments.comparison.grouping import settings_table
 from rpp_rl.experiments.comparison.over_environments import Aggregate
+from rpp_rl.experiments.comparison.page import (
+    figure,
+    html_page,
+    html_table,
+    mark,
+    note_list,
+    table,
+    verdict_list,
+)
 from rpp_rl.experiments.comparison.plotly_figures import (
     best_so_far_figure,
     curves_figure,
@@ -21,29 +28,29 @@ from rpp_rl.experiments.comparison.plotly_figures import (
     shares_figure,
 )
 from rpp_rl.experiments.comparison.symmetry_curves import SymmetryCurves, SymmetryOfGroups
-from rpp_rl.experiments.comparison.verdicts import aggregate_sentences, verdicts, warnings_of
+from rpp_rl.experiments.comparison.verdicts import aggregate_verdicts, verdicts, warnings_of
 
 if TYPE_CHECKING:
     from rpp_rl.experiments.comparison.compare import Comparison
 
-# Nothing may be loaded from anywhere: what the page shows is in it.
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-h1, h2 { line-height: 1.2; } h2 { border-top: 1px solid #ddd; padding-top: 1.5rem; }
-.verdict { font-weight: 600; margin: .3rem 0; } .note { color: #8a4b00; margin: .2rem 0; }
-.wide { overflow-x: auto; } .plot { height: 27rem; }
-table { border-collapse: collapse; font-size: .85rem; margin: .6rem 0; }
-th, td { border-bottom: 1px solid #ddd; padding: .25rem .7rem .25rem 0; text-align: left; vertical-align: top; }
-code { font-size: .8rem; overflow-wrap: anywhere; } summary { cursor: pointer; margin: .4rem 0; }
-"""
-_HOW_TO_READ = """Thin lines are single seeds, bold ones their interquartile mean (IQM), bands its pointwise 95 %
-bootstrap interval. Numbers in brackets are 95 % intervals: stratified bootstrap over seeds for IQM, mean, median, area
+Figures = dict[str, Mapping[str, Any]]
+# More names than these are counted in the title.
+_MOST_NAMES, _LONGEST_NAMES = 4, 64
+_METHOD = """
+<p><b>Curves.</b> Thin lines are single seeds, bold ones their interquartile mean (IQM), bands its pointwise 95 %
+bootstrap interval. All seeds of an algorithm count at every step of its curve. Where they were evaluated at different
+steps, the score of a run is interpolated linearly between its own evaluations, and the curve covers the steps that all
+its runs share; nothing is extrapolated. Final scores and areas under curves are of these lines too. The best so far is
+the largest of a run's own evaluations until then, so that it never falls. Steps to a threshold are those of a run's own
+evaluations.</p>
+<p><b>Intervals.</b> Numbers in brackets are 95 % intervals: stratified bootstrap over seeds for IQM, mean, median, area
 and difference, Newcombe's for P(X &gt; Y), widened to 1/2 where Mann and Whitney's test tells nothing, Kaplan and
 Meier's for steps to a threshold, where runs that never reach it count as censored. The seed is the unit, never the
-episode. A difference is reported only where the intervals of both the probability of improvement and the difference of
-IQMs exclude no difference. Areas under curves are mean heights. Bootstrap intervals of few seeds are too narrow: one
-that says 95 % covers about nine times in ten with five seeds, and three times in four with three."""
+episode. Areas under curves are mean heights. Bootstrap intervals of few seeds are too narrow: one that says 95 % covers
+about nine times in ten with five seeds, and three times in four with three.</p>
+<p><b>Verdicts.</b> An algorithm is better or worse only where the intervals of both the probability of improvement and
+the difference of IQMs exclude no difference; else the two are not distinguishable. Seeds are too few where even runs
+that are all better than those of the baseline would not be distinguishable from them.</p>"""
 
 
 def report_page(comparison: Comparison, symmetry: SymmetryOfGroups) -> str:
@@ -56,93 +63,138 @@ def report_page(comparison: Comparison, symmetry: SymmetryOfGroups) -> str:
     Raises:
         RunError: if plotly is not installed.
     """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise RunError("the report needs plotly: pip install 'rpp-rl[compare]', or add --no-report") from error
-    figures: list[tuple[str, dict[str, Any]]] = []
-    body = [f"<h1>{_n(len(comparison.results), 'environment')} compared</h1>", f"<p>{_HOW_TO_READ}</p>"]
-    body += [f'<p class="note">{escape(note)}</p>' for note in comparison.notes]
-    palette = colors(comparison.results)
-    for result in comparison.results:
-        curves = {label: found for (task, label), found in symmetry.items() if task == result.task.name}
-        body += _section(result, figures, palette, curves)
-    if comparison.aggregate is not None:
-        figures.append((f"plot{len(figures)}", profiles_figure(comparison.aggregate, palette)))
-        body += _aggregate(comparison.aggregate, comparison.normalization, figures[-1][0])
-    body += _origin(comparison)
-    drawing = "".join(
-        f"Plotly.newPlot({json.dumps(name)}, {_script_json(figure['data'])}, {_script_json(figure['layout'])}, "
-        "{responsive: true, displaylogo: false});\n"
-        for name, figure in figures
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>rpp-rl compare</title>\n<style>{_STYLE}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + f"\n<script>\n{drawing}</script>\n</body>\n</html>\n"
-    )
+    results, found = comparison.results, comparison.aggregate
+    palette, figures = colors(results), Figures()
+    contents, body = {}, []
+    if len(results) > 1:
+        contents["overview"] = "Overview"
+        body.append(_section("overview", "Overview", [_overview(comparison)]))
+    for i, result in enumerate(results):
+        curves = {label: each for (task, label), each in symmetry.items() if task == result.task.name}
+        contents[f"environment{i}"] = result.task.name
+        parts = _environment(result, figures, palette, curves)
+        body.append(_section(f"environment{i}", result.task.name, parts))
+    if found is not None:
+        contents["all"] = f"Over {_n(len(found.environments), 'environment')}"
+        body.append(_section("all", contents["all"], _aggregate(found, comparison.normalization, figures, palette)))
+    if comparison.notes:
+        contents["notes"] = "Notes"
+        body.append(_section("notes", "Notes on the whole comparison", [note_list(comparison.notes)]))
+    contents |= {"method": "Method", "origin": "Origin"}
+    body.append(_section("method", "Method", [f'<div class="text">{_METHOD}</div>']))
+    body.append(_section("origin", "Origin of the runs", _origin(comparison)))
+    return html_page(title_of(results), _lead(comparison), contents, body, figures)
 
 
-def _script_json(value: Any) -> str:
-    """JSON inside a script, which no name may end."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def title_of(results: Sequence[TaskResult]) -> str:
+    """What was compared, on what, and with how many seeds."""
+    baselines = {result.baseline for result in results}
+    labels = {g.label for result in results for g in result.groups}
+    names = sorted(labels, key=lambda label: (label in baselines, label))
+    seeds = sorted({g.n for result in results for g in result.groups})
+    counted = f"{_n(seeds[0], 'seed')} each" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    environments = _names([result.task.name for result in results], "environment")
+    return f"{_names(names, 'algorithm')} on {environments}: {counted}"
 
 
-def _section(
-    result: TaskResult,
-    figures: list[tuple[str, dict[str, Any]]],
-    palette: dict[str, str],
-    symmetry: Mapping[str, SymmetryCurves],
+def _names(names: Sequence[str], what: str) -> str:
+    """Names in a sentence, or how many there are."""
+    if len(names) > 1 and (len(names) > _MOST_NAMES or sum(map(len, names)) > _LONGEST_NAMES):
+        return _n(len(names), what)
+    return " and ".join([part for part in (", ".join(names[:-1]), names[-1]) if part])
+
+
+def _lead(comparison: Comparison) -> str:
+    """What a reader must know of all verdicts, as HTML."""
+    baselines = sorted({result.baseline for result in comparison.results})
+    against = f"Verdicts are against {escape(baselines[0])}. " if len(baselines) == 1 else ""
+    notes = len(comparison.notes) + sum(len(warnings_of(result)) for result in comparison.results)
+    noted = ""
+    if notes:
+        noted = f"{_n(notes, 'note')} below {'says' if notes == 1 else 'say'} what limits them. "
+    return f'Scores are mean returns of evaluations. {against}{noted}<a href="#method">Method</a>'
+
+
+def _section(name: str, title: str, parts: Iterable[str]) -> str:
+    return f'<section id="{name}">\n<h2>{escape(title)}</h2>\n' + "\n".join(parts) + "\n</section>"
+
+
+def _overview(comparison: Comparison) -> str:
+    """A row for each algorithm with its marks on all environments, and over them."""
+    results, found = comparison.results, comparison.aggregate
+    marks = {(v.environment, v.algorithm): v.mark for v in comparison.verdicts}
+    heads = [f'<a href="#environment{i}">{escape(result.task.name)}</a>' for i, result in enumerate(results)]
+    columns = [result.task.name for result in results]
+    if found is not None:
+        heads.append(f'<a href="#all">over {_n(len(found.environments), "environment")}</a>')
+        columns.append("")
+        marks |= {("", verdict.algorithm): verdict.mark for verdict in aggregate_verdicts(found)}
+    baselines = [result.baseline for result in results] + ([found.baseline] if found is not None else [])
+    rows = []
+    for label in sorted({g.label for result in results for g in result.groups}):
+        cells = [
+            mark(marks[column, label]) if (column, label) in marks else ("baseline" if label == base else "–")
+            for column, base in zip(columns, baselines, strict=True)
+        ]
+        rows.append([("", escape(label)), *(("", cell) for cell in cells)])
+    return html_table(["algorithm", *heads], rows, "Verdicts on all environments")
+
+
+def _environment(
+    result: TaskResult, figures: Figures, palette: Mapping[str, str], symmetry: Mapping[str, SymmetryCurves]
 ) -> list[str]:
-    curve, best = f"plot{len(figures)}", f"plot{len(figures) + 1}"
-    figures += [(curve, curves_figure(result, palette)), (best, best_so_far_figure(result, palette))]
-    body = [f"<h2>{escape(result.task.name)}</h2>", f"<p>Compared at step {result.task.step}.</p>"]
-    body += [f'<p class="verdict">{escape(verdict.sentence)}</p>' for verdict in verdicts(result)]
-    body += [f'<p class="note">Note: {escape(note)}</p>' for note in warnings_of(result)]
-    body += [f'<div id="{curve}" class="plot"></div>', _table(tables.summary_cells(result))]
+    name = result.task.name
+    given = [(v.mark, v.headline, _sentence(v.detail)) for v in verdicts(result)]
+    scored = "Every seed thin, the IQM bold with its 95 % interval."
+    marked = f"The dotted line is step {result.task.step}, where scores are compared."
+    body = [
+        f'<p class="step">Compared at step {result.task.step}.</p>',
+        verdict_list(given),
+        _add(figures, curves_figure(result, palette), f"{scored} {marked}"),
+        note_list(warnings_of(result)),
+        "<h3>Scores</h3>",
+        table(*tables.summary_cells(result), f"Scores on {name}"),
+    ]
     if result.pairs:
-        body.append(_table(tables.pair_cells(result)))
-    body.append("<p>As in the paper's Figure 5: best so far, mean and one standard deviation. It favours noise.</p>")
-    body.append(f'<div id="{best}" class="plot"></div>')
+        body += ["<h3>Pairs of algorithms</h3>", table(*tables.pair_cells(result), f"Pairs of algorithms on {name}")]
+    best = "As in the paper's Figure 5: the mean over seeds and one standard deviation. It favours noise."
+    body += ["<h3>Best so far</h3>", _add(figures, best_so_far_figure(result, palette), best)]
     return [*body, *_symmetry(symmetry, figures, palette), *_settings(result), *_audits(result), *_runs(result)]
 
 
-def _symmetry(
-    groups: Mapping[str, SymmetryCurves], figures: list[tuple[str, dict[str, Any]]], palette: dict[str, str]
-) -> list[str]:
+def _add(figures: Figures, content: Mapping[str, Any], caption: str) -> str:
+    """Number a figure; its caption is HTML."""
+    name = f"plot{len(figures)}"
+    figures[name] = content
+    return figure(name, content, caption)
+
+
+def _sentence(text: str) -> str:
+    plain = text.lstrip(", ")
+    return plain[:1].upper() + plain[1:]
+
+
+def _symmetry(groups: Mapping[str, SymmetryCurves], figures: Figures, palette: Mapping[str, str]) -> list[str]:
     """How symmetric the networks were over training, where the runs have logged it."""
-    body: list[str] = []
+    body = []
     if any(curves.errors for curves in groups.values()):
-        plot = f"plot{len(figures)}"
-        figures.append((plot, errors_figure(groups, palette)))
-        body.append(
-            "<p>How far the networks are from symmetric, median over runs: the actor's equivariance error, "
-            f'and the critics\' invariance error dashed.</p><div id="{plot}" class="plot"></div>'
-        )
+        errors = "Median over runs: the actor's equivariance error, and the critics' invariance error dashed."
+        body += ["<h3>Symmetry of the networks</h3>", _add(figures, errors_figure(groups, palette), errors)]
     for label, curves in groups.items():
         if curves.shares:
-            plot = f"plot{len(figures)}"
-            figures.append((plot, shares_figure(curves)))
-            body.append(
-                f"<p>Residual share of each layer of {escape(label)}, median over runs; critics dashed.</p>"
-                f'<div id="{plot}" class="plot"></div>'
-            )
+            shares = f"Residual share of each layer of {escape(label)}, median over runs; critics dashed."
+            body += [f"<h3>Residual layers of {escape(label)}</h3>", _add(figures, shares_figure(curves), shares)]
     return body
 
 
 def _settings(result: TaskResult) -> list[str]:
     differing = settings_table(result.task.groups)
     if not differing:
-        return ["<p>All settings are the same.</p>"]
+        return ["<h3>Settings</h3><p>All settings are the same.</p>"]
     header = ("setting", *(group.label for group in result.task.groups))
-    rows = [[key, *values] for key, values in differing.items()]
     return [
-        "<details open><summary>Settings that differ between the algorithms</summary>",
-        _table((header, rows)),
-        "</details>",
+        "<h3>Settings that differ between the algorithms</h3>",
+        table(header, [[key, *values] for key, values in differing.items()], f"Settings on {result.task.name}"),
     ]
 
 
@@ -154,11 +206,12 @@ def _audits(result: TaskResult) -> list[str]:
             for line in run.audit:
                 key = (line.symmetry, line.generator, line.verdict, line.sentence)
                 found.setdefault(key, []).append(line.dynamics_error)
+    title = "<h3>Audit of the symmetry</h3>"
     if not found:
-        return ["<p>No run has an audit of its symmetry.</p>"]
+        return [title, "<p>No run has an audit of its symmetry.</p>"]
     rows = [[*key, _range(errors), str(len(errors))] for key, errors in found.items()]
     header = ("symmetry", "generator", "verdict", "found", "one step, median relative error", "runs")
-    return ["<details open><summary>Audit of the symmetry</summary>", _table((header, rows)), "</details>"]
+    return [title, table(header, rows, f"Audit of the symmetry on {result.task.name}")]
 
 
 def _range(errors: Iterable[float | None]) -> str:
@@ -176,23 +229,19 @@ def _runs(result: TaskResult) -> list[str]:
         for group in result.task.groups
         for run in group.runs
     ]
-    return [
-        f"<details><summary>{_n(len(rows), 'run')} and their commands</summary>",
-        _table((header, rows)),
-        "</details>",
-    ]
+    shown = table(header, rows, f"Runs on {result.task.name}")
+    return [f"<details><summary>{_n(len(rows), 'run')} and their commands</summary>", shown, "</details>"]
 
 
-def _aggregate(found: Aggregate, source: str, plot: str) -> list[str]:
+def _aggregate(found: Aggregate, source: str, figures: Figures, palette: Mapping[str, str]) -> list[str]:
     scores = [[name, f"{scale.random:g}", f"{scale.reference:g}"] for name, scale in found.normalization.items()]
     return [
-        f"<h2>Over {_n(len(found.environments), 'environment')}</h2>",
-        *(f'<p class="verdict">{escape(line)}</p>' for line in aggregate_sentences(found)),
-        *(f'<p class="note">Left out: {escape(line)}.</p>' for line in found.left_out),
-        f"<p>Scores are normalised: random = 0, reference = 1, by {escape(source)}.</p>",
-        _table(tables.aggregate_cells(found)),
-        f'<div id="{plot}" class="plot"></div>',
-        _table((("environment", "random", "reference"), scores)),
+        verdict_list((v.mark, v.headline, _sentence(v.detail)) for v in aggregate_verdicts(found)),
+        _add(figures, profiles_figure(found, palette), "The share of runs above each normalised score."),
+        note_list(f"Left out: {line}." for line in found.left_out),
+        table(*tables.aggregate_cells(found), "Scores over environments"),
+        f"<h3>Normalisation</h3><p>Scores are normalised: random = 0, reference = 1, by {escape(source)}.</p>",
+        table(("environment", "random", "reference"), scores, "Scores of random actions and of the reference"),
     ]
 
 
@@ -201,17 +250,9 @@ def _origin(comparison: Comparison) -> list[str]:
     packages = sorted({name for run in runs for name in run.versions})
     rows = [[name, ", ".join(sorted({run.versions.get(name, "unknown") for run in runs}))] for name in packages]
     return [
-        "<h2>Where this is from</h2>",
         f"<p>Made by <code>{escape(comparison.command)}</code></p>",
-        _table((("package", "versions of the runs"), rows)),
+        table(("package", "versions of the runs"), rows, "Versions of packages"),
     ]
-
-
-def _table(cells: tuple[Sequence[str], list[list[str]]]) -> str:
-    header, rows = cells
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{lines}</tbody></table></div>'
 
 
 def _n(count: int, what: str) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from rpp_rl.experiments.comparison.analysis import Pair, TaskResult
 from rpp_rl.experiments.comparison.over_environments import Aggregate
-from rpp_rl.statistics import FEWEST_FOR_INTERVAL, FEWEST_WITHOUT_WARNING, Estimate
+from rpp_rl.statistics import FEWEST_FOR_INTERVAL, FEWEST_WITHOUT_WARNING, Estimate, may_distinguish
 
 # As `rpp_rl.statistics.estimate` has measured it.
 COVERAGE = "that of an IQM with about 77 % for 3 seeds, 86 to 90 % for 5, 93 to 96 % for 10"
@@ -16,6 +16,7 @@ _ENOUGH = 10
 _MUCH = 0.1
 Word = Literal["better", "worse", "not distinguishable"]
 NO_DIFFERENCE: Word = "not distinguishable"
+TOO_FEW = "too few seeds"
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,35 @@ class ComparisonVerdict:
     n: tuple[int, int]
 
     @property
+    def mark(self) -> str:
+        """The word, or ``"too few seeds"`` where so few could not show any difference, however large it is."""
+        return self.word if may_distinguish(*self.n) else TOO_FEW
+
+    @property
+    def headline(self) -> str:
+        """The verdict without its figures."""
+        if self.word == NO_DIFFERENCE:
+            return f"{self.algorithm} and {self.baseline}: {self.word}"
+        return f"{self.algorithm} is {self.word} than {self.baseline}"
+
+    @property
     def sentence(self) -> str:
         """The verdict with its figures, without the environment."""
+        return f"{self.headline}{' ' if min(self.n) < FEWEST_FOR_INTERVAL else ': '}{self.detail}"
+
+    @property
+    def detail(self) -> str:
+        """The figures of the verdict."""
         one, other, n = self.algorithm, self.baseline, self.n
         seeds = f"n = {n[0]} seeds each" if n[0] == n[1] else f"n = {n[0]} and {n[1]} seeds"
         if min(n) < FEWEST_FOR_INTERVAL:
-            few = f"an interval needs {FEWEST_FOR_INTERVAL} seeds"
-            return f"{one} and {other}: {self.word} with {seeds}; {few}."
+            return f"with {seeds}; an interval needs {FEWEST_FOR_INTERVAL} seeds."
         drawn = "seeds drawn in pairs" if self.paired else "runs drawn apart"
-        opening = f"{one} is {self.word} than {other}"
-        if self.word == NO_DIFFERENCE:
-            opening = f"{one} and {other}: {self.word}"
         warning = ""
         if min(n) < FEWEST_WITHOUT_WARNING:
             warning = f" Warning: under {FEWEST_WITHOUT_WARNING} seeds an interval is hardly one; train more."
         return (
-            f"{opening}: a run of {one} beats one of {other} with probability {shown(self.probability)}, "
+            f"a run of {one} beats one of {other} with probability {shown(self.probability)}, "
             f"and the IQM of {one} minus that of {other} is {shown(self.difference)} ({seeds}; {drawn}).{warning}"
         )
 
@@ -139,23 +153,50 @@ def caution(results: list[TaskResult]) -> str:
     )
 
 
-def aggregate_sentences(found: Aggregate) -> list[str]:
-    """A sentence for every algorithm beside the baseline, over environments."""
+@dataclass(frozen=True)
+class AggregateVerdict:
+    """How an algorithm compares with the baseline over environments; ``str`` gives it as a sentence.
+
+    Attributes:
+        algorithm: its label.
+        mark: as that of `ComparisonVerdict`.
+        headline: the verdict without its figures.
+        detail: the figures.
+    """
+
+    algorithm: str
+    mark: str
+    headline: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.headline}{self.detail}"
+
+
+def aggregate_verdicts(found: Aggregate) -> list[AggregateVerdict]:
+    """A verdict on every algorithm beside the baseline, over environments."""
     where = f"{len(found.environments)} environments"
-    sentences = []
+    given = []
     for a in found.algorithms:
-        p = a.probability
+        p, pair = a.probability, f"{a.label} and {found.baseline}"
         if p is None:
             continue
         if p.low is None:
-            few = f"some have under {FEWEST_FOR_INTERVAL} seeds"
-            sentences.append(f"{a.label} and {found.baseline}: {NO_DIFFERENCE} over {where}; {few}.")
-        else:
-            told = NO_DIFFERENCE if p.includes(0.5) else ("better" if p.value > 0.5 else "worse")
-            opening = f"{a.label} {'and' if told == NO_DIFFERENCE else f'is {told} than'} {found.baseline} over {where}"
-            opening += f": {told}" if told == NO_DIFFERENCE else ""
-            sentences.append(f"{opening}, by the probability of improvement alone, {shown(p)}.")
-    return sentences
+            few = f" over {where}; some have under {FEWEST_FOR_INTERVAL} seeds."
+            given.append(AggregateVerdict(a.label, TOO_FEW, f"{pair}: {NO_DIFFERENCE}", few))
+            continue
+        word = NO_DIFFERENCE if p.includes(0.5) else ("better" if p.value > 0.5 else "worse")
+        headline = f"{pair} over {where}: {word}"
+        if word != NO_DIFFERENCE:
+            headline = f"{a.label} is {word} than {found.baseline} over {where}"
+        figures = f", by the probability of improvement alone, {shown(p)}."
+        given.append(AggregateVerdict(a.label, word, headline, figures))
+    return given
+
+
+def aggregate_sentences(found: Aggregate) -> list[str]:
+    """A sentence for every algorithm beside the baseline, over environments."""
+    return [str(verdict) for verdict in aggregate_verdicts(found)]
 
 
 def number(value: float) -> str:

@@ -75,6 +75,79 @@ def test_the_report_works_offline(page, folder, tmp_path):
     page.locator("#plot0 .scatterlayer .trace").nth(4).wait_for(state="detached")
 
 
+def open_report(page, folder, width, scheme="light"):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    page.goto((folder / "compare" / "report.html").as_uri())
+    page.wait_for_selector("#plot0 .main-svg")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_fits_the_screen(page, folder, tmp_path, width, scheme):
+    open_report(page, folder, width, scheme)
+    shot(page, f"report_{width}_{scheme}", tmp_path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # What is wider than the screen scrolls in its own box, with a shadow that shows it.
+    boxes = page.locator(".wide").evaluate_all(
+        "all => all.map(box => [box.getBoundingClientRect().right, box.scrollWidth > box.clientWidth, "
+        "getComputedStyle(box).overflowX, getComputedStyle(box).backgroundImage.split('linear-gradient').length])"
+    )
+    assert len(boxes) >= 8
+    assert all(right <= width and overflow == "auto" and layers == 5 for right, _, overflow, layers in boxes)
+    assert any(scrolls for _, scrolls, _, _ in boxes) or width == 1440
+    # The legend is below the axes, and no curve of the first figure is under it.
+    for k in range(page.locator(".plot").count()):
+        axes, legend = (page.locator(f"#plot{k} {part}").first.bounding_box() for part in (".xy", ".legend"))
+        assert legend["y"] >= axes["y"] + axes["height"]
+    assert page.locator("#environment0 .mark").count() == 1
+
+
+def test_the_contents_lead_to_the_sections(page, folder):
+    open_report(page, folder, 1440)
+    links = page.locator("nav a")
+    assert links.all_inner_texts() == ["Overview", "Ant-v5", "Hopper-v5", "Over 2 environments", *LAST]
+    for k in range(links.count()):
+        links.nth(k).click()
+        target = links.nth(k).get_attribute("href")
+        place = page.locator(f"section{target}").bounding_box()
+        # The last sections are too short to reach the top of the window.
+        assert -1 <= place["y"] <= 900, target
+
+
+LAST = ("Notes", "Method", "Origin")
+CONTRAST = """all => all.map(mark => {
+  const light = (text) => { const [r, g, b] = text.match(/[\\d.]+/g).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const style = getComputedStyle(mark), both = [light(style.color), light(style.backgroundColor)].sort((a, b) => b - a);
+  return (both[0] + 0.05) / (both[1] + 0.05); })"""
+
+
+def test_dark_and_light_follow_the_system_also_while_the_page_is_open(page, folder):
+    open_report(page, folder, 1440)
+    text = "getComputedStyle(document.querySelector('#plot0 .xtick text')).fill"
+    back = "getComputedStyle(document.body).backgroundColor"
+    seen = []
+    for scheme in ("light", "dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(500)
+        seen.append((page.evaluate(back), page.evaluate(text)))
+        # Four kinds of marks are drawn here, though the runs have one verdict only.
+        page.evaluate(
+            "['better', 'worse', 'even', 'few'].forEach(name => { const mark = document.createElement('span');"
+            "mark.className = 'mark ' + name; mark.textContent = name; document.querySelector('main').append(mark); })"
+        )
+        assert min(page.locator(".mark").evaluate_all(CONTRAST)) >= 4.5
+    assert seen[0] == seen[2]
+    assert seen[0][0] != seen[1][0] and seen[0][1] != seen[1][1]
+    # What a reader has hidden stays hidden when the colors change.
+    page.locator("#plot0 .legendtoggle").first.click()
+    page.locator("#plot0 .scatterlayer .trace").nth(4).wait_for(state="detached")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(500)
+    assert page.locator("#plot0 .scatterlayer .trace").count() == 4
+
+
 @contextmanager
 def tensorboard(folder):
     with closing(socket.socket()) as probe:

@@ -108,9 +108,9 @@ class TestComparison:
         page = (runs / "compare" / "report.html").read_text()
         assert "Residual share of each layer of rpp_sac" in page
         assert "Residual share of each layer of sac" not in page
-        plots = dict(re.findall(r'Plotly\.newPlot\("(plot\d)", (\[.*?\]), \{"xaxis', page))
+        plots = json.loads(re.search(r'<script type="application/json" id="figures">(.*?)</script>', page)[1])
         # After the curves and the best so far: errors of both algorithms, shares of one.
-        errors, shares = (json.loads(plots[name]) for name in ("plot2", "plot3"))
+        errors, shares = (plots[name]["data"] for name in ("plot2", "plot3"))
         assert [trace["name"] for trace in errors] == ["rpp_sac, actor (n = 3)", "sac, actor (n = 3)"]
         assert [trace["name"] for trace in shares] == ["actor/mu (n = 3)"]
         assert shares[0]["x"] == [1000, 2000, 3000]

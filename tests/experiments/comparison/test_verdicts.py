@@ -106,7 +106,17 @@ def test_few_seeds(tmp_path):
 def test_three_seeds_above_three_others_are_chance_once_in_ten(tmp_path):
     final(tmp_path, "sac", range(3))
     final(tmp_path, "rpp_sac", range(100, 103))
-    assert verdicts(analysed(tmp_path)[0])[0].word == "not distinguishable"
+    (verdict,) = verdicts(analysed(tmp_path)[0])
+    assert (verdict.word, verdict.mark) == ("not distinguishable", "too few seeds")
+
+
+@pytest.mark.parametrize(("n", "marks"), [(2, "too few seeds"), (3, "too few seeds"), (4, "better"), (10, "better")])
+def test_seeds_are_too_few_where_no_difference_could_be_shown(tmp_path, n, marks):
+    final(tmp_path, "sac", range(n))
+    final(tmp_path, "rpp_sac", range(100, 100 + n))
+    final(tmp_path, "mlp_sac", range(n))
+    found = {verdict.algorithm: verdict.mark for verdict in verdicts(analysed(tmp_path)[0])}
+    assert found == {"rpp_sac": marks, "mlp_sac": marks if n < 4 else "not distinguishable"}
 
 
 def test_no_interval_under_three_seeds(tmp_path):
