@@ -38,7 +38,8 @@ _ACROSS, _WIDEST = 3, 56
 # Inches: of a line of a legend, and of an axis' numbers and name.
 _LINE, _AXIS = 0.18, 0.5
 _RESOLUTION = 110
-_COLUMNS = 3
+# Names beside each other below a panel, and the characters of a row of them.
+_COLUMNS, _ROW = 3, 84
 
 
 def colors(results: Iterable[TaskResult]) -> dict[str, str]:
@@ -83,7 +84,8 @@ def _panels(
 ) -> Any:
     across = min(_ACROSS, len(results))
     down = math.ceil(len(results) / across)
-    most = max(len(result.groups) for result in results)
+    names = [[_legend(f"{g.label} (best so far, mean, n = {g.n})") for g in result.groups] for result in results]
+    most = max("\n".join(of_panel).count("\n") + 1 for of_panel in names)
     figure = new_figure(max(6.0, 4.6 * across), (3.6 + _LINE * most) * down)
     for i, result in enumerate(results):
         axes = figure.add_subplot(down, across, i + 1)
@@ -97,15 +99,12 @@ def _panels(
 
 def _legend_below(axes: Any, columns: int = 1, size: int = 8) -> None:
     """Names below the axes, where they cover neither a curve nor the name of the axis."""
-    inches = axes.get_position().height * axes.figure.get_figheight()
-    axes.legend(
-        loc="upper left",
-        bbox_to_anchor=(0.0, -_AXIS / inches),
-        frameon=False,
-        fontsize=size,
-        ncols=columns,
-        borderpad=0,
-    )
+    from matplotlib.transforms import ScaledTranslation
+
+    # The axes shrink when the figure is laid out; the room for their numbers and name does not.
+    below = axes.transAxes + ScaledTranslation(0, -_AXIS, axes.figure.dpi_scale_trans)
+    place = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": below, "borderpad": 0}
+    axes.legend(frameon=False, fontsize=size, ncols=columns, **place)
 
 
 def _legend(name: str) -> str:
@@ -140,7 +139,9 @@ def _profiles(found: Aggregate, palette: Mapping[str, str]) -> Any:
         profile, color = a.profile, palette[a.label]
         if profile.low is not None and profile.high is not None:
             axes.fill_between(profile.thresholds, profile.low, profile.high, color=color, alpha=0.2, lw=0)
-        axes.plot(profile.thresholds, profile.share, color=color, lw=2, label=f"{a.label} (n at least {a.iqm.n})")
+        axes.plot(
+            profile.thresholds, profile.share, color=color, lw=2, label=_legend(f"{a.label} (n at least {a.iqm.n})")
+        )
     title = f"performance profile, {len(found.environments)} environments"
     axes.set(xlabel="normalised score τ", ylabel="share of runs above τ", title=title, ylim=(-0.02, 1.02))
     _legend_below(axes)
@@ -167,7 +168,7 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
     Args:
         rows: by title, at least one.
     """
-    most = max(max(math.ceil(len(curves.shares) / _COLUMNS), len(curves.errors)) for curves in rows.values())
+    most = max(max(math.ceil(len(c.shares) / _columns(c)), len(c.errors)) for c in rows.values())
     figure = new_figure(11.0, (3.4 + _LINE * most) * len(rows))
     first: Any = None
     for i, (name, curves) in enumerate(rows.items()):
@@ -178,7 +179,7 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
             _line(left, curve, layer_color(k), _STYLES.get(network, "-"), f"{network} {rest}".strip())
         left.set(xlabel=STEPS, ylabel="residual share |B| / (|A| + |B|)", title=title, ylim=(0, 1))
         if curves.shares:
-            _legend_below(left, _COLUMNS, 7)
+            _legend_below(left, _columns(curves), 7)
         else:
             left.text(0.5, 0.5, "no residual layers", ha="center", va="center", color="0.5", transform=left.transAxes)
         right = figure.add_subplot(len(rows), 2, 2 * i + 2, sharey=first)
@@ -194,6 +195,11 @@ def symmetry_figure(rows: Mapping[str, SymmetryCurves]) -> Any:
         if curves.errors:
             _legend_below(right)
     return figure
+
+
+def _columns(curves: SymmetryCurves) -> int:
+    """How many names of layers fit beside each other."""
+    return max(1, min(_COLUMNS, _ROW // (max(map(len, curves.shares), default=0) + 7)))
 
 
 def _line(axes: Any, curve: SymmetryCurve, color: str, style: str, label: str, least: float = -math.inf) -> None:
