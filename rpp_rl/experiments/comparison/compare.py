@@ -95,13 +95,18 @@ def compare(
 ) -> Comparison:
     """Compare algorithms over seeds, with intervals; nothing is written.
 
+    All runs of an algorithm count at every step of its curve. Where they were evaluated at different steps, the score
+    of a run is interpolated linearly between its own evaluations, and the curve covers the steps that all share, see
+    `rpp_rl.statistics.AlignedCurves`.
+
     Of two runs with the same seed and settings one counts: that below the earlier folder, and of those the one that
     lies less deep.
 
     Args:
         runs: folders that are searched for runs, or runs, for example ``find_runs("runs")``.
         filter: patterns of paths below the folders, see `find_runs`.
-        at: environment step at which to compare; None for the last one that every run of an environment has reached.
+        at: environment step at which to compare; runs whose evaluations do not reach around it are left out. None for
+            the last one that every run of an environment has reached.
         baseline: the algorithm to compare the others with; None for stable-baselines3's own where there is one, then
             plain networks.
         thresholds: by environment, the score to count steps to; the baseline's final IQM where none is given.

@@ -20,34 +20,36 @@ Trace = dict[str, Any]
 
 def curves_figure(result: TaskResult, palette: Mapping[str, str]) -> dict[str, Any]:
     """Every seed thin, the IQM bold with its interval."""
-    traces: list[Trace] = []
+    behind: list[Trace] = []
+    bold: list[Trace] = []
     for g in result.groups:
         color = palette[g.label]
-        traces.append(_seeds(g, color))
-        traces += _band(g.curve.steps, g.curve.low, g.curve.high, color, g.label)
-        traces.append(_bold(g.curve.steps, g.curve.value, color, f"{g.label} (IQM, n = {g.n})", g.label))
-    return {"data": traces, "layout": _layout(STEPS, SCORE, result.task.step)}
+        behind += [_seeds(g, color), *_band(g.curve.steps, g.curve.low, g.curve.high, color, g.label)]
+        bold.append(_bold(g.curve.steps, g.curve.value, color, f"{g.label} (IQM, n = {g.n})", g.label))
+    return {"data": [*behind, *bold], "layout": _layout(STEPS, SCORE, result.task.step)}
 
 
 def best_so_far_figure(result: TaskResult, palette: Mapping[str, str]) -> dict[str, Any]:
     """The paper's Figure 5: best so far, mean and one standard deviation."""
-    traces: list[Trace] = []
+    behind: list[Trace] = []
+    bold: list[Trace] = []
     for g in result.groups:
         color, steps = palette[g.label], g.curve.steps
-        traces += _band(steps, g.best - g.best_deviation, g.best + g.best_deviation, color, g.label)
-        traces.append(_bold(steps, g.best, color, f"{g.label} (mean, n = {g.n})", g.label))
-    return {"data": traces, "layout": _layout(STEPS, "best eval/mean_reward so far", result.task.step)}
+        behind += _band(steps, g.best - g.best_deviation, g.best + g.best_deviation, color, g.label)
+        bold.append(_bold(steps, g.best, color, f"{g.label} (mean, n = {g.n})", g.label))
+    return {"data": [*behind, *bold], "layout": _layout(STEPS, "best eval/mean_reward so far", result.task.step)}
 
 
 def profiles_figure(found: Aggregate, palette: Mapping[str, str]) -> dict[str, Any]:
     """Share of runs above every normalised score."""
-    traces: list[Trace] = []
+    behind: list[Trace] = []
+    bold: list[Trace] = []
     for a in found.algorithms:
         color, profile = palette[a.label], a.profile
         if profile.low is not None and profile.high is not None:
-            traces += _band(profile.thresholds, profile.low, profile.high, color, a.label)
-        traces.append(_bold(profile.thresholds, profile.share, color, f"{a.label} (n at least {a.iqm.n})", a.label))
-    return {"data": traces, "layout": _layout("normalised score τ", "share of runs above τ", None)}
+            behind += _band(profile.thresholds, profile.low, profile.high, color, a.label)
+        bold.append(_bold(profile.thresholds, profile.share, color, f"{a.label} (n at least {a.iqm.n})", a.label))
+    return {"data": [*behind, *bold], "layout": _layout("normalised score τ", "share of runs above τ", None)}
 
 
 def shares_figure(curves: SymmetryCurves) -> dict[str, Any]:

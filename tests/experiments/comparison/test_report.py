@@ -92,3 +92,10 @@ def test_the_legend_of_every_figure_is_below_its_axes(tmp_path):
     for figure in figures.values():
         legend = figure["layout"]["legend"]
         assert (legend["yref"], legend["y"], legend["yanchor"]) == ("container", 0, "bottom")
+
+
+def test_no_band_is_drawn_over_a_bold_line(tmp_path):
+    write_runs(tmp_path, seeds=range(3))
+    for figure in json.loads(re.search(r'id="figures">(.*?)</script>', page_of(tmp_path))[1]).values():
+        bold = ["name" in trace for trace in figure["data"]]
+        assert bold == sorted(bold) and any(bold)
