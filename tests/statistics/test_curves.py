@@ -1,4 +1,4 @@
-"""Curves of runs evaluated at any steps, best so far, area, steps to a threshold, normalized scores."""
+"""Curves of runs evaluated at any steps: one grid, best so far, area, steps to a threshold."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from scipy import integrate
 
 from rpp_rl.errors import StatisticsError
 from rpp_rl.statistics import (
-    Normalization,
     align,
     area_under_curve,
     best_so_far,
@@ -16,7 +15,6 @@ from rpp_rl.statistics import (
     estimate,
     interquartile_mean,
     mean_and_deviation,
-    performance_profile,
     steps_to_threshold,
 )
 from rpp_rl.statistics.estimates import bootstrap, canonical, statistic_named
@@ -298,24 +296,3 @@ class TestStepsToThreshold:
             high = np.inf if found.high is None else found.high
             hits += low <= 100 * np.log(2) <= high
         assert hits / 300 == pytest.approx(0.95, abs=0.045)
-
-
-class TestNormalizedScores:
-    def test_random_scores_zero_and_the_reference_one(self):
-        scale = Normalization(-100, 900)
-        assert scale([-100, 900, 400]).tolist() == [0, 1, 0.5]
-        for wrong in ((1, 1), (np.nan, 1), (0, np.inf), (0, "a"), (None, 1)):
-            with pytest.raises(StatisticsError, match="two different numbers"):
-                Normalization(*wrong)
-
-    def test_profiles_fall_from_one_to_zero(self):
-        strata = [np.random.default_rng(i).uniform(0, 1, 8) for i in range(3)]
-        found = performance_profile(strata, np.linspace(-0.1, 1.1, 13), rng=rng())
-        assert (found.share[0], found.share[-1]) == (1, 0)
-        assert (np.diff(found.share) <= 0).all()
-        assert ((found.low <= found.share) & (found.share <= found.high)).all()
-
-    def test_every_environment_counts_the_same(self):
-        found = performance_profile([[1.0] * 9, [0.0] * 3], [0.5], rng=rng())
-        assert found.share.tolist() == [0.5]
-        assert performance_profile([[1.0]], [0.5], rng=rng()).low is None
