@@ -32,8 +32,8 @@ def assert_legends_are_below(figure, panels):
         assert sum(legend.overlaps(other) for _, _, other in found) == 1
 
 
-@pytest.mark.parametrize("environments", [1, 2, 5])
-@pytest.mark.parametrize("algorithms", [1, 3, 7])
+@pytest.mark.parametrize("environments", [1, 4])
+@pytest.mark.parametrize("algorithms", [1, 7])
 def test_legends_of_curves_are_below_their_axes(tmp_path, environments, algorithms):
     envs = [f"Env{k}-v0" for k in range(environments)]
     write_runs(tmp_path, envs, {f"algorithm{k}": 1.0 for k in range(algorithms)}, range(1))
