@@ -71,7 +71,8 @@ def reflection(
     """
     pairs, entries = {"swap": swap, "action_swap": action_swap}, {"flip": flip, "action_flip": action_flip}
     for key, value in (*pairs.items(), *entries.items()):
-        _need_list(key, value, pairs=key in pairs)
+        if value is not None or not key.startswith("action"):
+            _need_list(key, value, pairs=key in pairs)
     names, action_names = _Names("observation", observation), _Names("action", action, driven)
     if action_swap is None and action_flip is None:
         action_swap = [pair for pair in swap if all(action_names.has(entry) for entry in pair)]
@@ -127,8 +128,6 @@ def _need_list(key: str, value: Any, pairs: bool) -> None:
         form = f"names or indices, as [{value!r}]"
     if pairs and isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(e, str) for e in value):
         form = f"pairs, as [{tuple(value)!r}]"
-    if value is None:
-        return
     if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
         raise SymmetryError(f"{key} must be a list of {form}, got {value!r}")
     for one in value:

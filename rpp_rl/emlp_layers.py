@@ -80,13 +80,13 @@ class Term:
         inputs, count, _ = self.shape
         d_out, d_in = self.sizes
         products = self.maps(read).transpose(2, 3).reshape(-1, d_out * count, d_in) @ source
-        return products.view(-1, d_out, count * inputs)
+        return products.reshape(-1, d_out, count * inputs)
 
     def applied_to_mixed(self, read: Tensor, mixed: Tensor) -> Tensor:
         """Sums over k of x_k applied to mixed inputs, which are of shape (batch, d_in, maps * outputs)."""
         _, count, outputs = self.shape
         d_out, d_in = self.sizes
-        return self.maps(read).view(-1, d_out, d_in * count) @ mixed.reshape(-1, d_in * count, outputs)
+        return self.maps(read).reshape(-1, d_out, d_in * count) @ mixed.reshape(-1, d_in * count, outputs)
 
 
 class Bilinear(nn.Module):

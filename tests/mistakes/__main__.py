@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -32,11 +33,16 @@ def answer(case: Case) -> tuple[bool, str]:
 
 
 def _program(text: str) -> bool:
-    try:
-        exec(IMPORTS + text, {})  # noqa: S102 - a program of this folder
-    except Exception as error:  # whatever a user would see
-        print(f"{type(error).__name__}: {error}")
-        return False
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        try:
+            exec(IMPORTS + text, {})  # noqa: S102 - a program of this folder
+        except Exception as error:  # whatever a user would see
+            print(f"{type(error).__name__}: {error}")
+            return False
+    for warning in shown:
+        if warning.category is UserWarning:
+            print(f"UserWarning: {warning.message}")
     return True
 
 

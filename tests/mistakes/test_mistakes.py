@@ -13,7 +13,6 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_answer_helps(case):
     worked, text = answer(case)
     assert worked == case.works, text
