@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENV ?= HalfCheetah-v5
 ALGO ?= rpp_sac
-STEPS ?= 30000
+STEPS ?= 40000
 SEED ?= 0
 # Random steps before learning starts; the hyperparameter files' 10000 is meant for runs of a million steps.
 LEARNING_STARTS ?= 1000

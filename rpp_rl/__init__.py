@@ -11,6 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rpp_rl import agents as agents
+    from rpp_rl import envs as envs
+    from rpp_rl import experiments as experiments
+    from rpp_rl import statistics as statistics
     from rpp_rl.bases import equivariant_basis
     from rpp_rl.emlp import EMLP
     from rpp_rl.envs import make, register_symmetry

@@ -11,15 +11,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROGRAM = """\
 import rpp_rl
-from rpp_rl.agents import RPPSAC
-from rpp_rl.experiments import RunConfig
+from rpp_rl.agents import RPPTD3
 
 env = rpp_rl.make("Reacher-v5")
-agent = RPPSAC("MlpPolicy", env, seed=0)
+agent = rpp_rl.agents.RPPSAC("MlpPolicy", env, seed=0)
 reveal_type(env)
 reveal_type(agent)
 reveal_type(rpp_rl.envs.REGISTRY.names("Reacher-v5"))
-reveal_type(RunConfig(seed="three").seed)
+reveal_type(rpp_rl.experiments.RunConfig(seed="three").seed)
+reveal_type(RPPTD3("MlpPolicy", "Reacher-v5").symmetry)
 """
 
 
@@ -32,10 +32,11 @@ def checked(folder, python):
 
 def need_types(said):
     for line, revealed in [
-        (7, '"rpp_rl.envs.wrapper.SymmetryWrapper"'),
-        (8, '"rpp_rl.agents.rpp_sac.rpp_sac.RPPSAC"'),
-        (9, '"tuple[str, ...]"'),
-        (10, '"int"'),
+        (6, '"rpp_rl.envs.wrapper.SymmetryWrapper"'),
+        (7, '"rpp_rl.agents.rpp_sac.rpp_sac.RPPSAC"'),
+        (8, '"tuple[str, ...]"'),
+        (9, '"int"'),
+        (10, "Symmetry | None"),
     ]:
         assert any(f"program.py:{line}:" in row and revealed in row for row in said.splitlines()), said
     assert 'incompatible type "str"; expected "int"' in said
