@@ -129,11 +129,12 @@ def _need_list(key: str, value: Any, pairs: bool) -> None:
     if pairs and isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(e, str) for e in value):
         form = f"pairs, as [{tuple(value)!r}]"
     if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
-        raise SymmetryError(f"{key} must be a list of {form}, got {value!r}")
+        raise SymmetryError(f"{key} must be a list of {form}, got {repr(value)[:200]}")
     for one in value:
         parts = list(one) if pairs and isinstance(one, list | tuple) else [one]
         if len(parts) != 1 + pairs or not all(isinstance(e, int | str) and not isinstance(e, bool) for e in parts):
-            raise SymmetryError(f"{key} must be a list of {form}, got {one!r} in it; quote a name such as 'on'")
+            quote = "; quote a name such as 'on'" if isinstance(one, bool) else ""
+            raise SymmetryError(f"{key} must be a list of {form}, got {repr(value)[:200]}{quote}")
     twice = [entry for entry, count in Counter(map(str, value)).items() if count > 1]
     if twice and not pairs:
         raise SymmetryError(f"{key} has {twice[0]!r} twice; name each entry once")

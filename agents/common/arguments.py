@@ -71,8 +71,9 @@ def _check_real(name: str, value: Any) -> None:
     except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
-        wanted = f"from {low:g} to {high:g}, finite{', or auto' if name in _LEARNT else ''}"
-        raise RunError(f"{name} must be a number {wanted}, got {str(value)[:60]!r}")
+        range_of = f"number from {low:g} to {high:g}" if high < math.inf else f"finite number of at least {low:g}"
+        wanted = ("finite number" if low == -math.inf else range_of) + (", or auto" if name in _LEARNT else "")
+        raise RunError(f"{name} must be a {wanted}, got {str(value)[:60]!r}")
 
 
 def check_names(given: Iterable[str], classes: Iterable[type], what: str) -> None:

@@ -91,12 +91,12 @@ class TestPriors:
     @pytest.mark.parametrize(
         ("kwargs", "message"),
         [
-            ({"residual_step_ratio": -1.0}, "must be a number from 0"),
-            ({"residual_step_ratio": float("nan")}, "must be a number from 0"),
+            ({"residual_step_ratio": -1.0}, "must be a finite number of at least 0"),
+            ({"residual_step_ratio": float("nan")}, "must be a finite number of at least 0"),
             ({"residual_step_ratio": 0.5, "actor": "plain", "critic": "equivariant"}, "neither network has"),
             ({"actor": "equivariant", "actor_basic_wd": 1.0}, "does not have"),
             ({"critic": "plain", "critic_equiv_wd": 1.0}, "does not have"),
-            ({"actor_basic_wd": -1.0}, "must be a number from 0"),
+            ({"actor_basic_wd": -1.0}, "must be a finite number of at least 0"),
             ({"policy_kwargs": {"optimizer_class": torch.optim.AdamW}}, "AdamW does not add its weight decay"),
             ({"policy_kwargs": {"optimizer_class": torch.optim.Adafactor}}, "Adafactor does not add its weight decay"),
         ],

@@ -126,7 +126,7 @@ AN_ID = (
     Case(
         "a learning rate given as text",
         'RPPSAC("MlpPolicy", rpp_rl.make("Reacher-v5"), learning_rate="fast")',
-        ("learning_rate must be a number", "'fast'"),
+        ("learning_rate must be a finite number", "'fast'"),
     ),
 )
 DECLARATIONS = (
