@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
+UNAUDITED = Path(__file__).with_name("unaudited.yml")
 # A shell in the background or nohup hands down ignored signals; the process must not ignore them.
 _LAUNCHER = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "

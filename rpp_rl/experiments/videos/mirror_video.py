@@ -60,10 +60,12 @@ class MirrorVideo:
             envs = [make_plain(loaded.env_id, **loaded.env_kwargs) for _ in range(2)]
             for env in envs:
                 stack.callback(env.close)
-                env.reset(seed=loaded.seed)
+            one, other = (Simulator(env) for env in envs)
             self.symmetry = _choose_symmetry(loaded, envs[0], symmetry)
             self.element = _choose_element(self.symmetry, element)
-            one, other = (Simulator(env) for env in envs)
+            # Last, since a `Simulator` steps its environment to find out how it is observed.
+            for env in envs:
+                env.reset(seed=loaded.seed)
             self._start = one.state()
             self._pair = Pair.of(one, other, self.symmetry, self.element)
             self._image = world_image(one, self._pair.state_map)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.processes import TESTS, Hold, finish, start
+from helpers.processes import TESTS, UNAUDITED, Hold, finish, start
 
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RPPError, RunError
@@ -64,7 +64,19 @@ def test_a_sweep_keeps_an_agent_without_a_checkpoint(run_cli, tmp_path):
 
 
 PATIENT = (
-    *("sweep", "--algos", "rpp_sac", "--envs", "helpers.tasks:Patient-v0", "--seeds", "0", "-n", 200),
+    *(
+        "sweep",
+        "--plan",
+        UNAUDITED,
+        "--algos",
+        "rpp_sac",
+        "--envs",
+        "helpers.tasks:Patient-v0",
+        "--seeds",
+        "0",
+        "-n",
+        200,
+    ),
     *("--save-freq", 40, "--eval-episodes", 1, *TINY),
 )
 

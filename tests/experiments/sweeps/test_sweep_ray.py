@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from helpers.processes import TESTS, Hold, finish, start, wait_until
+from helpers.processes import TESTS, UNAUDITED, Hold, finish, start, wait_until
 
 from rpp_rl.agents import RPPSAC
 from rpp_rl.errors import RunError
@@ -22,7 +22,19 @@ from rpp_rl.experiments.sweeps.ray_cluster import Child
 
 TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:200", "policy_kwargs:{net_arch: [16]}")
 SWEEP = (
-    *("sweep", "--algos", "rpp_sac", "--envs", "helpers.tasks:Patient-v0", "--seeds", "0-1", "-n", 200),
+    *(
+        "sweep",
+        "--plan",
+        UNAUDITED,
+        "--algos",
+        "rpp_sac",
+        "--envs",
+        "helpers.tasks:Patient-v0",
+        "--seeds",
+        "0-1",
+        "-n",
+        200,
+    ),
     *("--save-freq", 40, "--eval-freq", 100, "--eval-episodes", 1, *TINY),
 )
 
