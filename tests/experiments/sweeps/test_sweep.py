@@ -64,19 +64,8 @@ def test_a_sweep_keeps_an_agent_without_a_checkpoint(run_cli, tmp_path):
 
 
 PATIENT = (
-    *(
-        "sweep",
-        "--plan",
-        UNAUDITED,
-        "--algos",
-        "rpp_sac",
-        "--envs",
-        "helpers.tasks:Patient-v0",
-        "--seeds",
-        "0",
-        "-n",
-        200,
-    ),
+    *("sweep", "--plan", UNAUDITED, "--algos", "rpp_sac", "--seeds", "0", "-n", 200),
+    *("--envs", "helpers.tasks:Patient-v0"),
     *("--save-freq", 40, "--eval-episodes", 1, *TINY),
 )
 

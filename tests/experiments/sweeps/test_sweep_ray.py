@@ -22,19 +22,8 @@ from rpp_rl.experiments.sweeps.ray_cluster import Child
 
 TINY = ("-params", "learning_starts:30", "batch_size:16", "buffer_size:200", "policy_kwargs:{net_arch: [16]}")
 SWEEP = (
-    *(
-        "sweep",
-        "--plan",
-        UNAUDITED,
-        "--algos",
-        "rpp_sac",
-        "--envs",
-        "helpers.tasks:Patient-v0",
-        "--seeds",
-        "0-1",
-        "-n",
-        200,
-    ),
+    *("sweep", "--plan", UNAUDITED, "--algos", "rpp_sac", "--seeds", "0-1", "-n", 200),
+    *("--envs", "helpers.tasks:Patient-v0"),
     *("--save-freq", 40, "--eval-freq", 100, "--eval-episodes", 1, *TINY),
 )
 
