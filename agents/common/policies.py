@@ -247,12 +247,15 @@ class SymmetricPolicy(BasePolicy):
 
 
 def _algorithm_that_builds() -> BaseAlgorithm | None:
-    """The algorithm that is building a policy; None outside of one."""
+    """The algorithm that is building its policy; None where something else builds one."""
     # stable-baselines3 gives policies no reference to their algorithm, and fails later, in its own words.
     frame = inspect.currentframe()
-    while frame is not None and not isinstance(frame.f_locals.get("self"), BaseAlgorithm):
+    while frame is not None:
+        builder = frame.f_locals.get("self")
+        if frame.f_code.co_name == "_setup_model" and isinstance(builder, BaseAlgorithm):
+            return builder
         frame = frame.f_back
-    return None if frame is None else frame.f_locals["self"]
+    return None
 
 
 def _need_algorithm(policy: str, wanted: type[BaseAlgorithm], cls: type[BaseAlgorithm]) -> None:

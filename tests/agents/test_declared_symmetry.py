@@ -147,6 +147,18 @@ def test_a_policy_names_the_algorithm_that_it_is_for():
     assert OwnSAC(RPPPolicy, bicycle(), **options).policy.symmetry == WHEELS
 
 
+def test_another_algorithm_may_load_a_policy_while_it_learns(tmp_path):
+    RPPSAC("MlpPolicy", bicycle(), **SMALL).policy.save(tmp_path / "teacher")
+    loaded = []
+
+    def stop(_, __):
+        loaded.append(RPPPolicy.load(tmp_path / "teacher"))
+        return False
+
+    PPO("MlpPolicy", bicycle(), n_steps=8, batch_size=8).learn(8, callback=stop)
+    assert loaded[0].symmetry == WHEELS
+
+
 @pytest.mark.parametrize("cls", [RPPSAC, RPPTD3])
 def test_misspelt_arguments_and_numbers_given_as_text_are_refused(cls):
     with pytest.raises(UnknownNameError, match=f"argument of {cls.__name__} 'learning_rat': did you mean"):
