@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from rpp_rl.envs.coordinates import Entries, declare
 from rpp_rl.envs.derivation.candidates import Derivation
@@ -73,6 +74,9 @@ def reflection(
     for key, value in (*pairs.items(), *entries.items()):
         if value is not None or not key.startswith("action"):
             _need_list(key, value, pairs=key in pairs)
+    for key, text in (("name", name), ("breaks", breaks), ("source", source)):
+        if not isinstance(text, str):
+            raise SymmetryError(f"{key} must be text, got {text!r}")
     names, action_names = _Names("observation", observation), _Names("action", action, driven)
     if action_swap is None and action_flip is None:
         action_swap = [pair for pair in swap if all(action_names.has(entry) for entry in pair)]
@@ -132,7 +136,9 @@ def _need_list(key: str, value: Any, pairs: bool) -> None:
         raise SymmetryError(f"{key} must be a list of {form}, got {repr(value)[:200]}")
     for one in value:
         parts = list(one) if pairs and isinstance(one, list | tuple) else [one]
-        if len(parts) != 1 + pairs or not all(isinstance(e, int | str) and not isinstance(e, bool) for e in parts):
+        if len(parts) != 1 + pairs or not all(
+            isinstance(e, int | np.integer | str) and not isinstance(e, bool) for e in parts
+        ):
             quote = "; quote a name such as 'on'" if isinstance(one, bool) else ""
             raise SymmetryError(f"{key} must be a list of {form}, got {repr(value)[:200]}{quote}")
     twice = [entry for entry, count in Counter(map(str, value)).items() if count > 1]
@@ -175,14 +181,14 @@ class _Names:
 
     def __init__(self, what: str, entries: int | Sequence[str], aliases: Mapping[str, str] = _NOTHING) -> None:
         self.what = what
-        if isinstance(entries, str | bool) or not isinstance(entries, int | Sequence):
+        if isinstance(entries, str | bool) or not isinstance(entries, int | np.integer | Sequence):
             raise SymmetryError(f"{what} must be a list of names, or the number of entries, got {entries!r}")
-        if not isinstance(entries, int):
+        if isinstance(entries, Sequence):
             _need_names(what, entries)
-        self.size = entries if isinstance(entries, int) else len(entries)
+        self.size = len(entries) if isinstance(entries, Sequence) else int(entries)
         if not 1 <= self.size <= _MOST_ENTRIES:
             raise SymmetryError(f"{what} must have 1 to {_MOST_ENTRIES} entries, got {self.size}")
-        self.names = () if isinstance(entries, int) else tuple(entries)
+        self.names = tuple(entries) if isinstance(entries, Sequence) else ()
         self.aliases = aliases
 
     def has(self, entry: Entry) -> bool:
@@ -218,10 +224,10 @@ class _Names:
         return SignedPermutation(tuple(perm), tuple(sign))
 
     def _indices(self, entry: Entry, components: bool = False) -> dict[_Form, int]:
-        if isinstance(entry, int):
+        if isinstance(entry, int | np.integer):
             if not 0 <= entry < self.size:
                 raise SymmetryError(f"{self.what} entry {entry} does not exist; entries are 0 to {self.size - 1}")
-            return {_ITSELF: entry}
+            return {_ITSELF: int(entry)}
         found = self._made_of(entry, components)
         if not found and not self.names and not self.aliases:
             raise SymmetryError(

@@ -110,6 +110,8 @@ def _made(env_id: str) -> gym.Env[Any, Any]:
 
 def _recipe(declaration: Mapping[str, Any], name: str) -> Derived:
     turns = declaration["reflection"]
+    if not isinstance(turns, str | list | tuple) or not all(isinstance(turn, str) for turn in turns):
+        raise SymmetryError(f"reflection must be a mirror axis or a turn, as 'y', or a list of them, got {turns!r}")
     return Derived(name, turns if isinstance(turns, str) else tuple(turns), declaration.get("breaks", ""))
 
 

@@ -26,7 +26,6 @@ from rpp_rl.symmetry import Symmetry
 
 SUFFIXES = (".yaml", ".yml")
 _KEYS = (*ARGUMENTS, "unknown")
-_TEXTS = ("name", "breaks", "source")
 
 
 def read_symmetry(path: str | Path, env: gym.Env[Any, Any] | None = None) -> Symmetry:
@@ -75,8 +74,6 @@ def _checked(data: Mapping[Any, Any], path: Path) -> dict[str, Any]:
     for key, value in data.items():
         if key not in _KEYS:
             raise UnknownNameError(f"key in {path}", str(key), _KEYS)
-        if key in _TEXTS and not isinstance(value, str):
-            raise SymmetryError(f"{key} must be text, got {value!r}")
         if key == "unknown" and not isinstance(value, list):
             raise SymmetryError(f"unknown must be a list, got {value!r}")
     return {str(key): value for key, value in data.items()}

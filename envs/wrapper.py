@@ -129,7 +129,12 @@ def resolve(symmetry: Declared, env: gym.Env[Any, Any]) -> Symmetry:
         return Symmetry.trivial(*box_sizes(env.observation_space, env.action_space, name_of(env)))
     if isinstance(symmetry, str) and symmetry.endswith(SUFFIXES):
         return read_symmetry(symmetry, env)
-    env_id, recipe = name_of(env), REGISTRY.recipe(name_of(env), symmetry)
+    if env.spec is None:
+        raise SymmetryError(
+            f"{name_of(env)} has no id for which a symmetry can be declared: make it with gymnasium.make, or give "
+            "SymmetryWrapper a Symmetry"
+        )
+    env_id, recipe = env.spec.id, REGISTRY.recipe(env.spec.id, symmetry)
     if recipe is None or _is_as_registered(env):
         return carried(REGISTRY.get(env_id, symmetry), changing_wrappers(env))
     # Other arguments can change the model or the observation, so the map is derived for these arguments.
@@ -146,7 +151,7 @@ def default_symmetry(env: gym.Env[Any, Any]) -> Symmetry | None:
     Raises:
         SymmetryError: if it cannot be carried through a wrapper.
     """
-    return None if REGISTRY.default(name_of(env)) is None else resolve(None, env)
+    return None if env.spec is None or REGISTRY.default(env.spec.id) is None else resolve(None, env)
 
 
 def name_of(env: gym.Env[Any, Any]) -> str:

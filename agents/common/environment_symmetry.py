@@ -32,10 +32,10 @@ def symmetry_of(env: VecEnv) -> Symmetry | None:
     return _same(_declared(env.unwrapped), env)
 
 
-def name_of(env: VecEnv) -> str:
-    """The id of the environments, for messages."""
+def id_of(env: VecEnv) -> str | None:
+    """The id of the environments; None where they have none."""
     spec = env.get_attr("spec")[0] if env.has_attr("spec") else None
-    return "the environment" if spec is None else str(spec.id)
+    return None if spec is None else str(spec.id)
 
 
 def carried_symmetry(env: VecEnv) -> Symmetry | None:

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from gymnasium.wrappers import NormalizeObservation
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from rpp_rl.agents.common.arguments import check_arguments, check_names, merged_options
 from rpp_rl.agents.common.devices import check_device
-from rpp_rl.agents.common.environment_symmetry import carried_symmetry, name_of, symmetry_of
+from rpp_rl.agents.common.environment_symmetry import carried_symmetry, id_of, symmetry_of
 from rpp_rl.agents.common.finite_checks import FiniteCheck
 from rpp_rl.agents.common.normalize import SymmetricVecNormalize
 from rpp_rl.agents.common.policies import SymmetricPolicy
 from rpp_rl.agents.common.saving.agent_files import SafeFiles
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer
-from rpp_rl.errors import NetworkError, SymmetryError
+from rpp_rl.errors import NetworkError, SymmetryError, UnknownNameError
 from rpp_rl.symmetry import Symmetry
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class SymmetricAgent(SafeFiles):
                 stacklevel=6,  # the line that makes the agent
             )
 
+    def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
+        if policy_name not in self.policy_aliases:
+            raise UnknownNameError("policy", policy_name, self.policy_aliases)
+        return super()._get_policy_from_name(policy_name)
+
     def _take_symmetry(self, kinds: Mapping[str, str], env: VecEnv) -> None:
         """Take the symmetry that the environments carry; networks that need one also take that declared for their id.
 
@@ -92,12 +98,14 @@ class SymmetricAgent(SafeFiles):
         found = carried_symmetry(env)
         if found is None and needed:
             found = symmetry_of(env)
-            named = name_of(env)
+            named = id_of(env)
             if found is None:
+                declare = f"declare one with rpp_rl.register_symmetry({named!r}, ...)"
+                wrap = "wrap it in rpp_rl.envs.SymmetryWrapper(env, symmetry)"
                 raise SymmetryError(
-                    f"{type(self).__name__} needs a symmetry, and none is declared for {named}: declare one with "
-                    f'rpp_rl.register_symmetry({named!r}, ...), give symmetry=..., or use "PlainPolicy", which needs '
-                    "none"
+                    f"{type(self).__name__} needs a symmetry, and none is declared for "
+                    f"{named or 'this environment, which has no id'}: {declare if named else wrap}, give symmetry=..., "
+                    'or use "PlainPolicy", which needs none'
                 )
             taken = f"symmetry {found.name!r}, which is declared for {named}, is used"
             logging.getLogger(__name__).info(taken)

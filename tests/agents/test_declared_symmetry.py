@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import wrappers
-from helpers.tasks import WHEELS, bicycle
+from helpers.tasks import WHEELS, Bicycle, bicycle
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
@@ -90,6 +90,15 @@ def test_different_environments_are_refused():
         RPPSAC("MlpPolicy", env, **SMALL)
 
 
+def test_an_environment_without_an_id_gets_the_line_that_works():
+    with pytest.raises(SymmetryError, match=r"which has no id: wrap it in rpp_rl.envs.SymmetryWrapper\(env, symmetry"):
+        RPPSAC("MlpPolicy", Bicycle(), **SMALL)
+    # Not the symmetry of an id that happens to have the name of the class.
+    for name in (None, "wheels"):
+        with pytest.raises(SymmetryError, match="Bicycle has no id"):
+            rpp_rl.envs.SymmetryWrapper(Bicycle(), name)
+
+
 def test_what_was_taken_is_logged(caplog, capsys):
     with caplog.at_level(logging.INFO, logger="rpp_rl"):
         RPPSAC("MlpPolicy", "Reacher-v5", verbose=1, **SMALL)
@@ -165,6 +174,8 @@ def test_misspelt_arguments_and_numbers_given_as_text_are_refused(cls):
         cls("MlpPolicy", bicycle(), learning_rat=1e-3)
     with pytest.raises(UnknownNameError, match=r"option of RPP\w*Policy 'net_arc': did you mean 'net_arch'"):
         cls("MlpPolicy", bicycle(), policy_kwargs={"net_arc": [16]})
+    with pytest.raises(UnknownNameError, match="unknown policy 'MlpPolcy': did you mean 'MlpPolicy'"):
+        cls("MlpPolcy", bicycle())
     for wrong in (
         {"learning_rate": "3e-4"},
         {"gamma": "0.9"},

@@ -49,6 +49,25 @@ def test_given_names_of_actions_replace_those_of_joints():
     assert symmetry.action.images[0].sign == (-1, -1)
 
 
+def test_numbers_of_numpy_are_numbers():
+    symmetry = reflection(np.int64(4), np.int32(2), swap=[(np.int64(0), 1)], flip=[np.int64(3)], action_swap=[(0, 1)])
+    assert symmetry == reflection(4, 2, swap=[(0, 1)], flip=[3], action_swap=[(0, 1)])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rpp_rl.register_symmetry("Walker2d-v5", reflection=5), "reflection must be a mirror axis or a turn"),
+        (lambda: reflection(2, 1, flip=[0], name=3), "name must be text, got 3"),
+        (lambda: reflection(2, 1, flip={0}), "flip must be a list of names or indices"),
+        (lambda: reflection(2, 1, swap=np.array([[0, 1]])), "swap must be a list of pairs"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(make, message):
+    with pytest.raises(RPPError, match=message):
+        make()
+
+
 def test_a_symmetry_is_registered_with_the_joints_of_the_model():
     gym.register("Strolling-v0", "gymnasium.envs.mujoco.walker2d_v5:Walker2dEnv", max_episode_steps=100)
     symmetry = rpp_rl.register_symmetry("Strolling-v0", **WALKER)

@@ -22,7 +22,7 @@ TRAIN = [
     (("-params", "policy_kwargs:{net_arch: [1"), "cannot be read"),
     (("-params", "policy_kwargs:{depth: 3}"), "unknown option of RPPPolicy 'depth'"),
     (("-params", "use_sde:true"), "use_sde=False"),
-    (("-params", "policy:CnnPolicy"), "rpp_sac cannot be built"),
+    (("-params", "policy:CnnPolicy"), "unknown policy 'CnnPolicy'"),
     (("-n", "0"), "n_timesteps must be at least 1"),
     (("--n-envs", "0"), "n_envs must be at least 1"),
     (("--seed", "-1"), "seed must be"),
