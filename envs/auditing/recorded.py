@@ -54,8 +54,11 @@ def recorded_check(symmetry: Symmetry, recorded: Recorded) -> Check:
 
     The check is blind to what was not recorded: an agent that always walks to the left shows nothing of steps to the
     right. Where neighbours are far, as with many entries and few transitions, no sign is better than the other, and the
-    result is that nothing can be judged. It sees no difference below the spread among neighbours, and it needs the
-    observation to hold the state. A map that it does not contradict may be wrong in entries that it cannot judge.
+    result is that nothing can be judged. Few transitions are weak evidence: on Pendulum-v1, with random actions and 12
+    seeds, a map whose action has the wrong sign was not contradicted in 2 of 12 buffers of 600 transitions, and in none
+    of 1500 or 3000; the right map was never contradicted. It sees no difference below the spread among neighbours, and
+    it needs the observation to hold the state. A map that it does not contradict may be wrong in entries that it cannot
+    judge.
 
     Args:
         symmetry: a symmetry.

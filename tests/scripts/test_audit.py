@@ -196,7 +196,8 @@ def buffer_of(agent, path, steps=600):
 @pytest.mark.parametrize("kind", [None, ReplayBuffer])
 def test_a_replay_buffer_is_compared_with_its_mirror_image(main, tmp_path, mirror, kind):
     env = rpp_rl.make("Pendulum-v1", mirror)
-    path = buffer_of(RPPSAC("MlpPolicy", env, learning_starts=1000, replay_buffer_class=kind), tmp_path / "buffer.zip")
+    agent = RPPSAC("MlpPolicy", env, learning_starts=10_000, replay_buffer_class=kind, seed=0)
+    path = buffer_of(agent, tmp_path / "buffer.zip", 1500)
     checks = {}
     for name in ("mirror", "wrong"):
         words = ("--symmetry", f"{name}.yaml", "--buffer", path, "--json")
@@ -205,7 +206,7 @@ def test_a_replay_buffer_is_compared_with_its_mirror_image(main, tmp_path, mirro
         checks[name] = json.loads(out)["symmetries"][0]["checks"][-1]
     assert [check["name"] for check in checks.values()] == ["recorded transitions"] * 2
     assert [check["holds"] for check in checks.values()] == [True, False]
-    assert "of 600 transitions" in checks["mirror"]["detail"]
+    assert "of 1500 transitions" in checks["mirror"]["detail"]
 
 
 def test_replay_buffers_that_cannot_be_compared_are_refused(main, refused, tmp_path, mirror):
