@@ -50,7 +50,7 @@ def unknown_environment(env_id: str) -> UnknownNameError:
     name = base_id(env_id)
     match = _VERSION.fullmatch(name)
     stem, versions = match[1] if match else name, _versions(match[1] if match else name)
-    of_a_module = f"name its module: my_robots:{stem}-v{match[2] if match else 0}"
+    of_a_module = f"its module: my_robots:{name if match else 'MyRobot-v0'}"
     names = {m[1].lower(): m[1] for known in gym.registry if (m := _VERSION.fullmatch(known))}
     close = difflib.get_close_matches(stem.lower(), names, n=1, cutoff=_SIMILAR)
     if versions:
@@ -61,9 +61,9 @@ def unknown_environment(env_id: str) -> UnknownNameError:
         version, known = int(match[2]) if match else -1, _versions(names[close[0]])
         meant = f"did you mean '{names[close[0]]}-v{version if version in known else max(known)}'?"
         same = difflib.SequenceMatcher(None, close[0], stem.lower()).ratio() >= _SAME
-        remedy = meant if same else f"{meant} for one of your own {of_a_module}"
+        remedy = meant if same else f"{meant} One of your own needs {of_a_module}"
     else:
-        remedy = f"it is not registered with gymnasium; if it is yours, {of_a_module}"
+        remedy = f"it is not registered with gymnasium; if it is yours, name {of_a_module}"
     return UnknownNameError("environment", env_id, gym.registry, remedy=remedy)
 
 

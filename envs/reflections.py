@@ -172,7 +172,7 @@ def _need_center(center: Any, names: _Names) -> None:
     for entry, value in center.items():
         if entry not in names.names:
             raise UnknownNameError("observation entry", str(entry), names.names)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise SymmetryError(f"the center of {entry!r} must be a number, got {value!r}")
 
 

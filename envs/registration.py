@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from rpp_rl.envs.auditing import quick_audit
 from rpp_rl.envs.derivation import Derived
-from rpp_rl.envs.ids import base_id, unknown_environment
+from rpp_rl.envs.ids import base_id, import_module_of, unknown_environment
 from rpp_rl.envs.reflections import ARGUMENTS, reflection, reflection_by_joints
 from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.envs.wrapper import SymmetryWrapper
@@ -73,13 +74,16 @@ def register_symmetry(
 
 def _not_an_id(given: Any) -> str:
     """The sentence about a class or an environment in the place of an id."""
-    spec = getattr(given, "spec", None)
-    if isinstance(given, gym.Env) and spec is not None:
-        return f"the first argument must be the id of an environment, got the environment itself; write {spec.id!r}"
-    what = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+    wanted = "the first argument must be the id of an environment, got"
+    spec = given if isinstance(given, EnvSpec) else getattr(given, "spec", None)
+    if isinstance(given, gym.Env | EnvSpec) and spec is not None:
+        return f"{wanted} the environment itself; write {spec.id!r}"
+    if not isinstance(given, type | gym.Env):
+        return f"{wanted} {str(given)[:60]!r}; write one such as 'HalfCheetah-v5'"
     name = given.__name__ if isinstance(given, type) else type(given).__name__
+    what = f"the class {name}" if isinstance(given, type) else f"a {name}"
     return (
-        f"the first argument must be the id of an environment, got {what}; register it with gymnasium first, as "
+        f"{wanted} {what}; register it with gymnasium first, as "
         f'gymnasium.register("{name}-v0", {name}), and write "{name}-v0"'
     )
 
@@ -103,6 +107,7 @@ def _declared(env_id: str, declaration: Mapping[str, Any]) -> Symmetry:
 
 
 def _made(env_id: str) -> gym.Env[Any, Any]:
+    import_module_of(env_id)
     if base_id(env_id) not in gym.registry:
         raise unknown_environment(env_id)
     return gym.make(base_id(env_id))

@@ -93,7 +93,7 @@ class SymmetryRegistry:
         others = [other for other in self._by_env if other.rpartition("-v")[0] == name.rpartition("-v")[0]]
         raise SymmetryError(
             f"no symmetry is declared for {name}{', only for ' + ', '.join(others) if others else ''}: declare one "
-            f"(rpp-rl new-symmetry {name} writes a draft), pass one (--symmetry FILE), or train without (--algo sac)"
+            f"(rpp-rl new-symmetry {env_id} writes a draft), pass one (--symmetry FILE), or train without (--algo sac)"
         )
 
 

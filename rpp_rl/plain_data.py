@@ -6,6 +6,7 @@ Arrays and tensors are kept separately, by name, and are saved in a binary forma
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections import deque
 from collections.abc import Collection, Mapping
@@ -198,7 +199,8 @@ def restore_object(instance: Any, state: Mapping[str, Any], skip: Collection[str
             of another kind; the message names it. A method or property is never replaced.
     """
     where = where or type(instance).__name__
-    if state["type"] != type(instance).__qualname__:
+    # An object of a class may have become one of a subclass.
+    if state["type"] not in [cls.__qualname__ for cls in type(instance).__mro__]:
         raise PlainDataError(
             f"cannot restore the state of a {state['type']} into {where}, a {type(instance).__qualname__}; make the "
             "object as it was when it was saved"
@@ -207,7 +209,7 @@ def restore_object(instance: Any, state: Mapping[str, Any], skip: Collection[str
     for name, value in state["values"].items():
         if name in skip or (isinstance(value, str) and _is_path(value)):
             continue
-        if name.startswith("__") or (name not in own and hasattr(type(instance), name)):
+        if name.startswith("__") or (name not in own and _is_behaviour(type(instance), name)):
             raise PlainDataError(f"{where}.{name} is not part of a state")
         if not _same_kind(own.get(name), value):
             raise PlainDataError(f"{where}.{name} is a {_kind(own[name])}, and cannot become {str(value)[:60]!r}")
@@ -217,6 +219,12 @@ def restore_object(instance: Any, state: Mapping[str, Any], skip: Collection[str
             raise PlainDataError(f"the saved state has an attribute {name!r} that {where} lacks")
         if name not in skip:
             restore_object(own[name], inner, where=f"{where}.{name}")
+
+
+def _is_behaviour(cls: type, name: str) -> bool:
+    """Whether a class has a method or a property of that name; a default value is part of a state."""
+    found = inspect.getattr_static(cls, name, None)
+    return callable(found) or hasattr(type(found), "__get__")
 
 
 def _is_path(text: str) -> bool:

@@ -53,8 +53,8 @@ def train(arguments: Annotated[TrainArguments, arg(name="")]) -> None:
 def _refuse_other_flags(arguments: TrainArguments) -> None:
     for name, value in arguments.values().items():
         if name not in _WITH_RESUME and value != _DEFAULTS[name]:
-            flag = name.replace("_", "-")
-            raise RunError(f"--resume takes everything from the run's config.json; leave out --{flag}")
+            flag = value if name == "task" else f"--{name.replace('_', '-')}"
+            raise RunError(f"--resume takes everything from the run's config.json; leave out {flag}")
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ class Training:
 
     task: Annotated[Positional[str | None], arg(metavar="[ENV]")] = None
     """Environment id, as with --env."""
-    env: str = "HalfCheetah-v5"
-    """Environment id, with or without its version; my_module:MyRobot-v0 imports the module that registers it."""
+    env: str | None = None
+    """Environment id, with or without its version; my_module:MyRobot-v0 imports the module that registers it;
+    HalfCheetah-v5 if left out."""
     algo: str = "rpp_sac"
     """rpp_sac, equivariant_sac (no residual), mlp_sac (plain networks), sac (stable-baselines3's own); the same for
     td3."""
@@ -127,9 +128,10 @@ class TrainArguments:
         """The configuration of the run."""
         given = self.values()
         task, env = given["task"], given["env"]
-        if task is not None and env not in (Training.env, task):
+        if task is not None and env is not None:
             raise RunError(f"two environments are given, {task} and --env {env}; give one of them")
-        given["env"] = task or env
+        named = env if task is None else task
+        given["env"] = RunConfig.env if named is None else named
         # The environment's module may register the algorithm too.
         import_module_of(given["env"])
         given["env_kwargs"] = key_values(self.training.env_kwargs, "--env-kwargs")

@@ -169,12 +169,22 @@ def hyperparameters(name: str, env_id: str, overrides: Mapping[str, Any] | None 
         for table in tables:
             from_file |= table.get(key) or {}
     values = {"n_envs": 1, "policy": use.policy, **from_file, **(overrides or {})}
-    known = {**_arguments(use.baseline), **_arguments(use.cls), **RUN_KEYS, **NOISE_KEYS}
+    known = _hyperparameters_of(use)
     for key, value in values.items():
         if key not in known:
             raise UnknownNameError(f"hyperparameter of {name}", key, known)
         values[key] = _checked(key, value, known[key])
     return values
+
+
+def has_hyperparameter(name: str, key: str) -> bool:
+    """Whether an algorithm has a hyperparameter of that name."""
+    return key in _hyperparameters_of(algorithm(name))
+
+
+def _hyperparameters_of(use: AlgorithmUse) -> dict[str, Any]:
+    """The hyperparameters of an algorithm and their defaults."""
+    return {**_arguments(use.baseline), **_arguments(use.cls), **RUN_KEYS, **NOISE_KEYS}
 
 
 def plain_arguments(agent: OffPolicyAlgorithm) -> dict[str, Any]:

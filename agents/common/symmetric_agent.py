@@ -66,6 +66,8 @@ class SymmetricAgent(SafeFiles):
 
     def _setup_model(self) -> None:
         check_arguments(vars(self))
+        if not callable(self.learning_rate):
+            self.learning_rate = float(self.learning_rate)  # numpy's numbers are refused later
         if issubclass(self.policy_class, SymmetricPolicy):
             check_names(self.policy_kwargs, self.policy_class.__mro__, f"option of {self.policy_class.__name__}")
             if self.env is not None and self.policy_kwargs.get("symmetry") is None:

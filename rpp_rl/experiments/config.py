@@ -87,6 +87,8 @@ class RunConfig:
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else text_path(value))
         _check_kinds(self)
+        if not self.env:
+            raise RunError("env must be the id of an environment, got nothing; name one, such as HalfCheetah-v5")
         object.__setattr__(self, "env", full_id(self.env))
         algorithm(self.algo)
         for name in ("eval_episodes", "eval_freq", "n_timesteps", "n_envs"):

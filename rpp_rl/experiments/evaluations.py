@@ -39,7 +39,13 @@ class RunEvaluation(EvalCallback):
             callback_after_eval=SymmetryCallback(),
             verbose=verbose,
         )
-        self.path = run.path
+        # Printed before each line where several runs learn at once.
+        self.run_label = ""
+
+    @property
+    def path(self) -> Path:
+        """The folder of the run."""
+        return Path(str(self.log_path)).parent
 
     def _on_step(self) -> bool:
         before, best = len(self.evaluations_timesteps), self.best_mean_reward
@@ -56,7 +62,7 @@ class RunEvaluation(EvalCallback):
     def _print_line(self, is_best: bool) -> None:
         returns = np.asarray(self.evaluations_results[-1], dtype=float)
         step, remark = self.evaluations_timesteps[-1], "  the best so far" if is_best else ""
-        print(f"step {step:>9}   return {returns.mean():9.2f} +- {returns.std():.2f}{remark}")
+        print(f"{self.run_label}step {step:>9}   return {returns.mean():9.2f} +- {returns.std():.2f}{remark}")
         sys.stdout.flush()
 
     def recorded(self) -> dict[str, NDArray[Any]]:

@@ -25,6 +25,8 @@ def find_model(path: Path, best: bool = False) -> Path:
         RunError: if there is none.
     """
     if best:
+        if path.is_file():
+            raise RunError(f"--load-best needs a run folder, got the file {path}; give its folder, or leave it out")
         if not (path / BEST_MODEL).is_file():
             raise RunError(f"{path} holds no {BEST_MODEL}; give a run folder that has been evaluated at least once")
         return path / BEST_MODEL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +12,13 @@ import numpy as np
 from stable_baselines3.common.vec_env import sync_envs_normalization
 from tqdm import tqdm
 
-from rpp_rl.agents.common.algorithms import load_agent
+from rpp_rl.agents.common.algorithms import has_hyperparameter, load_agent
 from rpp_rl.agents.common.checkpoints import StopRequested
 from rpp_rl.agents.common.environment_failures import environment_failure
 from rpp_rl.errors import EnvironmentFailureError, RPPError, RunError
 from rpp_rl.experiments.config import RunConfig, shell_command
 from rpp_rl.experiments.evaluation import LoadedAgent, evaluate_loaded
+from rpp_rl.experiments.evaluations import RunEvaluation
 from rpp_rl.experiments.run import EVALUATION, FAILURE, Run
 from rpp_rl.experiments.session import Saved, Session
 from rpp_rl.experiments.watching import has_display
@@ -48,7 +49,7 @@ def learn(session: Session, steps: int, fresh: bool, progress_bar: bool) -> None
     if error is not None:
         raise error
     _evaluate(session)
-    _print_where(session)
+    _print_where([session])
 
 
 def learn_together(sessions: list[Session], together: Any, steps: int, fresh: bool, progress_bar: bool) -> list[Run]:
@@ -59,6 +60,10 @@ def learn_together(sessions: list[Session], together: Any, steps: int, fresh: bo
     """
     begin = 0 if fresh else together.agents[0].num_timesteps
     errors: list[BaseException | None] = []
+    for session in sessions:
+        for callback in session.callbacks:
+            if isinstance(callback, RunEvaluation):
+                callback.run_label = f"seed {session.config.seed:<4} "
 
     def learn_all() -> None:
         with tqdm(total=steps, desc=f"{len(sessions)} agents", disable=not progress_bar) as bar:
@@ -88,7 +93,7 @@ def learn_together(sessions: list[Session], together: Any, steps: int, fresh: bo
     stopped = [session for session, error in zip(sessions, each, strict=True) if isinstance(error, StopRequested)]
     if failure is not None and not reasons and not stopped:
         raise failure
-    _print_where(sessions[0])
+    _print_where(sessions)
     if stopped:
         command = resume_command([s.run for s in stopped], bool(stopped[0].config.named_modules()))
         reasons.append(f"stopped at step {stopped[0].agent.num_timesteps}; resume with: {command}")
@@ -190,20 +195,30 @@ def _evaluate(session: Session) -> None:
 def _print_before(session: Session) -> None:
     """Print the return of the random actions with which training started."""
     episodes = session.run.monitor
-    random = episodes.returns[np.cumsum(episodes.lengths) <= session.agent.learning_starts * session.agent.n_envs]
+    random = episodes.returns[np.cumsum(episodes.lengths) <= session.agent.learning_starts]
     if len(random) and session.config.trained_agent is None:
         print(f"before learning         {random.mean():.2f} ({len(random)} episodes of random actions)")
 
 
-def _print_where(session: Session) -> None:
-    config = session.config
+def _print_where(sessions: Sequence[Session]) -> None:
+    session, config = sessions[0], sessions[0].config
     print(f"curves                  {shell_command(['tensorboard', '--logdir', _events(config)])}")
     see = ["enjoy", session.run.path] if has_display() else ["evaluate", session.run.path, "--video", "film"]
     print(f"watch it                {shell_command(['rpp-rl', *see])}")
-    if config.use.uses_symmetry:
-        baseline = replace(config, algo=config.use.algorithm, symmetry=None)
-        print(f"a baseline              {shell_command(baseline.command())}")
+    if config.use.uses_symmetry and config.trained_agent is None:
+        print(f"a baseline              {shell_command(_baseline_command([session.config for session in sessions]))}")
         print(f"compare both            {shell_command(['rpp-rl', 'compare', config.log_folder])}")
+
+
+def _baseline_command(configs: Sequence[RunConfig]) -> list[str]:
+    """The command that trains the algorithm without a symmetry, on the same seeds, as far as it has the arguments."""
+    config, name = configs[0], configs[0].use.algorithm
+    shared = {k: v for k, v in config.hyperparams.items() if has_hyperparameter(name, k)}
+    words = replace(config, algo=name, symmetry=None, hyperparams=shared).command()
+    if len(configs) > 1:
+        place = words.index("--seed")
+        words[place : place + 2] = ["--seeds", ",".join(str(one.seed) for one in configs)]
+    return words
 
 
 def _events(config: RunConfig) -> Path:

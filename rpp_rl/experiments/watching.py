@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -12,6 +13,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.config import shell_command
 from rpp_rl.experiments.evaluation import load
+from rpp_rl.experiments.finding import find_model
 
 
 def has_display() -> bool:
@@ -33,6 +35,7 @@ def watch(run: Any, episodes: int, show: Callable[[float, int], object], **setti
         RPPError: as for `rpp_rl.experiments.load`.
     """
     film = f"make a film with: {shell_command(['rpp-rl', 'evaluate', run, '--video', 'film'])}"
+    find_model(Path(run), settings.get("best", False))
     if not has_display():
         raise RunError(f"there is no display to open a window on; {film}")
     settings["env_kwargs"] = {**settings.get("env_kwargs", {}), "render_mode": "human"}

@@ -176,6 +176,7 @@ def test_misspelt_arguments_and_numbers_given_as_text_are_refused(cls):
         cls("MlpPolicy", bicycle(), policy_kwargs={"net_arc": [16]})
     with pytest.raises(UnknownNameError, match="unknown policy 'MlpPolcy': did you mean 'MlpPolicy'"):
         cls("MlpPolcy", bicycle())
+    assert cls("MlpPolicy", bicycle(), learning_rate=np.float32(0.5)).lr_schedule(1.0) == 0.5
     for wrong in (
         {"learning_rate": "3e-4"},
         {"gamma": "0.9"},

@@ -114,3 +114,32 @@ def test_a_value_that_contains_itself_is_refused():
 def test_foreign_data_is_refused(data):
     with pytest.raises(PlainDataError, match="saved data is damaged"):
         from_plain(data, {})
+
+
+class Defaulted:
+    """A class with a default value, a method and a property."""
+
+    rng = None
+
+    def act(self):
+        """Nothing."""
+
+    @property
+    def place(self):
+        """Nothing."""
+
+
+class Special(Defaulted):
+    """A subclass."""
+
+
+def test_a_default_value_of_a_class_is_part_of_a_state_and_its_behaviour_is_not():
+    for cls in (Defaulted, Special):
+        saved, made = Defaulted(), cls()
+        saved.rng = np.random.default_rng(0)
+        state, _ = object_state(saved)
+        restore_object(made, state)
+        assert made.rng.random() == np.random.default_rng(0).random()
+    for name in ("act", "place", "__class__"):
+        with pytest.raises(PlainDataError, match="is not part of a state"):
+            restore_object(Defaulted(), {**state, "values": {name: 1}})

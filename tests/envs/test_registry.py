@@ -190,3 +190,42 @@ def test_a_module_that_cannot_be_imported_is_one_sentence(tmp_path, monkeypatch,
     with pytest.raises(RPPError, match="the module of 'broken_robots:Robot-v0' cannot be imported") as caught:
         import_module_of("broken_robots:Robot-v0")
     assert "\n" not in str(caught.value)
+
+
+def test_remedies_name_the_module_of_the_environment(tmp_path, monkeypatch):
+    (tmp_path / "late_robots.py").write_text(
+        "import gymnasium\ngymnasium.register('Late-v0', 'gymnasium.envs.mujoco.swimmer_v5:SwimmerEnv')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "late_robots", raising=False)
+    symmetry = rpp_rl.register_symmetry("late_robots:Late-v0", reflection="y")
+    assert rpp_rl.make("late_robots:Late-v0").symmetry == symmetry
+    with pytest.raises(SymmetryError, match="rpp-rl new-symmetry late_robots:Pendulum-v1 writes a draft"):
+        REGISTRY.names("late_robots:Pendulum-v1")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (gym.spec("Ant-v5"), "write 'Ant-v5'"),
+        (None, "got 'None'; write one such as"),
+        (Toy, r"gymnasium.register\("),
+        (Toy(), r"gymnasium.register\("),
+    ],
+)
+def test_what_is_not_an_id_gets_advice_that_fits(given, sentence):
+    with pytest.raises(SymmetryError, match=sentence):
+        rpp_rl.register_symmetry(given, LEGS)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "sentence"),
+    [
+        ("Amt-v5", "did you mean 'Ant-v5'\\? One of your own needs its module: my_robots:Amt-v5"),
+        ("Amt", "needs its module: my_robots:MyRobot-v0"),
+        ("Beetle-v3", "if it is yours, name its module: my_robots:Beetle-v3"),
+    ],
+)
+def test_an_unknown_id_gets_a_similar_one_or_the_way_to_name_a_module(env_id, sentence):
+    with pytest.raises(UnknownNameError, match=sentence):
+        rpp_rl.make(env_id)

@@ -46,7 +46,10 @@ def test_numbers_of_steps_may_be_written_as_powers_of_ten():
 
 
 def test_an_environment_is_given_once(refused):
-    assert "two environments are given" in refused("train", "Hopper-v5", "--env", "Ant-v5", "-n", 10)
+    for other in ("Ant-v5", "HalfCheetah-v5"):
+        assert "two environments are given" in refused("train", "Hopper-v5", "--env", other, "-n", 10)
+    assert "leave out Hopper-v5" in refused("train", "Hopper-v5", "--resume", "runs")
+    assert "got nothing" in refused("train", "", "-n", 10)
 
 
 @pytest.mark.slow

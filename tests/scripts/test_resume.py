@@ -14,6 +14,7 @@ from stable_baselines3 import SAC
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rpp_rl.agents import RPPSAC
+from rpp_rl.experiments import training
 from rpp_rl.experiments.session import Session
 from rpp_rl.scripts.main import main as entry
 
@@ -110,7 +111,7 @@ def test_a_killed_and_resumed_run_equals_the_undisturbed_one(main, tmp_path, kil
     )  # TensorBoard reads event files of one second in the order of their names, 10 before 9
     code, out, err = main("train", "--resume", folders[1])
     assert code == 0, err
-    assert "resuming from step 28" in out
+    assert "resuming from step 28" in out and "note:" not in out, out
     assert_same_run(*folders)
 
 
@@ -172,6 +173,21 @@ def interrupted(killed_run, tmp_path):
     """A copy of the killed run, for one test."""
     shutil.copytree(killed_run, tmp_path / "runs")
     return tmp_path / "runs/InvertedPendulum-v5/rpp_sac/seed0"
+
+
+def test_a_checkpoint_of_the_evaluation_before_it_had_its_own_class_is_resumed(main, interrupted, monkeypatch):
+    read = training.newest_checkpoint
+
+    def older(path):
+        found, state = read(path)
+        evaluation = state["callbacks"][0]["callback"]
+        assert evaluation["type"] == "RunEvaluation"
+        evaluation["type"] = "EvalCallback"
+        return found, state
+
+    monkeypatch.setattr(training, "newest_checkpoint", older)
+    code, _, err = main("train", "--resume", interrupted)
+    assert code == 0, err
 
 
 def test_the_best_agent_of_a_lost_end_is_removed(main, interrupted):

@@ -134,6 +134,29 @@ def test_each_evaluation_prints_a_line_and_the_best_agent_is_kept(main, tmp_path
     assert json.loads(out)["num_timesteps"] == 200
 
 
+def test_random_actions_end_where_learning_starts_in_all_environments_together(main, tmp_path):
+    words = ("train", "--env", "Bicycle-v0", "-n", 120, "--eval-episodes", 1, "--n-envs", 2, "--no-audit")
+    code, out, err = main(
+        *words, "-params", "learning_starts:70", "batch_size:16", "policy_kwargs:{net_arch: [16, 16]}"
+    )
+    assert code == 0, err
+    run = Run(tmp_path / "runs/Bicycle-v0/rpp_sac/seed0")
+    count = int((np.cumsum(run.monitor.lengths) <= 70).sum())
+    assert count and f"({count} episodes of random actions)" in _line(out, "before learning")
+
+
+def test_the_proposed_baseline_has_only_arguments_that_it_knows(main):
+    code, out, _ = main(*PENDULUM, "--seeds", "0-1", "-n", 60, *FAST, "critic_basic_wd:1e-4")
+    assert code == 0
+    assert [line.split("step")[0].strip() for line in out.splitlines() if line.startswith("seed")][:2] == [
+        "seed 0",
+        "seed 1",
+    ]
+    baseline = _line(out, "a baseline")
+    assert "--seeds 0,1" in baseline and "critic_basic_wd" not in baseline
+    assert main(*shlex.split(baseline.partition("rpp-rl ")[2]))[0] == 0
+
+
 def test_the_best_agent_keeps_its_own_statistics(main, tmp_path):
     code, _, err = main(*PENDULUM, "-n", 200, "--eval-freq", 50, *FAST, "normalize:true")
     assert code == 0, err

@@ -30,7 +30,7 @@ _NOT_OF_CALLBACKS = (
     *("model", "training_env", "eval_env", "callback", "callbacks", "callback_on_new_best", "parent", "logger"),
     *("locals", "globals", "_logger", "log_path", "best_model_save_path", "save_path", "name_prefix", "verbose"),
     *("eval_freq", "n_eval_episodes", "deterministic", "render", "warn", "save_freq", "save_replay_buffer"),
-    *("save_vecnormalize", "names"),
+    *("save_vecnormalize", "names", "run_label"),
 )
 _NOT_OF_WRAPPERS = ("venv", "results_writer", "observation_space", "action_space", "class_attributes")
 
