@@ -44,7 +44,7 @@ def observation_method(base: Any, name: str, restart: Callable[[], None]) -> Obs
         The bound method, which takes no arguments.
 
     Raises:
-        SymmetryError: if there is no such method; the message says what was tried.
+        SymmetryError: if the environment has no such method; the message lists the methods that were tried.
     """
     named = getattr(base, ATTRIBUTE, None)
     if named is not None and not callable(getattr(base, str(named), None)):

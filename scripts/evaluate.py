@@ -8,37 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.comparison.figures import plot_training
 from rpp_rl.experiments.evaluation import evaluate_loaded, load
-from rpp_rl.experiments.options import key_values
 from rpp_rl.experiments.plots import check_plot
 from rpp_rl.experiments.videos.films import check_video, film
+from rpp_rl.scripts.agent_arguments import AgentArguments
 from rpp_rl.scripts.main import main
 
 
 @dataclass(frozen=True)
-class EvaluateArguments:
+class EvaluateArguments(AgentArguments):
     """Evaluate a saved agent."""
 
-    run: Positional[Path]
-    """A run folder, or a model file."""
     episodes: Annotated[int, arg(aliases=["-n"])] = 10
     """Number of episodes."""
-    load_best: bool = False
-    """Evaluate the best agent of the run's evaluations instead of the last."""
-    seed: int | None = None
-    """Seed of the environment; the run's own evaluation seed if left out."""
-    env: str | None = None
-    """Another environment than the run's."""
-    env_kwargs: tuple[str, ...] = ()
-    """Arguments of the environment, as key:value, beside the run's."""
-    device: str = "auto"
-    """auto, cpu, cuda, ..."""
-    trust: bool = False
-    """Import the modules of environments that files name, and unpickle what model files hold."""
     json: bool = False
     """Print JSON."""
     video: Path | None = None
@@ -55,8 +41,7 @@ def evaluate(arguments: Annotated[EvaluateArguments, arg(name="")]) -> None:
     check_plot(a.plot)
     if a.video is not None:
         check_video(a.video)
-    env_kwargs = key_values(a.env_kwargs, "--env-kwargs")
-    loaded = load(a.run, a.env, env_kwargs, a.seed, a.device, a.trust, a.load_best)
+    loaded = load(a.run, **a.settings())
     if a.plot is not None:
         plot_training(loaded.path, a.plot)
     if a.video is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from rpp_rl.envs.ids import base_id
 from rpp_rl.envs.symmetry_drafts import draft_symmetry, write_draft
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError
+from rpp_rl.experiments.config import shell_command
 from rpp_rl.experiments.environments import make_checked
 from rpp_rl.experiments.options import key_values
 
@@ -58,4 +58,4 @@ def new_symmetry(arguments: Annotated[NewSymmetryArguments, arg(name="")]) -> No
     command = ["rpp-rl", "audit", arguments.env, "--symmetry", str(out)]
     if arguments.env_kwargs:
         command += ["--env-kwargs", *arguments.env_kwargs]
-    print(f"{then}check it with: {shlex.join(command)}")
+    print(f"{then}check it with: {shell_command(command)}")

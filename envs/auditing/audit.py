@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from rpp_rl.envs.auditing.better_maps import better_maps
+from rpp_rl.envs.auditing.map_comparison import better_maps
 from rpp_rl.envs.auditing.measurement import QUICK, THOROUGH, Thoroughness, Track, audit_symmetry
 from rpp_rl.envs.auditing.plain_audit import PlainAudit, plain_audit
 from rpp_rl.envs.auditing.report import SymmetryAudit
@@ -95,7 +95,8 @@ def _with_better_maps(done: SymmetryAudit, env: gym.Env[Any, Any], seed: int) ->
 
 def _declared(env: gym.Env[Any, Any]) -> Iterator[Symmetry]:
     """The declared symmetries of an environment that can be carried through its wrappers."""
-    env_id = name_of(env)
-    for name in REGISTRY.names(env_id) if REGISTRY.default(env_id) is not None else ():
+    if env.spec is None or REGISTRY.default(env.spec.id) is None:
+        return
+    for name in REGISTRY.names(env.spec.id):
         with suppress(RPPError):
             yield resolve(name, env)

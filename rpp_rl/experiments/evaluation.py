@@ -12,7 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from rpp_rl.agents.common.algorithms import load_agent
+from rpp_rl.agents.common.building import load_agent
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.finite_checks import FiniteVecEnv
 from rpp_rl.envs.ids import full_id, import_module_of

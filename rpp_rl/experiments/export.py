@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rpp_rl.agents.common.algorithms import load_agent
+from rpp_rl.agents.common.building import load_agent
 from rpp_rl.agents.common.export import PlainActor, export_actor, greatest_difference
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.environments import normalized_for_evaluation, settings_of, statistics_of, vec_env

@@ -37,7 +37,7 @@ def find_model(path: Path, best: bool = False) -> Path:
     for candidate in (path, path.with_name(path.name + ".zip")):
         if candidate.is_file():
             return candidate
-    raise RunError(f"there is no run or model at {path}; rpp-rl train makes one")
+    raise RunError(f"cannot find a run or model at {path}; rpp-rl train makes one")
 
 
 def run_of(model: Path) -> Run | None:

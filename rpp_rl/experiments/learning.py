@@ -12,9 +12,10 @@ import numpy as np
 from stable_baselines3.common.vec_env import sync_envs_normalization
 from tqdm import tqdm
 
-from rpp_rl.agents.common.algorithms import has_hyperparameter, load_agent
+from rpp_rl.agents.common.building import load_agent
 from rpp_rl.agents.common.checkpoints import StopRequested
 from rpp_rl.agents.common.environment_failures import environment_failure
+from rpp_rl.agents.common.hyperparameters import has_hyperparameter
 from rpp_rl.errors import EnvironmentFailureError, RPPError, RunError
 from rpp_rl.experiments.config import RunConfig, shell_command
 from rpp_rl.experiments.evaluation import LoadedAgent, evaluate_loaded

@@ -11,10 +11,11 @@ from typing import Any
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from rpp_rl.agents.common.algorithms import build_agent, continue_agent, hyperparameters, load_agent
+from rpp_rl.agents.common.building import build_agent, continue_agent, load_agent
 from rpp_rl.agents.common.checkpoints import agent_of_checkpoint
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.environment_failures import failures_of
+from rpp_rl.agents.common.hyperparameters import hyperparameters
 from rpp_rl.envs.auditing import SymmetryAudit, quick_audit
 from rpp_rl.envs.ids import base_id
 from rpp_rl.errors import RunError, SymmetryError

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from rpp_rl.agents.common.algorithms import load_agent
+from rpp_rl.agents.common.building import load_agent
 from rpp_rl.agents.common.checkpoints.files import FOLDER, checkpoints
 from rpp_rl.errors import RPPError, RunError
 from rpp_rl.experiments.config import RunConfig

@@ -15,9 +15,9 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from torch.utils.tensorboard import SummaryWriter
 
-from rpp_rl.agents.common.algorithms import plain_arguments
 from rpp_rl.agents.common.checkpoints import RunCheckpoint, go_back, part_of, restore_run
 from rpp_rl.agents.common.finite_checks import FiniteCheck, FiniteVecEnv, diverged, is_finite
+from rpp_rl.agents.common.hyperparameters import plain_arguments
 from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.ids import base_id
 from rpp_rl.errors import DivergedError

@@ -31,13 +31,13 @@ def watch(run: Any, episodes: int, show: Callable[[float, int], object], **setti
         **settings: as for `rpp_rl.experiments.load`.
 
     Raises:
-        RunError: if there is no display, or the environment has no window.
+        RunError: if the machine has no display, or the environment cannot open a window.
         RPPError: as for `rpp_rl.experiments.load`.
     """
     film = f"make a film with: {shell_command(['rpp-rl', 'evaluate', run, '--video', 'film'])}"
     find_model(Path(run), settings.get("best", False))
     if not has_display():
-        raise RunError(f"there is no display to open a window on; {film}")
+        raise RunError(f"cannot open a window without a display; {film}")
     settings["env_kwargs"] = {**settings.get("env_kwargs", {}), "render_mode": "human"}
     loaded = load(run, **settings)
     try:

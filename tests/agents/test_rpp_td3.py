@@ -14,8 +14,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import rpp_rl
 from rpp_rl.agents import RPPSAC, RPPTD3, RPPTD3Policy, RunCheckpoint
-from rpp_rl.agents.common.algorithms import algorithm, build_agent, hyperparameters
+from rpp_rl.agents.common.algorithms import algorithm
+from rpp_rl.agents.common.building import build_agent
 from rpp_rl.agents.common.callbacks import actor_error, critic_error
+from rpp_rl.agents.common.hyperparameters import hyperparameters
 from rpp_rl.errors import RunError, SymmetryError
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from faults.table import Row
 from rpp_rl import Symmetry
-from rpp_rl.agents.common.algorithms import hyperparameters
 from rpp_rl.agents.common.checkpoints.files import files_beside
+from rpp_rl.agents.common.hyperparameters import hyperparameters
 from rpp_rl.agents.common.saving.agent_files import read_agent
 from rpp_rl.envs.symmetry_files import read_symmetry
 from rpp_rl.errors import RPPError

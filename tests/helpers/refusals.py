@@ -32,7 +32,7 @@ TRAIN = [
     (("--device", "quantum"), "unknown device 'quantum'"),
     (("--device", "cpu:7"), "unknown device 'cpu:7'"),
     (("--device", "meta"), "unknown device 'meta'"),
-    (("-i", "nowhere.zip"), "there is no run or model at nowhere.zip"),
+    (("-i", "nowhere.zip"), "cannot find a run or model at nowhere.zip"),
     (("-params", "n_timesteps:null"), "n_timesteps needs a value"),
     (("-params", "gamma:null"), "gamma needs a value"),
     (("-params", "batch_size:0"), "batch_size must be a whole number of at least 1"),
@@ -43,7 +43,7 @@ TRAIN = [
 ]
 
 OTHERS = [
-    (("evaluate", "nowhere"), "there is no run or model at nowhere"),
+    (("evaluate", "nowhere"), "cannot find a run or model at nowhere"),
     (("evaluate", "."), "holds no model.zip"),
     (("evaluate", "nowhere", "--seed", "-1"), "--seed must be"),
     (("evaluate", "nowhere", "--device", "quantum"), "unknown device"),
@@ -51,11 +51,11 @@ OTHERS = [
     (("symmetries", "Walker2d-v4"), "only for Walker2d-v5"),
     (("train", "--resume", "nowhere"), "is not a run folder"),
     (("train", "--resume", "nowhere", "--gamma", "1"), ""),
-    (("export", "nowhere"), "there is no run or model at nowhere"),
+    (("export", "nowhere"), "cannot find a run or model at nowhere"),
     (("audit", "Hoper-v5"), "did you mean 'Hopper-v5'?"),
     (("bench", "--seconds", "-1"), ""),
     (("new-symmetry", "Hoper-v5"), "did you mean 'Hopper-v5'?"),
-    (("enjoy", "nowhere"), "there is no run or model at nowhere"),
+    (("enjoy", "nowhere"), "cannot find a run or model at nowhere"),
     (("trian",), "unknown command 'trian': did you mean 'train'?"),
     (("fly",), ""),
     ((), ""),

@@ -77,7 +77,7 @@ def test_an_agent_trained_on_normalized_observations_acts_on_them(main, monkeypa
         (("Walker2d-v6",), "its versions are v2, v3, v4, v5"),
         (("Walker2d-v5", "--symmetry", "sagital"), "did you mean 'sagittal'?"),
         (("Walker2d-v5", "--states", 0), "--states must be at least 1"),
-        (("Walker2d-v5", "--policy", "nowhere"), "there is no run or model at nowhere"),
+        (("Walker2d-v5", "--policy", "nowhere"), "cannot find a run or model at nowhere"),
         (("Walker2d-v5", "--plot", "nowhere/bars.png"), "make it first"),
         (("Walker2d-v5", "--plot", "bars.docx"), "--plot takes a file that ends in .png, .svg, .pdf"),
         (("Pendulum-v1",), "no symmetry is declared for Pendulum-v1"),

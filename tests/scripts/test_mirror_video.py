@@ -126,7 +126,7 @@ class TestRefused:
         assert "states can be set only of a MuJoCo environment" in err
 
     def test_a_missing_run_is_refused(self, refused):
-        assert "there is no run or model at nowhere" in refused("mirror-video", "nowhere")
+        assert "cannot find a run or model at nowhere" in refused("mirror-video", "nowhere")
 
     def test_a_machine_without_a_renderer_is_refused(self, refused, agents, monkeypatch):
         monkeypatch.setattr(renderers, "failure_of", lambda name: "no device")

@@ -29,7 +29,7 @@ def jobs(root, options=TINY, **more):
         ({"hyperparams": ["learning_rat:3e-4"]}, "learning_rat"),
         ({"hyperparams": ["gamma=3"]}, "key:value"),
         ({"hyperparams": ["policy_kwargs:{net_arch: [wide]}"]}, "rpp_sac cannot be built"),
-        ({"trained_agent": "nowhere"}, "there is no run or model at nowhere"),
+        ({"trained_agent": "nowhere"}, "cannot find a run or model at nowhere"),
     ],
 )
 def test_wrong_options_of_training_are_refused_before_any_run(tmp_path, options, sentence):

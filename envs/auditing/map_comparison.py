@@ -1,7 +1,7 @@
 """Find a map that fits a model better than a given one, from which it differs by forgotten signs or exchanges.
 
-A map without its signs exchanges the right parts, and its error is no larger than that of a declared map of a robot
-that is symmetric only roughly. The error alone cannot tell the two apart, but a comparison with other maps can.
+A map whose signs were forgotten still exchanges the right parts. Its error can be as small as that of the best map of a
+roughly symmetric robot. The error alone does not tell the two apart; a comparison with other maps does.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from helpers.small_models import SPRING, Slides
 
@@ -11,7 +12,9 @@ import rpp_rl.envs.robots  # noqa: F401, registers the robots
 from rpp_rl import Representation, SignedPermutation, Symmetry
 from rpp_rl.envs import REGISTRY, derive_symmetry
 from rpp_rl.envs.auditing import QUICK, audit, better_maps
+from rpp_rl.envs.auditing.map_comparison import _is_of_kind
 from rpp_rl.envs.reflections import reflection, reflection_by_joints
+from rpp_rl.envs.state_map import Move
 from rpp_rl.named_groups import cyclic_group
 
 
@@ -277,3 +280,11 @@ def test_a_worse_map_is_not_reported_against_an_approximate_one():
     cheetah = REGISTRY.get("HalfCheetah-v5", "fore_aft")
     others = [with_other_sign(cheetah, f"observation:{name}") for name in cheetah.observation_names]
     assert better_maps(task("HalfCheetah-v5"), cheetah, others) == ()
+
+
+def test_a_turn_is_not_compared_with_the_reflection_that_moves_the_same_entries():
+    swap, turn = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.0, -1.0], [1.0, 0.0]])
+    given, candidate = (Move(matrix, np.zeros(2), matrix) for matrix in (swap, turn))
+    assert _is_of_kind(replace(given, action=-swap), given)
+    assert not _is_of_kind(candidate, given)
+    assert _is_of_kind(replace(candidate, action=-turn), candidate)
