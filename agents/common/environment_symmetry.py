@@ -46,29 +46,31 @@ def carried_symmetry(env: VecEnv) -> Symmetry | None:
     """
     if not env.has_attr("symmetry"):
         return None
-    inner = _innermost(env)
+    _, inner = _wrappers(env)
     if isinstance(inner, DummyVecEnv):
         for single in inner.envs:
             _refuse_changes_outside(single)
     return _same([as_symmetry(declared) for declared in env.get_attr("symmetry")], env)
 
 
-def _innermost(env: VecEnv) -> VecEnv:
-    """The environments inside of wrappers; a wrapper that carries a symmetry answers for all inside of it."""
+def _wrappers(env: VecEnv) -> tuple[list[VecEnvWrapper], VecEnv]:
+    """The wrappers, the outermost first, and what they stand around.
+
+    A wrapper that carries a symmetry, as `SymmetricVecNormalize`, answers for all inside of it.
+    """
+    around: list[VecEnvWrapper] = []
     while isinstance(env, VecEnvWrapper) and "symmetry" not in vars(env):
+        around.append(env)
         env = env.venv
-    return env
+    return around, env
 
 
 def _same(found: list[Symmetry | None], env: VecEnv) -> Symmetry | None:
     """The one symmetry of all environments, carried through the wrappers around them."""
     if any(other != found[0] for other in found):
         raise SymmetryError("the parallel environments have different symmetries; make them alike")
-    symmetry, around = found[0], []
-    while isinstance(env, VecEnvWrapper) and "symmetry" not in vars(env):
-        around.append(env)
-        env = env.venv
-    for wrapper in reversed(around):
+    symmetry = found[0]
+    for wrapper in reversed(_wrappers(env)[0]):
         if isinstance(wrapper, VecFrameStack) and symmetry is not None:
             symmetry = symmetry.stacked(wrapper.stacked_obs.n_stack)
     return symmetry
