@@ -68,8 +68,8 @@ def train_seeds(
 ) -> list[Run]:
     """Train agents of several seeds, each in a run folder of its own.
 
-    They learn together in this process where the algorithm can (`RPPSAC`) and no run is followed, and else one after the
-    other.
+    They learn together in this process where the algorithm can (`RPPSAC`) and no run is followed, and else one after
+    the other.
 
     Args:
         config: configuration of the runs; its seed is replaced.
