@@ -25,7 +25,7 @@ def test_every_format_agrees_with_the_agent(tmp_path, run_cli, refused):
         assert described["parity"]["greatest_difference_of_range"] < 1e-5
     (tmp_path / "file").write_text("")
     assert "cannot write to" in refused("export", run, "--out", "file/folder")
-    assert "there is no run or model" in refused("export", "nowhere")
+    assert "cannot find a run or model" in refused("export", "nowhere")
 
 
 @pytest.mark.slow
