@@ -80,6 +80,11 @@ class OrbitBasis:
         scale[self.orbit[used]] = (per_entry / np.abs(np.where(used, self.coefficient, 1.0)))[used]
         return scale
 
+    def step_scale(self) -> Matrix:
+        """The factor of each coefficient by which unit steps move the entries of W by one: sqrt(orbit length)."""
+        lengths = np.bincount(self.orbit[self.coefficient != 0], minlength=self.rank)
+        return np.sqrt(lengths.astype(np.float64))
+
     def row_moments(self, second_moment: Matrix) -> Matrix:
         """E[(W x)_i^2] for coefficients drawn at `init_scale` and E[x x^T] = `second_moment`; shape (n_out,)."""
         scaled = self.coefficient * self.init_scale()[self.orbit] if self.rank else np.zeros(self.shape)
@@ -166,6 +171,10 @@ class BlockBasis:
         parts = [np.repeat(t.init_scale, t.basis.shape[1]) for t in self.types]
         return np.concatenate([np.zeros(0), *parts])
 
+    def step_scale(self) -> Matrix:
+        """The factor of each coefficient by which unit steps move the entries of W that they reach by one (rms)."""
+        return np.concatenate([np.zeros(0), *(np.full(t.rank, step_scale(t.basis)) for t in self.types)])
+
     def row_moments(self, second_moment: Matrix) -> Matrix:
         """E[(W x)_i^2] for coefficients drawn at `init_scale` and E[x x^T] = `second_moment`; shape (n_out,)."""
         moments = np.zeros(self.shape[0])
@@ -185,6 +194,16 @@ class BlockBasis:
 
 
 EquivariantBasis = OrbitBasis | BlockBasis
+
+
+def step_scale(columns: Matrix) -> float:
+    """The factor of orthonormal columns by which unit steps along all of them move entries by one (rms).
+
+    Steps of +-c along r orthonormal columns move a vector by c sqrt(r) in length. Over the n entries that the columns
+    reach, the root mean square is one for c = sqrt(n / r).
+    """
+    reached = int((np.abs(columns) > 1e-9).any(axis=1).sum())
+    return float(np.sqrt(reached / columns.shape[1])) if columns.shape[1] else 1.0
 
 
 @lru_cache(maxsize=256)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from rpp_rl.emlp_layers import Bilinear, GatedNonlinearity
 from rpp_rl.errors import NetworkError
-from rpp_rl.layers import EquivariantLinear, RPPLinear
-from rpp_rl.networks import standard_inputs
+from rpp_rl.layers import EquivariantLinear
+from rpp_rl.networks import LinearLayers, standard_inputs
 from rpp_rl.representations import Representation, gated, uniform_rep
 
 Hidden = int | Representation
@@ -31,7 +32,9 @@ class EMLPBlock(nn.Module):
         rep_out: representation on outputs.
         rpp: whether linear map and nonlinearity have residuals; the bilinear layer never has one.
         bilinear_scale: the factor c of the bilinear layer.
-        residual_init_scale: see `RPPLinear` and `GatedNonlinearity`.
+        residual_init_scale: see `rpp_rl.networks.LinearLayers` and `GatedNonlinearity`.
+        parametrization: see `rpp_rl.networks.LinearLayers`.
+        steps: see `rpp_rl.networks.LinearLayers`.
     """
 
     def __init__(
@@ -41,11 +44,13 @@ class EMLPBlock(nn.Module):
         rpp: bool = False,
         bilinear_scale: float = 0.1,
         residual_init_scale: float = 1e-3,
+        parametrization: str = "orthogonal",
+        steps: str = "equal",
     ) -> None:
         super().__init__()
         inner = gated(rep_out)
         self.bilinear_scale = bilinear_scale
-        self.linear = _linear(rep_in, inner, rpp, residual_init_scale)
+        self.linear = _linear(rep_in, inner, rpp, residual_init_scale, parametrization, steps)
         self.linear.reset_as_projection()
         self.bilinear = Bilinear(inner, inner)
         self.nonlinearity = GatedNonlinearity(rep_out, rpp, residual_init_scale)
@@ -68,7 +73,9 @@ class EMLP(nn.Module):
         layers: number of hidden layers; used if `hidden` is one for all.
         rpp: whether the network is a Residual Pathway Prior; otherwise it is exactly equivariant.
         bilinear_scale: the factor c of the bilinear layers.
-        residual_init_scale: see `RPPLinear` and `GatedNonlinearity`; ignored unless `rpp`.
+        residual_init_scale: see `rpp_rl.networks.LinearLayers` and `GatedNonlinearity`; ignored unless `rpp`.
+        parametrization: see `rpp_rl.networks.LinearLayers`; ignored unless `rpp`.
+        steps: see `rpp_rl.networks.LinearLayers`.
 
     Attributes:
         rep_in: representation on inputs.
@@ -92,6 +99,8 @@ class EMLP(nn.Module):
         rpp: bool = False,
         bilinear_scale: float = 0.1,
         residual_init_scale: float = 1e-3,
+        parametrization: str = "orthogonal",
+        steps: str = "equal",
     ) -> None:
         super().__init__()
         if not math.isfinite(bilinear_scale):
@@ -99,11 +108,13 @@ class EMLP(nn.Module):
         self.rep_in, self.rep_out, self.rpp = rep_in, rep_out, rpp
         self.bilinear_scale, self.residual_init_scale = bilinear_scale, residual_init_scale
         self.hidden = _hidden_representations(rep_in, hidden, layers)
+        self.parametrization, self.steps = parametrization, steps
         reps = [rep_in, *self.hidden]
+        residual = (residual_init_scale, parametrization, steps)
         self.blocks = nn.Sequential(
-            *(EMLPBlock(a, b, rpp, bilinear_scale, residual_init_scale) for a, b in itertools.pairwise(reps))
+            *(EMLPBlock(a, b, rpp, bilinear_scale, *residual) for a, b in itertools.pairwise(reps))
         )
-        self.head = _linear(reps[-1], rep_out, rpp, residual_init_scale)
+        self.head = _linear(reps[-1], rep_out, rpp, *residual)
         with torch.no_grad():
             self.head.correct_for(self.blocks(standard_inputs(rep_in.size)))
 
@@ -121,6 +132,8 @@ class EMLP(nn.Module):
             rpp=True,
             bilinear_scale=self.bilinear_scale,
             residual_init_scale=self.residual_init_scale,
+            parametrization=self.parametrization,
+            steps=self.steps,
         ).to(self.head.weight_equiv)
         mine = dict(self.named_parameters())
         with torch.no_grad():
@@ -132,8 +145,11 @@ class EMLP(nn.Module):
         return network.train(self.training)
 
 
-def _linear(rep_in: Representation, rep_out: Representation, rpp: bool, scale: float) -> EquivariantLinear:
-    return RPPLinear(rep_in, rep_out, residual_init_scale=scale) if rpp else EquivariantLinear(rep_in, rep_out)
+def _linear(
+    rep_in: Representation, rep_out: Representation, rpp: bool, scale: float, parametrization: str, steps: str
+) -> EquivariantLinear:
+    layers = LinearLayers("rpp" if rpp else "equivariant", parametrization, steps, scale)
+    return cast(EquivariantLinear, layers(rep_in, rep_out))
 
 
 def _hidden_representations(

@@ -5,11 +5,13 @@ noise N(0, sigma^2) the pseudo-targets z = y - f + J theta are therefore normal 
 
     C = sigma^2 1 + sum over k of s_k^2 J_k J_k^T,
 
-where k runs over the layers and pathways. The evidence log N(z; 0, C) is Laplace's approximation of the marginal
-likelihood with the Gauss-Newton curvature (MacKay 1992; Immer et al. 2021). `learn` maximizes it over the s_k and
-sigma. It is computed in the space of outputs, where it is exact for a subset of them; the evidence of a subset is a
-lower bound in expectation (Immer et al. 2023). A diagonal curvature would be cheaper, but wrong here: a residual has
-far more parameters than there are data, and the diagonal counts each as if the data determined it alone.
+where k runs over the layers and pathways, and theta are orthonormal coordinates. Where one coordinate stands for two
+pathways, it counts in both terms, so that its variance is s_eq^2 + s_res^2. The evidence log N(z; 0, C) is Laplace's
+approximation of the marginal likelihood with the Gauss-Newton curvature (MacKay 1992; Immer et al. 2021). `learn`
+maximizes it over the s_k and sigma. It is computed in the space of outputs, where it is exact for a subset of them; the
+evidence of a subset is a lower bound in expectation (Immer et al. 2023). A diagonal curvature would be cheaper, but
+wrong here: a residual has far more parameters than there are data, and the diagonal counts each as if the data
+determined it alone.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from rpp_rl.errors import NetworkError
-from rpp_rl.priors import GaussianPrior, layer_parameters
+from rpp_rl.priors import GaussianPrior, PriorParameter, layer_parameters, prior_parameters
 
 Key = tuple[str, str]
 # Bounds of log s and log sigma for the maximum; a pathway that does not help ends near the lower bound.
@@ -65,22 +67,33 @@ def linearize(network: nn.Module, x: Tensor, y: Tensor, generator: torch.Generat
         y: targets, shape (m, n_out); one output of each example, drawn at random, is used.
         generator: draws the outputs.
     """
-    groups = {key: found for key, found in layer_parameters(network).items() if key[1] != "plain"}
-    flat = [p for found in groups.values() for p in found]
-    rows: dict[Key, list[Tensor]] = {key: [] for key in groups}
+    found = [p for p in prior_parameters(network) if p.pathway != "plain"]
+    order = {key: i for i, key in enumerate(layer_parameters(network))}
+    found.sort(key=lambda p: order[p.key])
+    rows: dict[Key, list[Tensor]] = {p.key: [] for p in found}
+    members = {key: [i for i, p in enumerate(found) if _counts_in(p, key)] for key in rows}
     targets = []
     chosen = torch.randint(y.shape[1], (len(x),), generator=generator).tolist()
+    flat = [p.parameter for p in found]
     for example, target, output in zip(x, y, chosen, strict=True):
         value = network(example[None])[0, output]
-        gradients = iter(torch.autograd.grad(value, flat, allow_unused=True, materialize_grads=True))
+        gradients = torch.autograd.grad(value, flat, allow_unused=True, materialize_grads=True)
         linear = target[output] - value.detach()
-        for key, found in groups.items():
-            row = torch.cat([next(gradients).flatten() for _ in found])
-            rows[key].append(row)
-            linear = linear + row @ torch.cat([p.detach().flatten() for p in found])
+        parts = []
+        for p, gradient in zip(found, gradients, strict=True):
+            linear = linear + (gradient * p.parameter.detach()).sum()
+            parts.append((gradient if p.scale is None else gradient / p.scale).flatten())
+        for key, numbers in members.items():
+            rows[key].append(torch.cat([parts[i] for i in numbers]))
         targets.append(linear)
-    stacked = {key: torch.stack(found) for key, found in rows.items()}
+    stacked = {key: torch.stack(found_rows) for key, found_rows in rows.items()}
     return Linearization({k: (J @ J.T).double() for k, J in stacked.items()}, torch.stack(targets).double())
+
+
+def _counts_in(parameter: PriorParameter, key: Key) -> bool:
+    """Whether the variance of a parameter's coordinates has the term of a key."""
+    shared = parameter.orthogonal and parameter.key == (key[0], "equiv") and key[1] == "basic"
+    return parameter.key == key or shared
 
 
 def log_evidence(linearization: Linearization, log_stds: Tensor, log_noise: Tensor) -> Tensor:

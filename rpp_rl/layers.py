@@ -1,15 +1,26 @@
 """Linear layers that are equivariant, exactly or up to a residual.
 
-`EquivariantLinear` has weights in the span of an equivariant basis. `RPPLinear` adds an unconstrained residual to
-weight and bias: y = x (A + B)^T + a + b (Finzi, Benton and Wilson 2021, section 4). The two pathways are added in
-weight space, so each input is multiplied by one dense matrix, and either layer can be merged into a plain
-`torch.nn.Linear`.
+`EquivariantLinear` has weights in the span of an equivariant basis. Two layers add a residual to weight and bias, each
+with a prior of its own (Finzi, Benton and Wilson 2021, section 4): `RPPLinear` as an unconstrained second pathway,
+y = x (A + B)^T + a + b, and `rpp_rl.orthogonal_layers.OrthogonalLinear` as coordinates in the orthogonal complement of
+the equivariant matrices.
+The parts are added in weight space, so each input is multiplied by one dense matrix, and every layer can be merged into
+a plain `torch.nn.Linear`.
+
+How far an optimiser moves the merged weight depends on how its coordinates are scaled. Adam moves every parameter by
+its learning rate lr, if gradients are steady. The entries of a plain layer's weight then move by lr; with ``steps``
+
+- ``"equal"``, so do the entries of the equivariant part of every layer here (`RPPLinear` needs an optimiser that shares
+  lr between the pathways, see `rpp_rl.pathway_optimizers.step_ratios`);
+- ``"published"``, each pathway of `RPPLinear` moves by lr, and their sum by up to 2 lr, as in the authors' code;
+- ``"orthonormal"``, the parameters are coefficients of an orthonormal basis, and entries in an orbit of m entries move
+  by lr / sqrt(m): 0.71 lr for a reflection. This library did so before it had ``steps``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,78 +28,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rpp_rl.bases import BlockBasis, EquivariantBasis, OrbitBasis, equivariant_basis
-from rpp_rl.errors import NetworkError
+from rpp_rl.assemblies import assembly
+from rpp_rl.bases import EquivariantBasis, equivariant_basis
+from rpp_rl.errors import NetworkError, UnknownNameError
+from rpp_rl.groups import Matrix
 from rpp_rl.representations import Representation, trivial_representation
 
-
-class OrbitAssembly(nn.Module):
-    """Assemble W = coefficient * beta[orbit] with one gather, whatever the group."""
-
-    orbit: Tensor
-    coefficient: Tensor
-
-    def __init__(self, basis: OrbitBasis) -> None:
-        super().__init__()
-        self.shape = basis.shape
-        self.rank = basis.rank
-        # The buffers are not saved, because the representations determine them.
-        self.register_buffer("orbit", torch.from_numpy(basis.orbit.ravel().copy()), persistent=False)
-        # Kept in float64 for changes of dtype: a buffer in float32 cannot become exact again.
-        self._exact = basis.coefficient
-        coefficient = torch.from_numpy(basis.coefficient.copy()).to(torch.get_default_dtype())
-        self.register_buffer("coefficient", coefficient, persistent=False)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OrbitAssembly:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.coefficient = torch.from_numpy(self._exact.copy()).to(self.coefficient)
-        return self
-
-    def forward(self, beta: Tensor) -> Tensor:
-        """The weight, shape (n_out, n_in), for coefficients of shape (rank,)."""
-        if not self.rank:
-            return torch.zeros_like(self.coefficient)
-        return self.coefficient * beta.index_select(0, self.orbit).view(self.shape)
-
-
-class BlockAssembly(nn.Module):
-    """Assemble W from small dense bases: one matrix product per block type, then one gather."""
-
-    position: Tensor
-
-    def __init__(self, basis: BlockBasis) -> None:
-        super().__init__()
-        self.shape = basis.shape
-        self.sizes = [t.rank for t in basis.types]
-        size = self.shape[0] * self.shape[1]
-        # Position 0 holds the zero for the entries that no block reaches.
-        reached = np.concatenate([np.zeros(0, np.int64), *(t.entries.ravel() for t in basis.types)])
-        position = np.zeros(size, np.int64)
-        position[reached] = np.arange(1, len(reached) + 1)
-        self.register_buffer("position", torch.from_numpy(position), persistent=False)
-        self._exact = [t.basis for t in basis.types]
-        for i, t in enumerate(basis.types):
-            Q = torch.from_numpy(t.basis.copy()).to(torch.get_default_dtype())
-            self.register_buffer(f"basis_{i}", Q, persistent=False)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BlockAssembly:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for i, Q in enumerate(self._exact):
-            setattr(self, f"basis_{i}", torch.from_numpy(Q.copy()).to(self.get_buffer(f"basis_{i}")))
-        return self
-
-    def forward(self, beta: Tensor) -> Tensor:
-        """The weight, shape (n_out, n_in), for coefficients of shape (rank,)."""
-        values = [beta.new_zeros(1)]
-        for i, part in enumerate(torch.split(beta, self.sizes)):
-            Q = self.get_buffer(f"basis_{i}")
-            values.append((part.view(-1, Q.shape[1]) @ Q.T).flatten())
-        return torch.cat(values).index_select(0, self.position).view(self.shape)
-
-
-def assembly(basis: EquivariantBasis) -> OrbitAssembly | BlockAssembly:
-    """The module that assembles weights from coefficients in a basis."""
-    return OrbitAssembly(basis) if isinstance(basis, OrbitBasis) else BlockAssembly(basis)
+STEPS = ("equal", "published", "orthonormal")
 
 
 class EquivariantLinear(nn.Module):
@@ -97,42 +43,65 @@ class EquivariantLinear(nn.Module):
     The coefficients are initialized so that outputs have the variance that `torch.nn.Linear` gives them.
 
     Attributes:
-        weight_equiv: coefficients of A in the orthonormal basis, shape (rank,).
+        weight_equiv: coefficients of A in the basis, shape (rank,), scaled for `steps`.
         bias_equiv: coefficients of a, shape (rank of the invariant biases,), or None.
 
     Args:
         rep_in: representation on inputs.
         rep_out: representation on outputs.
         bias: whether the layer has a bias.
+        steps: ``"equal"`` or ``"published"`` (the same here) for coefficients whose unit steps move the entries of A by
+            one, ``"orthonormal"`` for those of an orthonormal basis.
 
     Raises:
         RepresentationError: if the representations are of different groups.
+        UnknownNameError: if there are no such `steps`.
     """
 
     weight_equiv: nn.Parameter
     bias_equiv: nn.Parameter | None
 
-    def __init__(self, rep_in: Representation, rep_out: Representation, bias: bool = True) -> None:
+    def __init__(
+        self, rep_in: Representation, rep_out: Representation, bias: bool = True, steps: str = "equal"
+    ) -> None:
+        if steps not in STEPS:
+            raise UnknownNameError("kind of steps", steps, STEPS)
         super().__init__()
+        self.steps = steps
         self.rep_in, self.rep_out = rep_in, rep_out
         self.in_features, self.out_features = rep_in.size, rep_out.size
         self._weight_basis = equivariant_basis(rep_in, rep_out)
         self._bias_basis = equivariant_basis(trivial_representation(rep_in.group), rep_out)
-        self.assemble_weight = assembly(self._weight_basis)
-        self.assemble_bias = assembly(self._bias_basis)
+        self.assemble_weight = assembly(self._weight_basis, scaled=steps != "orthonormal")
+        self.assemble_bias = assembly(self._bias_basis, scaled=steps != "orthonormal")
+        self._held: tuple[Tensor, Tensor | None] | None = None
+        self._lay_out(bias)
+        self.reset_parameters()
+
+    def _lay_out(self, bias: bool) -> None:
+        """Make the parameters."""
         self.weight_equiv = nn.Parameter(torch.empty(self._weight_basis.rank))
         if bias:
             self.bias_equiv = nn.Parameter(torch.empty(self._bias_basis.rank))
         else:
             self.register_parameter("bias_equiv", None)
-        self._held: tuple[Tensor, Tensor | None] | None = None
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw coefficients such that entries vary as in `torch.nn.Linear`, U(-k, k) with k = n_in^(-1/2)."""
-        _uniform_coefficients(self.weight_equiv, self._weight_basis, self.in_features)
+        self._draw_equivariant(0.0)
+
+    @torch.no_grad()
+    def _draw_equivariant(self, plain: float) -> None:
+        """Draw coefficients; `plain` is the share of variance at which a plain layer's weight would have them."""
+        for coefficients, basis, scale in self._equivariant_parts():
+            bound = np.sqrt((1 - plain) * basis.init_scale() ** 2 + plain) / math.sqrt(self.in_features)
+            coefficients.uniform_(-1.0, 1.0).mul_(torch.from_numpy(bound).to(coefficients)).div_(scale)
+
+    def _equivariant_parts(self) -> Iterator[tuple[nn.Parameter, EquivariantBasis, Tensor]]:
+        """Coefficients, their basis, and their scale, for weight and bias."""
+        yield self.weight_equiv, self._weight_basis, self.assemble_weight.scale
         if self.bias_equiv is not None:
-            _uniform_coefficients(self.bias_equiv, self._bias_basis, self.in_features)
+            yield self.bias_equiv, self._bias_basis, self.assemble_bias.scale
 
     @torch.no_grad()
     def reset_as_projection(self) -> None:
@@ -141,7 +110,7 @@ class EquivariantLinear(nn.Module):
         The authors of EMLP initialize in this way. Outputs are smaller than those of a plain layer, because P shrinks
         w. This keeps deep networks finite if a bilinear layer follows, whose outputs are quadratic in these.
         """
-        self.weight_equiv.normal_(std=1 / math.sqrt(self.in_features))
+        self.weight_equiv.normal_(std=1 / math.sqrt(self.in_features)).div_(self.assemble_weight.scale)
 
     @torch.no_grad()
     def correct_for(self, x: Tensor) -> None:
@@ -159,7 +128,12 @@ class EquivariantLinear(nn.Module):
         # Rows that symmetry (almost) forbids hold rounding errors only, and dead inputs give zero: these rows stay.
         correctable = given > 1e-4 * wanted
         factor = np.sqrt(np.divide(wanted, given, out=np.ones_like(wanted), where=correctable))
-        self.weight_equiv.mul_(torch.from_numpy(self._weight_basis.per_coefficient(factor)).to(self.weight_equiv))
+        corrected = self._corrected(self._weight_basis.per_coefficient(factor))
+        self.weight_equiv.mul_(torch.from_numpy(corrected).to(self.weight_equiv))
+
+    def _corrected(self, factor: Matrix) -> Matrix:
+        """The factors of the coefficients by which `correct_for` rescales them."""
+        return factor
 
     def equivariant_weight(self) -> Tensor:
         """A, shape (n_out, n_in)."""
@@ -177,9 +151,35 @@ class EquivariantLinear(nn.Module):
         """Outputs of shape (..., n_out)."""
         return functional.linear(x, *(self._held or self.merged()))
 
+    def take(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """Set the parameters such that the merged weight and bias are the nearest ones of this layer.
+
+        Args:
+            weight: shape (n_out, n_in).
+            bias: shape (n_out,); None for zero.
+        """
+        self._take(weight.detach().double().cpu().numpy(), self._vector(bias))
+
+    @torch.no_grad()
+    def _take(self, weight: Matrix, bias: Matrix) -> None:
+        for (coefficients, basis, scale), target in zip(self._equivariant_parts(), (weight, bias), strict=False):
+            coefficients.copy_(torch.from_numpy(basis.coordinates(target)) / scale.double())
+
+    def _vector(self, bias: Tensor | None) -> Matrix:
+        """A bias as a matrix of one column."""
+        if bias is None:
+            return np.zeros((self.out_features, 1))
+        return bias.detach().double().cpu().numpy()[:, None]
+
     def pathways(self) -> dict[str, tuple[nn.Parameter | None, ...]]:
         """The layer's own parameters by pathway."""
         return {"equiv": (self.weight_equiv, self.bias_equiv)}
+
+    def coordinate_scales(self) -> dict[nn.Parameter, Tensor]:
+        """For each parameter that is not an orthonormal coordinate, its scale: coordinate = scale * parameter."""
+        if self.steps == "orthonormal":
+            return {}
+        return {coefficients: scale for coefficients, _, scale in self._equivariant_parts()}
 
     def pathway_weights(self) -> dict[str, Tensor]:
         """The weight of each pathway, shape (n_out, n_in)."""
@@ -212,6 +212,7 @@ class RPPLinear(EquivariantLinear):
         rep_out: representation on outputs.
         bias: whether the layer has a bias.
         residual_init_scale: B and b start at this multiple of the initialization of `torch.nn.Linear`.
+        steps: see the module.
 
     Raises:
         NetworkError: if `residual_init_scale` is negative or not finite.
@@ -220,24 +221,28 @@ class RPPLinear(EquivariantLinear):
     bias_basic: nn.Parameter | None
 
     def __init__(
-        self, rep_in: Representation, rep_out: Representation, bias: bool = True, residual_init_scale: float = 1e-3
+        self,
+        rep_in: Representation,
+        rep_out: Representation,
+        bias: bool = True,
+        residual_init_scale: float = 1e-3,
+        steps: str = "equal",
     ) -> None:
-        if not (math.isfinite(residual_init_scale) and residual_init_scale >= 0):
-            raise NetworkError(f"residual_init_scale must be a number >= 0, got {residual_init_scale}")
-        super().__init__(rep_in, rep_out, bias)
-        self.residual_init_scale = residual_init_scale
+        self.residual_init_scale = need_init_scale(residual_init_scale)
+        super().__init__(rep_in, rep_out, bias, steps)
+
+    def _lay_out(self, bias: bool) -> None:
+        super()._lay_out(bias)
         self.weight_basic = nn.Parameter(torch.empty(self.out_features, self.in_features))
         if bias:
             self.bias_basic = nn.Parameter(torch.empty(self.out_features))
         else:
             self.register_parameter("bias_basic", None)
-        self.reset_residual()
 
     def reset_parameters(self) -> None:
         """Draw the parameters of both pathways."""
         super().reset_parameters()
-        if "weight_basic" in self._parameters:
-            self.reset_residual()
+        self.reset_residual()
 
     def reset_residual(self) -> None:
         """Draw the residual from U(-k, k) with k = residual_init_scale * n_in^(-1/2)."""
@@ -245,6 +250,14 @@ class RPPLinear(EquivariantLinear):
         nn.init.uniform_(self.weight_basic, -bound, bound)
         if self.bias_basic is not None:
             nn.init.uniform_(self.bias_basic, -bound, bound)
+
+    @torch.no_grad()
+    def _take(self, weight: Matrix, bias: Matrix) -> None:
+        super()._take(weight, bias)
+        merged = EquivariantLinear.merged(self)
+        for residual, target, part in zip((self.weight_basic, self.bias_basic), (weight, bias), merged, strict=True):
+            if residual is not None and part is not None:
+                residual.copy_(torch.from_numpy(target).view(part.shape) - part.double().cpu())
 
     def pathways(self) -> dict[str, tuple[nn.Parameter | None, ...]]:
         """The layer's own parameters by pathway."""
@@ -280,7 +293,12 @@ def merged_once(module: nn.Module) -> Iterator[None]:
             layer._held = None
 
 
-def _uniform_coefficients(coefficients: Tensor, basis: EquivariantBasis, fan_in: int) -> None:
-    scale = torch.from_numpy(basis.init_scale()).to(coefficients) / math.sqrt(fan_in)
-    with torch.no_grad():
-        coefficients.uniform_(-1.0, 1.0).mul_(scale)
+def need_init_scale(residual_init_scale: float) -> float:
+    """Check the scale of a residual at the start, and return it.
+
+    Raises:
+        NetworkError: if it is negative or not finite.
+    """
+    if not (math.isfinite(residual_init_scale) and residual_init_scale >= 0):
+        raise NetworkError(f"residual_init_scale must be a number >= 0, got {residual_init_scale}")
+    return residual_init_scale

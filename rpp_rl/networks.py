@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -15,10 +16,55 @@ import torch
 from torch import Tensor, nn
 
 from rpp_rl.errors import NetworkError, RepresentationError, UnknownNameError
-from rpp_rl.layers import EquivariantLinear, RPPLinear
+from rpp_rl.layers import STEPS, EquivariantLinear, RPPLinear
+from rpp_rl.orthogonal_layers import OrthogonalLinear
 from rpp_rl.representations import Representation, hidden_representation, trivial_representation
 
 NetworkKind = Literal["rpp", "equivariant", "plain"]
+PARAMETRIZATIONS = ("orthogonal", "pathways")
+
+
+@dataclass(frozen=True)
+class LinearLayers:
+    """The family of linear layers that a network is built from.
+
+    Attributes:
+        kind: ``"rpp"`` with a residual, ``"equivariant"`` without, or ``"plain"``.
+        parametrization: of the layers with a residual: ``"orthogonal"`` for `OrthogonalLinear`, ``"pathways"`` for
+            `RPPLinear`.
+        steps: see the module; `OrthogonalLinear` has ``"equal"`` ones.
+        residual_init_scale: see `RPPLinear` and `OrthogonalLinear`.
+
+    Raises:
+        UnknownNameError: if a name is not known.
+        NetworkError: if orthogonal coordinates are to have other than equal steps.
+    """
+
+    kind: NetworkKind = "rpp"
+    parametrization: str = "orthogonal"
+    steps: str = "equal"
+    residual_init_scale: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.parametrization not in PARAMETRIZATIONS:
+            raise UnknownNameError("parametrization", self.parametrization, PARAMETRIZATIONS)
+        if self.steps not in STEPS:
+            raise UnknownNameError("kind of steps", self.steps, STEPS)
+        if self.kind == "rpp" and self.parametrization == "orthogonal" and self.steps != "equal":
+            raise NetworkError(
+                f"orthogonal coordinates have equal steps, got steps={self.steps!r}; "
+                "give parametrization='pathways' for others"
+            )
+
+    def __call__(self, rep_in: Representation, rep_out: Representation) -> nn.Module:
+        """Build one layer."""
+        if self.kind == "plain":
+            return nn.Linear(rep_in.size, rep_out.size)
+        if self.kind == "equivariant":
+            return EquivariantLinear(rep_in, rep_out, steps=self.steps)
+        if self.parametrization == "orthogonal":
+            return OrthogonalLinear(rep_in, rep_out, residual_init_scale=self.residual_init_scale)
+        return RPPLinear(rep_in, rep_out, residual_init_scale=self.residual_init_scale, steps=self.steps)
 
 
 class Shift(nn.Module):
@@ -44,8 +90,10 @@ class MLP(nn.Sequential):
             stable-baselines3's ``create_mlp`` does for ``output_dim=-1``.
         net_arch: widths of the hidden layers.
         activation_fn: class of a pointwise activation.
-        residual_init_scale: see `RPPLinear`; networks without a residual ignore it.
+        residual_init_scale: see `LinearLayers`, like the next two; networks without a residual ignore it.
         center: a point of input space that the group fixes instead of the origin; empty for the origin.
+        parametrization: ``"orthogonal"`` or ``"pathways"``.
+        steps: ``"equal"``, ``"published"`` or ``"orthonormal"``.
 
     Attributes:
         rep_in: representation on inputs.
@@ -65,15 +113,18 @@ class MLP(nn.Sequential):
         activation_fn: type[nn.Module] = nn.ReLU,
         residual_init_scale: float = 1e-3,
         center: Sequence[float] = (),
+        parametrization: str = "orthogonal",
+        steps: str = "equal",
     ) -> None:
+        linear = LinearLayers(self.kind, parametrization, steps, residual_init_scale)
         modules: list[nn.Module] = [Shift(center)] if any(center) else []
         rep = rep_in
         for i, width in enumerate(net_arch):
             following = self.hidden(rep_in, width, i)
-            modules += [self.linear(rep, following, residual_init_scale), activation_fn()]
+            modules += [linear(rep, following), activation_fn()]
             rep = following
         if rep_out is not None:
-            head = self.linear(rep, rep_out, residual_init_scale)
+            head = linear(rep, rep_out)
             correct_for: Callable[[Tensor], None] | None = getattr(head, "correct_for", None)
             if correct_for is not None:
                 correct_for(nn.Sequential(*modules)(standard_inputs(rep_in.size, center)))
@@ -88,11 +139,6 @@ class MLP(nn.Sequential):
         if width < 1:
             raise NetworkError(f"hidden layer {index + 1} has width {width}; it needs at least 1")
         return width * trivial_representation(rep_in.group)
-
-    @staticmethod
-    def linear(rep_in: Representation, rep_out: Representation, residual_init_scale: float) -> nn.Module:
-        """One linear layer of the family."""
-        return nn.Linear(rep_in.size, rep_out.size)
 
     def merged(self) -> nn.Sequential:
         """Make a plain network of `torch.nn.Linear` layers that computes the same function."""
@@ -112,21 +158,11 @@ class EquivariantMLP(MLP):
         except RepresentationError as error:
             raise NetworkError(f"hidden layer {index + 1}: {error}") from error
 
-    @staticmethod
-    def linear(rep_in: Representation, rep_out: Representation, residual_init_scale: float) -> nn.Module:
-        """An `EquivariantLinear`."""
-        return EquivariantLinear(rep_in, rep_out)
-
 
 class RPPMLP(EquivariantMLP):
-    """A perceptron with an equivariant and a residual pathway in each layer: a Residual Pathway Prior."""
+    """A perceptron with an equivariant part and a residual in each layer: a Residual Pathway Prior."""
 
     kind: ClassVar[NetworkKind] = "rpp"
-
-    @staticmethod
-    def linear(rep_in: Representation, rep_out: Representation, residual_init_scale: float) -> nn.Module:
-        """An `RPPLinear`."""
-        return RPPLinear(rep_in, rep_out, residual_init_scale=residual_init_scale)
 
 
 def merged(layer: nn.Module) -> nn.Module:

@@ -3,14 +3,19 @@
 beta ~ N(0, s_eq^2 I) and B ~ N(0, s_res^2 I) add wd_equiv |beta|^2 + wd_basic |B|^2 to the loss, with
 wd = 1 / (2 s^2) per datum (Finzi, Benton and Wilson 2021, section 4). `PathwayPrior` is the two strengths;
 `GaussianPrior` has the standard deviations of each layer, the density, and samples of functions.
-`rpp_rl.empirical_bayes` learns how strong a prior should be.
+`rpp_rl.empirical_bayes` learns how strong a prior should be. `rpp_rl.residual_priors` has priors that hold under Adam,
+whose steps hardly depend on the scale of a gradient and therefore hardly on a term in the loss.
+
+Layers in orthogonal coordinates have one coordinate where two pathways have two, beta and Q^T B, with variance
+s_eq^2 + s_res^2, so that both layers have one prior. Everything here is in orthonormal coordinates: a parameter that is
+scaled is multiplied by its scale first.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,8 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from rpp_rl.errors import NetworkError
+from rpp_rl.orthogonal_layers import OrthogonalLinear
 
 PATHWAYS = ("equiv", "basic")
+ORDER = (*PATHWAYS, "plain")
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,14 @@ class PathwayPrior:
             raise NetworkError(f"the standard deviation of a prior must be > 0, got {equiv} and {basic}")
         return cls(1 / (2 * equiv**2), 1 / (2 * basic**2))
 
-    def strength(self, pathway: str) -> float:
-        """The strength for ``"equiv"`` or ``"basic"``; zero for ``"plain"``."""
+    def strength(self, pathway: str, orthogonal: bool = False) -> float:
+        """The strength for ``"equiv"`` or ``"basic"``; zero for ``"plain"``.
+
+        In orthogonal coordinates that of ``"equiv"`` is 1 / (2 (s_eq^2 + s_res^2)) = 1 / (1 / wd_equiv + 1 / wd_basic).
+        """
+        if pathway == "equiv" and orthogonal:
+            total = self.equiv_wd + self.basic_wd
+            return self.equiv_wd * self.basic_wd / total if total else 0.0
         return {"equiv": self.equiv_wd, "basic": self.basic_wd}.get(pathway, 0.0)
 
     @property
@@ -68,24 +81,40 @@ class PathwayPrior:
         return min(1.0, math.sqrt(self.equiv_wd / self.basic_wd))
 
     def penalty(self, module: nn.Module) -> dict[str, Tensor]:
-        """The term of each pathway, wd * (sum of squares of its parameters), as differentiable scalars."""
-        groups = pathway_parameters(module)
-        return {p: self.strength(p) * squared_norm(list(groups[p].values())) for p in PATHWAYS if groups[p]}
+        """The term of each pathway, wd * (sum of squares of its coordinates), as differentiable scalars."""
+        terms: dict[str, list[Tensor]] = {p: [] for p in PATHWAYS}
+        for p in prior_parameters(module):
+            if p.pathway in terms:
+                terms[p.pathway].append(self.strength(p.pathway, p.orthogonal) * p.coordinates().square().sum())
+        return {pathway: torch.stack(found).sum() for pathway, found in terms.items() if found}
 
     def optimizer_groups(self, module: nn.Module, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Parameter groups for an optimizer whose `weight_decay` adds ``weight_decay * p`` to the gradient of p.
 
-        The gradient of wd * |p|^2 is 2 wd p, so each group's decay is 2 wd beyond the common `weight_decay`.
+        The gradient of wd * |p|^2 is 2 wd p, so each group's decay is 2 wd beyond the common `weight_decay`. Groups
+        with scaled parameters have the common one only: the caller adds their prior, see `gradient_factors`.
         """
+        factors = self.gradient_factors(module)
         return [
             {
                 "params": list(named.values()),
-                "weight_decay": weight_decay + 2 * self.strength(pathway),
+                "weight_decay": weight_decay
+                + (0.0 if any(p in factors for p in named.values()) else 2 * self.strength(pathway)),
                 "pathway": pathway,
             }
             for pathway, named in pathway_parameters(module).items()
             if named
         ]
+
+    def gradient_factors(self, module: nn.Module) -> dict[nn.Parameter, Tensor]:
+        """Factors f of scaled parameters p for which the prior's term adds f * p to the gradient: f = 2 wd scale^2."""
+        found = list(prior_parameters(module))
+        scaled = {p.pathway for p in found if p.scale is not None and self.strength(p.pathway, p.orthogonal)}
+        return {
+            p.parameter: 2 * self.strength(p.pathway, p.orthogonal) * p.squared_scale()
+            for p in found
+            if p.pathway in scaled
+        }
 
 
 @dataclass(frozen=True)
@@ -130,29 +159,35 @@ class GaussianPrior:
         For a mean squared error over N examples and d outputs with noise sigma, multiply by 2 sigma^2 / (N d).
         """
         terms: dict[str, list[Tensor]] = {}
-        for key, parameters in self._of(module).items():
-            strength = 1 / (2 * self.stds[key] ** 2)
-            terms.setdefault(key[1], []).append(strength * squared_norm(parameters))
+        for p in self._of(module):
+            terms.setdefault(p.pathway, []).append(p.coordinates().square().sum() / (2 * self.std(p) ** 2))
         return {pathway: torch.stack(found).sum() for pathway, found in terms.items()}
 
     def log_density(self, module: nn.Module) -> Tensor:
-        """The log density of the parameters; flat priors add nothing."""
+        """The log density of the coordinates; flat priors add nothing."""
         total = -torch.stack(list(self.penalty(module).values())).sum()
-        for key, parameters in self._of(module).items():
-            if math.isfinite(self.stds[key]):
-                count = sum(p.numel() for p in parameters)
-                total = total - count * math.log(self.stds[key] * math.sqrt(2 * math.pi))
+        for p in self._of(module):
+            if math.isfinite(self.std(p)):
+                total = total - p.parameter.numel() * math.log(self.std(p) * math.sqrt(2 * math.pi))
         return total
 
-    def _of(self, module: nn.Module) -> dict[tuple[str, str], list[nn.Parameter]]:
-        groups = layer_parameters(module)
-        if groups.keys() != self.stds.keys():
-            layer, pathway = sorted(groups.keys() ^ self.stds.keys())[0]
+    def std(self, parameter: PriorParameter) -> float:
+        """The standard deviation of the coordinates of a parameter: sqrt(s_eq^2 + s_res^2) where they are shared."""
+        std = self.stds[parameter.key]
+        if parameter.pathway == "equiv" and parameter.orthogonal:
+            return math.hypot(std, self.stds[parameter.layer, "basic"])
+        return std
+
+    def _of(self, module: nn.Module) -> list[PriorParameter]:
+        found = list(prior_parameters(module))
+        keys = {p.key for p in found}
+        if keys != self.stds.keys():
+            layer, pathway = sorted(keys ^ self.stds.keys())[0]
             raise NetworkError(
                 f"the prior belongs to another network: only one of the two has parameters of pathway {pathway!r} in "
                 f"layer {layer!r}"
             )
-        return groups
+        return found
 
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -171,49 +206,80 @@ def sample(prior: GaussianPrior, network: Network, generator: torch.Generator | 
         NetworkError: if the prior belongs to another network, or is flat for some parameters.
     """
     drawn = copy.deepcopy(network)
-    for (layer, pathway), parameters in prior._of(drawn).items():
-        std = prior.stds[layer, pathway]
+    for p in prior._of(drawn):
+        std = prior.std(p)
         if not math.isfinite(std):
             raise NetworkError(
-                f"cannot draw a function from a flat prior; set a finite std for pathway {pathway!r} of layer {layer!r}"
+                f"cannot draw a function from a flat prior; set a finite std for pathway {p.pathway!r} of layer "
+                f"{p.layer!r}"
             )
-        for p in parameters:
-            # Drawn on the generator's device, so that a seed gives the same function on every device.
-            device = generator.device if generator is not None else p.device
-            p.copy_(std * torch.randn(p.shape, generator=generator, dtype=p.dtype, device=device))
+        # Drawn on the generator's device, so that a seed gives the same function on every device.
+        device = generator.device if generator is not None else p.parameter.device
+        coordinates = std * torch.randn(p.parameter.shape, generator=generator, dtype=p.parameter.dtype, device=device)
+        p.parameter.copy_(coordinates if p.scale is None else coordinates.to(p.scale) / p.scale)
     return drawn
+
+
+@dataclass(frozen=True, eq=False)
+class PriorParameter:
+    """A parameter of a network as its prior sees it.
+
+    Attributes:
+        layer: name of the layer.
+        name: name of the parameter within it.
+        pathway: ``"equiv"``, ``"basic"``, or ``"plain"`` for parameters that the layer lists in neither.
+        parameter: the parameter.
+        scale: orthonormal coordinates are scale * parameter; None for one.
+        orthogonal: whether the layer has one coordinate for what two pathways describe twice.
+    """
+
+    layer: str
+    name: str
+    pathway: str
+    parameter: nn.Parameter
+    scale: Tensor | None
+    orthogonal: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(name of the layer, pathway)."""
+        return self.layer, self.pathway
+
+    def coordinates(self) -> Tensor:
+        """Orthonormal coordinates, differentiable."""
+        return self.parameter if self.scale is None else self.scale.to(self.parameter) * self.parameter
+
+    def squared_scale(self) -> Tensor:
+        """The squares of the scale, in the shape of the parameter."""
+        return torch.ones_like(self.parameter) if self.scale is None else self.scale.square()
+
+
+def prior_parameters(module: nn.Module) -> Iterator[PriorParameter]:
+    """All parameters of a network, each once, found by asking the layer that holds it."""
+    seen: set[nn.Parameter] = set()
+    for prefix, layer in module.named_modules():
+        listed: Callable[[], Mapping[str, tuple[nn.Parameter | None, ...]]] = getattr(layer, "pathways", dict)
+        scaled: Callable[[], Mapping[nn.Parameter, Tensor]] = getattr(layer, "coordinate_scales", dict)
+        pathway_of = {p: pathway for pathway, own in listed().items() for p in own if p is not None}
+        scales, orthogonal = scaled(), isinstance(layer, OrthogonalLinear)
+        for name, parameter in layer.named_parameters(recurse=False):
+            if parameter not in seen:
+                seen.add(parameter)
+                pathway = pathway_of.get(parameter, "plain")
+                yield PriorParameter(prefix, name, pathway, parameter, scales.get(parameter), orthogonal)
 
 
 def layer_parameters(module: nn.Module) -> dict[tuple[str, str], list[nn.Parameter]]:
     """The parameters of a network by (name of the layer, pathway); every parameter is in exactly one group."""
     groups: dict[tuple[str, str], list[nn.Parameter]] = {}
-    for pathway, named in pathway_parameters(module).items():
-        for name, parameter in named.items():
-            groups.setdefault((name.rpartition(".")[0], pathway), []).append(parameter)
+    for p in sorted(prior_parameters(module), key=lambda p: ORDER.index(p.pathway)):
+        groups.setdefault(p.key, []).append(p.parameter)
     return groups
 
 
 def pathway_parameters(module: nn.Module) -> Mapping[str, dict[str, nn.Parameter]]:
-    """Sort the parameters of a network by pathway: ``"equiv"``, ``"basic"``, or ``"plain"`` (neither).
-
-    Every parameter is in exactly one group, found by asking the layer that holds it.
-    """
-    groups: dict[str, dict[str, nn.Parameter]] = {"equiv": {}, "basic": {}, "plain": {}}
-    seen: set[nn.Parameter] = set()
-    for prefix, layer in module.named_modules():
-        for name, parameter in layer.named_parameters(prefix, recurse=False):
-            if parameter not in seen:
-                seen.add(parameter)
-                groups[_pathway(layer, parameter)][name] = parameter
+    """Sort the parameters of a network by pathway: ``"equiv"``, ``"basic"``, or ``"plain"`` (neither)."""
+    groups: dict[str, dict[str, nn.Parameter]] = {pathway: {} for pathway in ORDER}
+    for p in prior_parameters(module):
+        groups[p.pathway][f"{p.layer}.{p.name}" if p.layer else p.name] = p.parameter
     return groups
-
-
-def _pathway(layer: nn.Module, parameter: nn.Parameter) -> str:
-    """The pathway in which a layer lists a parameter; a parameter that it does not list is plain."""
-    pathways: Callable[[], Mapping[str, tuple[nn.Parameter | None, ...]]] = getattr(layer, "pathways", dict)
-    return next((name for name, own in pathways().items() if any(p is parameter for p in own)), "plain")
-
-
-def squared_norm(tensors: list[nn.Parameter]) -> Tensor:
-    """The sum of squares of all entries of tensors."""
-    return torch.stack([t.square().sum() for t in tensors]).sum()

@@ -10,6 +10,7 @@ from torch import nn
 
 from rpp_rl.agents.common.networks import build_network
 from rpp_rl.errors import NetworkError
+from rpp_rl.networks import LinearLayers
 from rpp_rl.representations import Representation, trivial_representation
 from rpp_rl.symmetry import Symmetry
 
@@ -19,8 +20,7 @@ class SymmetricCritic(ContinuousCritic):
 
     Args:
         symmetry: of the task.
-        kind: ``"rpp"`` or ``"equivariant"``.
-        residual_init_scale: see `rpp_rl.RPPLinear`.
+        layers: the linear layers.
         net_arch: widths of the hidden layers.
         activation_fn: between them.
         network: ``"mlp"`` or ``"emlp"``, see `build_network`.
@@ -34,8 +34,7 @@ class SymmetricCritic(ContinuousCritic):
         self,
         *,
         symmetry: Symmetry,
-        kind: str,
-        residual_init_scale: float,
+        layers: LinearLayers,
         net_arch: list[int],
         network: str = "mlp",
         activation_fn: type[nn.Module] = nn.ReLU,
@@ -47,7 +46,7 @@ class SymmetricCritic(ContinuousCritic):
         center = (*symmetry.center, *[0.0] * symmetry.action.size) if symmetry.center else ()
         scalar = trivial_representation(symmetry.group)
         self.q_networks = [
-            build_network(network, kind, rep_in, scalar, net_arch, activation_fn, residual_init_scale, center)
+            build_network(network, layers, rep_in, scalar, net_arch, activation_fn, center)
             for _ in range(self.n_critics)
         ]
         for i, q_network in enumerate(self.q_networks):

@@ -9,7 +9,7 @@ from torch import nn
 
 from rpp_rl.emlp import EMLP
 from rpp_rl.errors import NetworkError, UnknownNameError
-from rpp_rl.networks import Shift, network_class
+from rpp_rl.networks import LinearLayers, Shift, network_class
 from rpp_rl.representations import Representation, trivial_representation
 
 FAMILIES = ("mlp", "emlp")
@@ -27,12 +27,11 @@ def need_family(network: str) -> None:
 
 def build_network(
     network: str,
-    kind: str,
+    layers: LinearLayers,
     rep_in: Representation,
     rep_out: Representation | None,
     net_arch: Sequence[int],
     activation_fn: type[nn.Module],
-    residual_init_scale: float,
     center: Sequence[float],
 ) -> Any:
     """A network between two representations.
@@ -40,17 +39,17 @@ def build_network(
     Args:
         network: ``"mlp"`` for a perceptron of copies of the regular representation, see `rpp_rl.networks`, or
             ``"emlp"`` for a `GeneralNetwork`, which has nonlinearities of its own.
-        kind: ``"rpp"`` or ``"equivariant"``.
+        layers: the linear layers.
         rep_in: representation on inputs.
         rep_out: representation on outputs; None stops after the last hidden layer.
         net_arch: channels of the hidden layers.
         activation_fn: of the perceptron.
-        residual_init_scale: see `rpp_rl.RPPLinear`.
         center: a point that the group fixes instead of the origin; empty for the origin.
     """
     if network == "emlp":
-        return GeneralNetwork(rep_in, rep_out, net_arch, kind == "rpp", residual_init_scale, center)
-    return network_class(kind)(rep_in, rep_out, net_arch, activation_fn, residual_init_scale, center)
+        return GeneralNetwork(rep_in, rep_out, net_arch, layers, center)
+    residual = (layers.residual_init_scale, center, layers.parametrization, layers.steps)
+    return network_class(layers.kind)(rep_in, rep_out, net_arch, activation_fn, *residual)
 
 
 class GeneralNetwork(nn.Sequential):
@@ -62,8 +61,7 @@ class GeneralNetwork(nn.Sequential):
         rep_in: representation on inputs.
         rep_out: representation on outputs; None stops after the last block.
         net_arch: channels of the hidden layers.
-        rpp: whether there are residuals.
-        residual_init_scale: see `rpp_rl.RPPLinear`.
+        layers: the linear layers.
         center: a point that the group fixes instead of the origin; empty for the origin.
 
     Attributes:
@@ -77,14 +75,15 @@ class GeneralNetwork(nn.Sequential):
         rep_in: Representation,
         rep_out: Representation | None,
         net_arch: Sequence[int],
-        rpp: bool,
-        residual_init_scale: float,
+        layers: LinearLayers,
         center: Sequence[float] = (),
     ) -> None:
         if not net_arch:
             raise NetworkError("an EMLP has at least one hidden layer; give net_arch at least one width")
         out = trivial_representation(rep_in.group) if rep_out is None else rep_out
-        network = EMLP(rep_in, out, list(net_arch), len(net_arch), rpp, self.bilinear_scale, residual_init_scale)
+        residual = (layers.residual_init_scale, layers.parametrization, layers.steps)
+        rpp = layers.kind == "rpp"
+        network = EMLP(rep_in, out, list(net_arch), len(net_arch), rpp, self.bilinear_scale, *residual)
         last = [] if rep_out is None else [network.head]
         super().__init__(*([Shift(center)] if any(center) else []), *network.blocks, *last)
         self.rep_out = network.hidden[-1] if rep_out is None else rep_out

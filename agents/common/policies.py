@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from gymnasium import spaces
@@ -21,7 +21,6 @@ from rpp_rl.agents.common.critics import SymmetricCritic
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.environment_symmetry import as_symmetry
 from rpp_rl.agents.common.networks import need_family
-from rpp_rl.agents.common.pathway_optimizers import pathway_optimizer
 from rpp_rl.agents.common.saving.documents import read_document, write_document
 from rpp_rl.agents.common.saving.plain_objects import (
     describe_policy_kwargs,
@@ -30,12 +29,16 @@ from rpp_rl.agents.common.saving.plain_objects import (
     policy_kwargs_from,
     space_from,
 )
-from rpp_rl.errors import NetworkError, RunError, SymmetryError
+from rpp_rl.errors import NetworkError, RunError, SymmetryError, UnknownNameError
 from rpp_rl.files import Archive
-from rpp_rl.networks import network_class
+from rpp_rl.networks import LinearLayers, NetworkKind, network_class
+from rpp_rl.pathway_optimizers import attach_rules, pathway_optimizer
 from rpp_rl.priors import PathwayPrior
+from rpp_rl.residual_priors import ResidualPrior
 from rpp_rl.symmetry import Symmetry
 
+# A residual's budget: of all layers, or one for each.
+Budget = float | Sequence[float]
 # The strengths of the paper's RL experiments, per network; 0 where a network has no such pathway.
 PAPER_WD = {"actor": 1e-6, "critic": 0.0}
 # The kind of a policy's file.
@@ -59,13 +62,22 @@ class SymmetricPolicy(BasePolicy):
         actor: ``"rpp"``, ``"equivariant"`` or ``"plain"``; None for the kind of the policy's name.
         critic: the same for the critics.
         actor_equiv_wd: strength of the prior on the actor's equivariant pathway: wd * (sum of squares) joins the
-            loss. None for the paper's 1e-6 where the actor has that pathway.
+            loss. None for the paper's 1e-6 where the actor has that pathway and the parametrization is the paper's.
         actor_basic_wd: the same for its residual pathway.
         critic_equiv_wd: the same for the critics' equivariant pathway; None for the paper's 0.
         critic_basic_wd: the same for their residual pathway.
+        parametrization: of residuals: ``"orthogonal"`` for coordinates in the equivariant matrices and in their
+            complement, ``"pathways"`` for the paper's two pathways A + B; see `rpp_rl.networks.LinearLayers`.
+        steps: how far Adam moves the merged weights: ``"equal"`` as those of a plain network, ``"published"`` or
+            ``"orthonormal"``; see `rpp_rl.layers`.
+        residual_prior: ``"decay"``, ``"dual"``, ``"projection"`` or ``"none"``, see `rpp_rl.residual_priors`; None for
+            ``"decay"`` in orthogonal coordinates and ``"none"`` beside the paper's pathways.
+        residual_budget: the root mean square that noise may give the residual's entries, relative to that of the
+            layer's weight at the start: a number, one for each layer, or a mapping with one of these for ``"actor"``
+            and ``"critic"``; None for 0.1. For a projection, the residual's largest share of a layer.
         residual_init_scale: the residual starts at this multiple of a plain initialisation.
-        residual_step_ratio: learning rate of the residual pathways relative to the others; None for
-            `PathwayPrior.step_ratio`, which is 1 where both pathways' priors are equally strong.
+        residual_step_ratio: learning rate of the residual relative to the rest; None for `PathwayPrior.step_ratio`,
+            which is 1 where both pathways' priors are equally strong.
         network: ``"mlp"`` for perceptrons, or ``"emlp"`` for the paper's EMLP with bilinear layers, which is slower and
             learns by stable-baselines3's own gradient step.
         zero_mean: whether the mean action is zero everywhere at the start, as a residual over a base policy should be,
@@ -98,6 +110,10 @@ class SymmetricPolicy(BasePolicy):
         actor_basic_wd: float | None = None,
         critic_equiv_wd: float | None = None,
         critic_basic_wd: float | None = None,
+        parametrization: str = "orthogonal",
+        steps: str = "equal",
+        residual_prior: str | None = None,
+        residual_budget: Budget | Mapping[str, Budget] | None = None,
         residual_init_scale: float = 1e-3,
         residual_step_ratio: float | None = None,
         network: str = "mlp",
@@ -107,6 +123,11 @@ class SymmetricPolicy(BasePolicy):
         algorithm = _algorithm_that_builds()
         if algorithm is not None:
             _need_algorithm(type(self).__name__, self.algorithm, type(algorithm))
+            # A file of the algorithm then says what its numbers mean, whatever the defaults of later versions are.
+            algorithm.policy_kwargs = {
+                **algorithm.policy_kwargs,
+                **{"parametrization": parametrization, "steps": steps},
+            }
         need_family(network)
         numbers = {"residual_init_scale": residual_init_scale, "residual_step_ratio": residual_step_ratio}
         strengths = {"actor_equiv_wd": actor_equiv_wd, "actor_basic_wd": actor_basic_wd}
@@ -117,12 +138,21 @@ class SymmetricPolicy(BasePolicy):
         self.kinds = self.kinds_for({"actor": actor, "critic": critic})
         for kind in self.kinds.values():
             network_class(kind)
-        self.priors = {
-            "actor": _prior("actor", self.kinds["actor"], actor_equiv_wd, actor_basic_wd),
-            "critic": _prior("critic", self.kinds["critic"], critic_equiv_wd, critic_basic_wd),
+        self.layers = {
+            name: LinearLayers(cast(NetworkKind, kind), parametrization, steps, residual_init_scale)
+            for name, kind in self.kinds.items()
         }
-        self.residual_init_scale = residual_init_scale
-        self.residual_step_ratio = _need_ratio(residual_step_ratio, self.kinds)
+        as_published = parametrization == "pathways"
+        self.priors = {
+            "actor": _prior("actor", self.kinds["actor"], actor_equiv_wd, actor_basic_wd, as_published),
+            "critic": _prior("critic", self.kinds["critic"], critic_equiv_wd, critic_basic_wd, as_published),
+        }
+        given = {"prior": residual_prior, "budget": residual_budget, "step_ratio": residual_step_ratio}
+        _need_residuals(given, self.kinds)
+        self._given_budget = residual_budget
+        kind_of_prior = residual_prior or ("none" if as_published else "decay")
+        self.residual_priors = {name: _residual_prior(name, kind_of_prior, residual_budget) for name in self.kinds}
+        self.residual_step_ratio = residual_step_ratio
         self.symmetry = as_symmetry(symmetry)
         if self.symmetry is None:
             if set(self.kinds.values()) != {"plain"}:
@@ -159,8 +189,7 @@ class SymmetricPolicy(BasePolicy):
 
     def _made(self, network: str, cls: type[Any], features_extractor: Any) -> Any:
         arguments = self._update_features_extractor(getattr(self, f"{network}_kwargs"), features_extractor)
-        ours = {"residual_init_scale": self.residual_init_scale, "network": self.network}
-        made = cls(symmetry=self.symmetry, kind=self.kinds[network], **ours, **arguments)
+        made = cls(symmetry=self.symmetry, layers=self.layers[network], network=self.network, **arguments)
         return made.to(self.device)
 
     @property
@@ -172,6 +201,17 @@ class SymmetricPolicy(BasePolicy):
         """Set training or evaluation mode; stable-baselines3 does so several times a step."""
         if any(network.training != mode for network in (self, self.actor, self.critic)):
             super().set_training_mode(mode)
+
+    @property
+    def residual_init_scale(self) -> float:
+        """The residual's size at the start."""
+        return self.layers["actor"].residual_init_scale
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a policy of which this is a copy."""
+        super().__setstate__(state)
+        for network in (self.actor, self.critic):
+            attach_rules(network.optimizer)
 
     def _mean_head(self) -> nn.Module:
         """The last layer of the actor's mean."""
@@ -186,9 +226,18 @@ class SymmetricPolicy(BasePolicy):
                     parameter.zero_()
         for name in ("actor", "critic"):
             network: Any = getattr(self, name)
-            made_with: tuple[Any, ...] = (network.optimizer, self.optimizer_class, self.optimizer_kwargs)
-            prior = self.priors[name]
-            network.optimizer = pathway_optimizer(name, network, prior, self.residual_step_ratio, *made_with)
+            made = network.optimizer
+            network.optimizer = pathway_optimizer(
+                network,
+                made.param_groups[0]["lr"],
+                prior=self.priors[name],
+                residual_prior=self.residual_priors[name] if self.kinds[name] == "rpp" else None,
+                residual_step_ratio=self.residual_step_ratio,
+                make=self.optimizer_class,
+                arguments=self.optimizer_kwargs,
+                parameters=[p for group in made.param_groups for p in group["params"]],
+                name=name,
+            )
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
@@ -196,6 +245,10 @@ class SymmetricPolicy(BasePolicy):
             symmetry=self.symmetry,
             actor=self.kinds["actor"],
             critic=self.kinds["critic"],
+            parametrization=self.layers["actor"].parametrization,
+            steps=self.layers["actor"].steps,
+            residual_prior=self.residual_priors["actor"].kind if "rpp" in self.kinds.values() else None,
+            residual_budget=self._given_budget,
             residual_init_scale=self.residual_init_scale,
             residual_step_ratio=self.residual_step_ratio,
             network=self.network,
@@ -273,13 +326,25 @@ def _need_algorithm(policy: str, wanted: type[BaseAlgorithm], cls: type[BaseAlgo
     )
 
 
-def _need_ratio(ratio: float | None, kinds: Mapping[str, str]) -> float | None:
-    if ratio is not None and "rpp" not in kinds.values():
-        raise NetworkError("residual_step_ratio is of residual pathways, which neither network has; leave it out")
-    return ratio
+def _need_residuals(given: Mapping[str, object], kinds: Mapping[str, str]) -> None:
+    for option, value in given.items():
+        if value is not None and "rpp" not in kinds.values():
+            raise NetworkError(f"residual_{option} is of residuals, which neither network has; leave it out")
 
 
-def _prior(network: str, kind: str, equiv_wd: float | None, basic_wd: float | None) -> PathwayPrior:
+def _residual_prior(network: str, kind: str, budget: Budget | Mapping[str, Budget] | None) -> ResidualPrior:
+    """The residual prior of the actor or the critics."""
+    if isinstance(budget, Mapping):
+        for name in budget:
+            if name not in PAPER_WD:
+                raise UnknownNameError("network in residual_budget", str(name), PAPER_WD)
+        budget = budget.get(network)
+    if budget is None:
+        return ResidualPrior(kind)
+    return ResidualPrior(kind, budget if isinstance(budget, int | float) else tuple(budget))
+
+
+def _prior(network: str, kind: str, equiv_wd: float | None, basic_wd: float | None, as_published: bool) -> PathwayPrior:
     strengths = {"equiv": equiv_wd, "basic": basic_wd}
     for pathway, given in strengths.items():
         exists = pathway in PATHWAYS_OF[kind]
@@ -288,7 +353,8 @@ def _prior(network: str, kind: str, equiv_wd: float | None, basic_wd: float | No
                 f"{network}_{pathway}_wd={given:g} is a prior on a pathway that the {network} ({kind!r}) does not "
                 "have; for a plain weight decay use optimizer_kwargs={'weight_decay': ...}"
             )
-        strengths[pathway] = given if given is not None else PAPER_WD[network] if exists else 0.0
+        published = PAPER_WD[network] if exists and as_published else 0.0
+        strengths[pathway] = published if given is None else given
     return PathwayPrior(strengths["equiv"] or 0.0, strengths["basic"] or 0.0)
 
 

@@ -17,7 +17,7 @@ from rpp_rl.agents.common.critics import need_flat_features
 from rpp_rl.agents.common.networks import build_network
 from rpp_rl.errors import NetworkError
 from rpp_rl.layers import EquivariantLinear
-from rpp_rl.networks import network_class, standard_inputs
+from rpp_rl.networks import LinearLayers, standard_inputs
 from rpp_rl.symmetry import Symmetry
 
 # Counts what was written to a tensor.
@@ -34,36 +34,25 @@ class SymmetricActor(Actor):
 
     Args:
         symmetry: of the task.
-        kind: ``"rpp"`` or ``"equivariant"``.
+        layers: the linear layers.
         network: ``"mlp"`` or ``"emlp"``, see `build_network`.
-        residual_init_scale: see `rpp_rl.RPPLinear`.
         **kwargs: as for stable-baselines3's `Actor`.
 
     Raises:
         NetworkError: for gSDE, another features extractor than flattening, or a width that does not fit the group.
     """
 
-    def __init__(
-        self, *, symmetry: Symmetry, kind: str, residual_init_scale: float, network: str = "mlp", **kwargs: Any
-    ) -> None:
+    def __init__(self, *, symmetry: Symmetry, layers: LinearLayers, network: str = "mlp", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.use_sde:
             raise NetworkError("gSDE noise has no symmetry; leave use_sde=False, or use PlainPolicy")
         need_flat_features(self.features_extractor)
-        linear = network_class(kind).linear
         trunk = build_network(
-            network,
-            kind,
-            symmetry.observation,
-            None,
-            self.net_arch,
-            self.activation_fn,
-            residual_init_scale,
-            symmetry.center,
+            network, layers, symmetry.observation, None, self.net_arch, self.activation_fn, symmetry.center
         )
         self.latent_pi: Any = trunk
-        self.mu = linear(trunk.rep_out, symmetry.action, residual_init_scale)
-        self.log_std = linear(trunk.rep_out, symmetry.action.unsigned(), residual_init_scale)  # type: ignore[assignment]
+        self.mu = layers(trunk.rep_out, symmetry.action)
+        self.log_std = layers(trunk.rep_out, symmetry.action.unsigned())  # type: ignore[assignment]
         # Layers between which there are only pointwise functions merge to plain ones.
         self.merges = network == "mlp"
         hidden = trunk(standard_inputs(symmetry.observation.size, symmetry.center))

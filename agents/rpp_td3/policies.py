@@ -11,6 +11,7 @@ from torch import nn
 from rpp_rl.agents.common.critics import need_flat_features
 from rpp_rl.agents.common.networks import build_network
 from rpp_rl.agents.common.policies import SymmetricPolicy
+from rpp_rl.networks import LinearLayers
 from rpp_rl.symmetry import Symmetry
 
 
@@ -22,8 +23,7 @@ class SymmetricTD3Actor(Actor):
 
     Args:
         symmetry: symmetry of the task.
-        kind: ``"rpp"`` or ``"equivariant"``.
-        residual_init_scale: see `rpp_rl.RPPLinear`.
+        layers: the linear layers.
         network: ``"mlp"`` or ``"emlp"``, see `build_network`.
         **kwargs: as for stable-baselines3's `Actor`.
 
@@ -31,14 +31,12 @@ class SymmetricTD3Actor(Actor):
         NetworkError: for another features extractor than flattening, or a width that does not fit the group.
     """
 
-    def __init__(
-        self, *, symmetry: Symmetry, kind: str, residual_init_scale: float, network: str = "mlp", **kwargs: Any
-    ) -> None:
+    def __init__(self, *, symmetry: Symmetry, layers: LinearLayers, network: str = "mlp", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         need_flat_features(self.features_extractor)
         reps = symmetry.observation, symmetry.action
         net_arch, activation_fn = self.net_arch, self.activation_fn
-        f = build_network(network, kind, *reps, net_arch, activation_fn, residual_init_scale, symmetry.center)
+        f = build_network(network, layers, *reps, net_arch, activation_fn, symmetry.center)
         self.mu = nn.Sequential(*f, nn.Tanh())
 
 

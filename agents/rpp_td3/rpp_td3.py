@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -58,6 +58,10 @@ class RPPTD3(SymmetricAgent, TD3):
         actor_basic_wd: prior on the actor's residual pathway.
         critic_equiv_wd: prior on the critics' equivariant pathway.
         critic_basic_wd: prior on the critics' residual pathway.
+        parametrization: ``"orthogonal"`` or ``"pathways"``.
+        steps: ``"equal"``, ``"published"`` or ``"orthonormal"``.
+        residual_prior: ``"decay"``, ``"dual"``, ``"projection"`` or ``"none"``.
+        residual_budget: how large noise may make the residual, relative to the layer.
         residual_init_scale: size of the residual at the start.
         residual_step_ratio: learning rate of the residual pathways relative to the others.
         network: ``"mlp"`` or ``"emlp"``.
@@ -110,6 +114,10 @@ class RPPTD3(SymmetricAgent, TD3):
         actor_basic_wd: float | None = None,
         critic_equiv_wd: float | None = None,
         critic_basic_wd: float | None = None,
+        parametrization: str | None = None,
+        steps: str | None = None,
+        residual_prior: str | None = None,
+        residual_budget: float | Sequence[float] | Mapping[str, Any] | None = None,
         residual_init_scale: float | None = None,
         residual_step_ratio: float | None = None,
         network: str | None = None,

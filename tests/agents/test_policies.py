@@ -9,9 +9,10 @@ from helpers.tasks import NAMES, WHEELS, bicycle
 from stable_baselines3 import SAC
 
 import rpp_rl
-from rpp_rl import RPPLinear, trivial_representation
+from rpp_rl import trivial_representation
 from rpp_rl.agents import RPPSAC, EquivariantPolicy, PlainPolicy, RPPPolicy
 from rpp_rl.agents.common.callbacks import actor_error, critic_error
+from rpp_rl.orthogonal_layers import OrthogonalLinear
 
 
 @pytest.mark.parametrize("policy", ["RPPPolicy", "EquivariantPolicy"])
@@ -63,7 +64,7 @@ def test_a_larger_group():
 def test_actor_and_critic_choose_their_networks(actor, critic):
     model = agent(actor=actor, critic=critic)
     for network, kind in ((model.actor, actor), (model.critic, critic)):
-        assert any(isinstance(m, RPPLinear) for m in network.modules()) == (kind == "rpp")
+        assert any(isinstance(m, OrthogonalLinear) for m in network.modules()) == (kind == "rpp")
         assert (type(network).__name__.startswith("Symmetric")) == (kind != "plain")
     model.learn(30)
 

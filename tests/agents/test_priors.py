@@ -9,10 +9,16 @@ from rpp_rl.agents import RPPPolicy
 from rpp_rl.agents.common.callbacks import actor_error
 from rpp_rl.errors import RPPError
 
+PATHWAYS = {"parametrization": "pathways"}
+PAPER = {"parametrization": "pathways", "steps": "published"}
+
 
 class TestPriors:
     def test_each_parameter_is_in_one_group_with_its_strength(self):
-        model = agent(actor_equiv_wd=0.1, actor_basic_wd=0.2, critic_equiv_wd=0.3, critic_basic_wd=0.4)
+        model = agent(
+            actor_equiv_wd=0.1, actor_basic_wd=0.2, critic_equiv_wd=0.3, critic_basic_wd=0.4,
+            parametrization="pathways", steps="orthonormal",
+        )  # fmt: skip
         for network, (equiv, basic) in {"actor": (0.1, 0.2), "critic": (0.3, 0.4)}.items():
             module = getattr(model, network)
             groups = module.optimizer.param_groups
@@ -21,8 +27,8 @@ class TestPriors:
             assert set(listed) == set(module.parameters())
             assert {g["pathway"]: g["weight_decay"] for g in groups} == {"equiv": 2 * equiv, "basic": 2 * basic}
 
-    def test_defaults_are_the_papers(self):
-        model = agent()
+    def test_defaults_beside_two_pathways_are_the_papers(self):
+        model = agent(**PAPER)
         assert (model.policy.priors["actor"].equiv_wd, model.policy.priors["actor"].basic_wd) == (1e-6, 1e-6)
         assert (model.policy.priors["critic"].equiv_wd, model.policy.priors["critic"].basic_wd) == (0, 0)
 
@@ -37,18 +43,20 @@ class TestPriors:
         assert actor_error(bound, WHEELS, x) < actor_error(free, WHEELS, x)
 
     def test_terms_are_logged_apart(self):
-        model = agent(actor_equiv_wd=0.5, critic_basic_wd=0.25)
+        model = agent(actor_equiv_wd=0.5, critic_basic_wd=0.25, **PAPER)
         model.learn(130)
         logged = {}
         model.logger.record = lambda key, value, exclude=None: logged.update({key: value})
         model.dump_logs()
-        squares = sum(p.detach().square().sum() for n, p in model.actor.named_parameters() if n.endswith("_equiv"))
+        weights = [m.pathway_weights() for m in model.actor.modules() if hasattr(m, "pathway_weights")]
+        biases = [m.equivariant_bias() for m in model.actor.modules() if hasattr(m, "equivariant_bias")]
+        squares = sum(p.detach().square().sum() for p in [*(w["equiv"] for w in weights), *biases])
         assert logged["train/prior_actor_equiv"] == pytest.approx(0.5 * float(squares), rel=1e-5)
         squares = sum(p.detach().square().sum() for n, p in model.critic.named_parameters() if n.endswith("_basic"))
         assert logged["train/prior_critic_basic"] == pytest.approx(0.25 * float(squares), rel=1e-5)
 
     def test_a_common_weight_decay_is_added(self):
-        model = agent(actor_basic_wd=0.5, policy_kwargs={"optimizer_kwargs": {"weight_decay": 0.25}, **SMALL})
+        model = agent(actor_basic_wd=0.5, policy_kwargs={"optimizer_kwargs": {"weight_decay": 0.25}, **SMALL}, **PAPER)
         assert {g["pathway"]: g["weight_decay"] for g in model.actor.optimizer.param_groups}["basic"] == 1.25
 
     @pytest.mark.parametrize("fast", [True, False])
@@ -64,7 +72,7 @@ class TestPriors:
     )
     def test_the_residual_steps_in_proportion(self, fast, kwargs, actor_ratio, critic_ratio):
         """Adam's first step moves an entry by its learning rate, here 1e-3, whatever the gradient."""
-        model = agent(fast_update=fast, learning_starts=50, learning_rate=1e-3, **kwargs)
+        model = agent(fast_update=fast, learning_starts=50, learning_rate=1e-3, **PAPER, **kwargs)
         model.learn(50)
         before = {k: v.detach().clone() for k, v in model.policy.named_parameters()}
         model.train(1, batch_size=32)
@@ -75,14 +83,16 @@ class TestPriors:
         assert {g["lr"] for g in model.actor.optimizer.param_groups} == {1e-3}
 
     def test_a_ratio_survives_saving_and_is_stable_baselines3s_too(self, tmp_path):
-        model = agent(residual_step_ratio=0.2)
+        model = agent(residual_step_ratio=0.2, residual_prior="none")
         model.learn(40)
         model.save(tmp_path / "agent")
         again = type(model).load(tmp_path / "agent")
         assert again.policy.residual_step_ratio == 0.2
         assert {g["pathway"]: g["lr_ratio"] for g in again.critic.optimizer.param_groups}["basic"] == 0.2
         plain = SAC(
-            RPPPolicy, bicycle(), policy_kwargs={"symmetry": WHEELS, "residual_step_ratio": 0.2, **SMALL}, seed=0
+            *(RPPPolicy, bicycle()),
+            policy_kwargs={"symmetry": WHEELS, "residual_step_ratio": 0.2, "residual_prior": "none", **SMALL},
+            seed=0,
         )
         before = plain.actor.mu.weight_basic.detach().clone()
         plain.learn(101)
@@ -97,8 +107,26 @@ class TestPriors:
             ({"actor": "equivariant", "actor_basic_wd": 1.0}, "does not have"),
             ({"critic": "plain", "critic_equiv_wd": 1.0}, "does not have"),
             ({"actor_basic_wd": -1.0}, "must be a finite number of at least 0"),
-            ({"policy_kwargs": {"optimizer_class": torch.optim.AdamW}}, "AdamW does not add its weight decay"),
-            ({"policy_kwargs": {"optimizer_class": torch.optim.Adafactor}}, "Adafactor does not add its weight decay"),
+            (
+                {"policy_kwargs": {"optimizer_class": torch.optim.AdamW}, "steps": "orthonormal", **PATHWAYS},
+                "AdamW does not add its weight decay",
+            ),
+            (
+                {"policy_kwargs": {"optimizer_class": torch.optim.Adafactor}, "steps": "orthonormal", **PATHWAYS},
+                "Adafactor does not add its weight decay",
+            ),
+            ({"residual_budget": 0.1, "actor": "plain", "critic": "plain"}, "neither network has"),
+            ({"residual_prior": "decays"}, "unknown residual prior 'decays'"),
+            ({"residual_budget": -0.1}, "must be a number > 0, got -0.1"),
+            ({"residual_budget": {"actr": 0.1}}, "unknown network in residual_budget 'actr'"),
+            ({"residual_budget": [0.1, 0.2]}, "2 values for a network of 3 layers"),
+            ({"residual_prior": "projection", "residual_budget": 1.0}, "below 1"),
+            (
+                {"residual_prior": "dual", "policy_kwargs": {"optimizer_class": torch.optim.SGD}},
+                "dual ascent reads the averages that Adam keeps",
+            ),
+            ({"steps": "published"}, "give parametrization='pathways'"),
+            ({"parametrization": "pathway"}, "unknown parametrization 'pathway'"),
         ],
     )
     def test_priors_without_effect_are_refused(self, kwargs, message):

@@ -58,7 +58,7 @@ def test_a_block_computes_what_the_authors_block_computes(name):
     with np.load(GOLDEN / "rpp_emlp_blocks.npz") as file:
         data = {key.removeprefix(f"{name}:"): file[key] for key in file.files if key.startswith(f"{name}:")}
     rep_in, rep_out = parse(text_in, group), parse(text_out, group)
-    block = EMLPBlock(rep_in, rep_out, rpp=True, bilinear_scale=0.03)
+    block = EMLPBlock(rep_in, rep_out, True, 0.03, parametrization="pathways", steps="orthonormal")
     inner = block.linear.rep_out
     np.testing.assert_array_equal(block.nonlinearity.gate, data["gate_indices"])
     np.testing.assert_allclose(projector(block.linear._weight_basis), data["Pw"], atol=1e-6)
@@ -131,7 +131,8 @@ def test_activations_of_deep_networks_start_small(rpp):
 def test_linear_maps_start_as_projections_of_dense_ones():
     hidden = uniform_rep(120, O3)
     torch.manual_seed(0)
-    coefficients = EMLPBlock(hidden, hidden).linear.weight_equiv.detach()
+    linear = EMLPBlock(hidden, hidden).linear
+    coefficients = (linear.assemble_weight.scale * linear.weight_equiv).detach()
     assert coefficients.std() * 120**0.5 == pytest.approx(1, rel=0.1)
     assert Bilinear(hidden, hidden).weight.detach().std() == pytest.approx(1, rel=0.1)
 
@@ -165,7 +166,7 @@ def test_an_rpp_without_residual_is_exact_and_without_equivariant_pathway_dense(
     network = EMLP(*INERTIA, hidden=30, rpp=True, residual_init_scale=0.0)
     x = torch.randn(8, 20)
     assert equivariance_error(network, x, *INERTIA).max() < 1e-5
-    linear = EMLP(*INERTIA, hidden=30, rpp=True).head
+    linear = EMLP(*INERTIA, hidden=30, rpp=True, parametrization="pathways").head
     with torch.no_grad():
         linear.weight_equiv.zero_()
         linear.bias_equiv.zero_()

@@ -92,8 +92,8 @@ def test_gradients_reach_every_coefficient(data, group):
     if beta.numel():
         W = torch.randn(layer.out_features, layer.in_features, dtype=torch.float64)
         (grad,) = torch.autograd.grad((layer.equivariant_weight() * W).sum(), beta)
-        # d <A, W> / d beta = Q^T vec(W), by the definition of the basis.
-        expected = torch.from_numpy(layer._weight_basis.coordinates(W.numpy()))
+        # d <A, W> / d beta = c Q^T vec(W), by the definition of the scaled basis.
+        expected = layer.assemble_weight.scale * torch.from_numpy(layer._weight_basis.coordinates(W.numpy()))
         torch.testing.assert_close(grad, expected, atol=1e-6, rtol=1e-6)
 
 

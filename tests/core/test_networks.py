@@ -19,6 +19,7 @@ from rpp_rl import (
 )
 from rpp_rl.errors import NetworkError, UnknownNameError
 from rpp_rl.networks import network_class
+from rpp_rl.pathway_optimizers import pathway_optimizer
 from rpp_rl.priors import pathway_parameters
 
 some = settings(max_examples=20)
@@ -142,14 +143,17 @@ def test_every_parameter_is_in_exactly_one_pathway(cls):
         assert all(net.get_parameter(name) is parameter for name, parameter in named.items())
 
 
-def test_prior_in_the_optimizer_is_the_prior_in_the_loss():
+@pytest.mark.parametrize(
+    ("parametrization", "steps"), [("orthogonal", "equal"), ("pathways", "published"), ("pathways", "orthonormal")]
+)
+def test_prior_in_the_optimizer_is_the_prior_in_the_loss(parametrization, steps):
     """Adam with the groups' weight decay takes the step of Adam on loss + wd |p|^2."""
     prior = PathwayPrior(equiv_wd=0.03, basic_wd=0.7)
     torch.manual_seed(0)
-    one, other = RPPMLP(CHEETAH, SIGN, (32,)), RPPMLP(CHEETAH, SIGN, (32,))
+    one, other = (RPPMLP(CHEETAH, SIGN, (32,), parametrization=parametrization, steps=steps) for _ in range(2))
     other.load_state_dict(one.state_dict())
     x = torch.randn(64, 17)
-    by_groups = torch.optim.Adam(prior.optimizer_groups(one), lr=1e-2)
+    by_groups = pathway_optimizer(one, 1e-2, prior=prior, residual_step_ratio=1.0)
     by_loss = torch.optim.Adam(other.parameters(), lr=1e-2)
     for _ in range(3):
         by_groups.zero_grad()

@@ -19,6 +19,7 @@ from rpp_rl import (
     trivial_representation,
 )
 from rpp_rl.errors import NetworkError
+from rpp_rl.orthogonal_layers import OrthogonalLinear
 from rpp_rl.priors import layer_parameters, pathway_parameters, sample
 
 O3 = orthogonal_group(3)
@@ -35,10 +36,11 @@ def network(rpp=True):
     return EMLP(2 * ONE + V, V * V, 12, layers=2, rpp=rpp)
 
 
+@pytest.mark.parametrize("cls", [RPPLinear, OrthogonalLinear])
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "D3" else pytest.mark.slow) for n in LAYERS])
-def test_merged_weights_have_the_covariance_of_the_formula(name):
+def test_merged_weights_have_the_covariance_of_the_formula(name, cls):
     """(s_eq^2 + s_res^2) Q Q^T + s_res^2 P P^T, by 6000 draws; an entry's error is then below 4 / sqrt(6000)."""
-    layer = RPPLinear(*LAYERS[name])
+    layer = cls(*LAYERS[name])
     prior = GaussianPrior.uniform(layer, equiv=0.8, basic=0.3)
     generator = torch.Generator().manual_seed(0)
     draws = torch.stack([sample(prior, layer, generator).merged()[0].flatten() for _ in range(6_000)]).double()
@@ -73,7 +75,7 @@ def test_a_sample_is_a_new_network_and_the_same_for_a_seed():
 
 
 def test_samples_have_the_variances_of_each_layer_and_pathway():
-    f = EMLP(2 * ONE + V, V * V, 60, layers=2, rpp=True)
+    f = EMLP(2 * ONE + V, V * V, 60, layers=2, rpp=True, parametrization="pathways", steps="orthonormal")
     keys = list(layer_parameters(f))
     prior = GaussianPrior({key: 0.1 * (i + 1) for i, key in enumerate(keys)})
     drawn = layer_parameters(sample(prior, f, torch.Generator().manual_seed(0)))
@@ -117,7 +119,7 @@ def test_a_layer_of_another_package_declares_its_pathways():
 
 
 def test_the_density_is_that_of_independent_normals():
-    f = network().double()
+    f = EMLP(2 * ONE + V, V * V, 12, layers=2, rpp=True, parametrization="pathways", steps="orthonormal").double()
     prior = GaussianPrior({key: 0.2 + 0.1 * i for i, key in enumerate(layer_parameters(f))})
     expected = sum(
         torch.distributions.Normal(0.0, prior.stds[key]).log_prob(p).sum()

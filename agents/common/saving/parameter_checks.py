@@ -66,9 +66,10 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any])
         shapes |= dict(zip(group["params"], (p.shape for p in own["params"]), strict=True))
     for index, moments in state["state"].items():
         for key, value in moments.items():
-            expected = (1,) if key == "step" else tuple(shapes[index])
+            single = key in ("step", "multiplier")
+            expected = (1,) if single else tuple(shapes[index])
             shape = tuple(torch.as_tensor(value).shape)
-            if shape != expected and not (key == "step" and shape == ()):
+            if shape != expected and not (single and shape == ()):
                 raise ValueError(f"{key} of parameter {index} has shape {shape} instead of {expected}")
 
 

@@ -21,6 +21,10 @@ CLASS_OPTIONS: Mapping[str, tuple[Any, type]] = {
     "optimizer_class": (torch.optim, torch.optim.Optimizer),
     "features_extractor_class": (torch_layers, torch_layers.BaseFeaturesExtractor),
 }
+# Options of our policies that are words.
+WORDS = ("actor", "critic", "network", "parametrization", "steps", "residual_prior")
+# The layers of files from before there were others.
+FIRST_PARAMETRIZATION: Mapping[str, str] = {"parametrization": "pathways", "steps": "orthonormal"}
 _NOISES = {"NormalActionNoise": ("_mu", "_sigma"), "OrnsteinUhlenbeckActionNoise": ("_mu", "_sigma", "_theta", "_dt")}
 
 
@@ -80,6 +84,8 @@ def policy_kwargs_from(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
                 unknown.append(f"{option}={named['class']}")
     if isinstance(data.get("symmetry"), Mapping):
         options["symmetry"] = Symmetry.from_dict(data["symmetry"])
+        if "parametrization" not in data:
+            options |= FIRST_PARAMETRIZATION
     return options, unknown
 
 

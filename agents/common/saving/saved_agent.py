@@ -17,6 +17,7 @@ from stable_baselines3.common.utils import check_for_correct_spaces
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.saving.parameter_checks import check_parameters
 from rpp_rl.agents.common.saving.plain_objects import (
+    FIRST_PARAMETRIZATION,
     describe_noise,
     describe_policy_kwargs,
     describe_schedule,
@@ -215,7 +216,7 @@ def rebuild(
     if missing or lacking:
         raise RunError(f"{saved.name} is only part of a saved agent: it lacks {', '.join(missing + lacking)}")
     given = overrides.get("policy_kwargs")
-    if given is not None and given != attributes["policy_kwargs"]:
+    if given is not None and attributes["policy_kwargs"] != {**_noted(attributes["policy_kwargs"]), **given}:
         raise ValueError(
             "the specified policy kwargs do not equal the stored policy kwargs: "
             f"{given} given, {attributes['policy_kwargs']} stored"
@@ -292,6 +293,11 @@ def need_believable(saved: SavedAgent) -> None:
     environments = saved.attributes.get("n_envs", 1)
     if not saved.attributes.get("buffer_size", 1) > 0 or rows > _LARGEST_BUFFER or not 0 < environments <= 1 << 16:
         raise RunError(f"{saved.name} asks for a replay buffer that fits no machine; it is damaged")
+
+
+def _noted(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a policy notes itself."""
+    return {name: options[name] for name in FIRST_PARAMETRIZATION if name in options}
 
 
 def _spaces_of(env: Any, saved: SavedAgent) -> dict[str, Any]:

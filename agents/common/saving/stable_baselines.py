@@ -16,7 +16,14 @@ from typing import Any
 import torch
 
 from rpp_rl.agents.common.saving.documents import read_json
-from rpp_rl.agents.common.saving.plain_objects import CLASS_OPTIONS, class_option, space_from, train_freq_from
+from rpp_rl.agents.common.saving.plain_objects import (
+    CLASS_OPTIONS,
+    FIRST_PARAMETRIZATION,
+    WORDS,
+    class_option,
+    space_from,
+    train_freq_from,
+)
 from rpp_rl.agents.common.saving.saved_agent import BUFFERS, KINDS, SavedAgent, checked_values, need_finite
 from rpp_rl.errors import RunError
 from rpp_rl.files import Archive
@@ -123,9 +130,11 @@ def _read_policy_kwargs(value: Mapping[str, Any]) -> tuple[bool, Any]:
             options[name] = class_option(name, match[1]) if match else None
             if options[name] is None:
                 return False, None
-        elif isinstance(described, str):
+        elif isinstance(described, str) and name not in WORDS:
             # Either plain text, or the description of an object.
             return False, None
+    if "symmetry" in options and "parametrization" not in options:
+        options |= FIRST_PARAMETRIZATION
     return True, options
 
 

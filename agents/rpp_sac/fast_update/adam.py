@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -12,14 +13,15 @@ from torch import Tensor
 from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import graphs_on
 from rpp_rl.agents.rpp_sac.fast_update.stacked_layers import Learnt, Slot
 from rpp_rl.errors import NetworkError
+from rpp_rl.pathway_optimizers import residuals_of, rules_of
 
 Group = dict[str, Any]
-# The settings that all parameters of a vector must share, beside the learning rate.
-_SHARED = ("betas", "eps", "weight_decay")
+# The settings that all parameters of a vector must share, beside the learning rate, and what they are where missing.
+_SHARED = {"betas": None, "eps": None, "weight_decay": 0.0, "decoupled_weight_decay": False, "lr_ratio": 1.0}
 # The settings of torch's Adam that are not supported here.
-_UNSUPPORTED = ("amsgrad", "maximize", "decoupled_weight_decay", "differentiable")
+_UNSUPPORTED = ("amsgrad", "maximize", "differentiable")
 # All settings of a group that the step depends on, other than the learning rate.
-SETTINGS = (*_SHARED, *_UNSUPPORTED, "lr_ratio")
+SETTINGS = (*_SHARED, *_UNSUPPORTED, "allowed_rms")
 # A GPU gives up to 2^16 numbers of a tensor to one processor, which leaves most processors idle. So a vector is split
 # into as many pieces as one call takes, but not into shorter ones than pays.
 _PIECES, _SHORTEST_PIECE = 32, 2048
@@ -30,21 +32,41 @@ class _Stepped:
 
     Args:
         pathway: values and gradients.
-        group: settings.
-        count: number of parameters.
+        optimizers: one for each agent.
+        slots: the parameters that have entries.
     """
 
-    def __init__(self, pathway: Learnt, group: Group, count: int) -> None:
-        self.vector, self.group = pathway.vector, group
+    def __init__(self, pathway: Learnt, optimizers: Sequence[torch.optim.Optimizer], slots: Sequence[Slot]) -> None:
+        self.vector, self.group, count = pathway.vector, _group(optimizers, slots[0]), len(slots)
+        self._gradient = pathway.gradient
+        self._factors = _prior_factors(pathway.vector, optimizers, slots)
+        self.pathways = {_group(optimizers, slot).get("pathway") for slot in slots}
+        narrowness = _narrowness(pathway.vector, optimizers, slots)
+        # Residuals lie at the end of the vector.
+        start = 0 if narrowness is None else int(narrowness.nonzero()[0])
+        self._narrowness = None if narrowness is None else narrowness[start:]
+        self._decaying = self.vector[start:]
+        self._kept = torch.ones_like(self._decaying) if self._narrowness is not None else None
+        decoupled = self.group.get("decoupled_weight_decay", False)
+        self._adam = torch._fused_adamw_ if decoupled else torch._fused_adam_
         self.mean, self.square = torch.zeros_like(self.vector), torch.zeros_like(self.vector)
         self.steps = torch.zeros(count, dtype=torch.float32, device=self.vector.device)
         self._lists = [_pieces(t) for t in (self.vector, pathway.gradient, self.mean, self.square)]
         # All parameters have taken the same number of steps.
         self._counts = [self.steps[0]] * len(self._lists[0])
 
+    def follow(self, rate: float) -> None:
+        """Set what residuals keep at a step of this size."""
+        if self._narrowness is not None and self._kept is not None:
+            torch.mul(self._narrowness, -(rate**2) / 2, out=self._kept).add_(1).clamp_min_(0)
+
     def step(self, rate: float | Tensor) -> None:
+        if self._factors is not None:
+            self._gradient.addcmul_(self._factors, self.vector)
+        if self._kept is not None:
+            self._decaying.mul_(self._kept)
         self.steps.add_(1)
-        torch._fused_adam_(
+        self._adam(
             *(*self._lists, [], self._counts),
             lr=rate,
             beta1=self.group["betas"][0],
@@ -66,14 +88,24 @@ class FlatAdam:
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> None:
         self._stepped: list[_Stepped] = []
-        for pathway in learnt:
+        for pathway in _joined(optimizers, learnt):
             slots = [slot for slot in pathway.slots if slot.parameter.numel()]
             if not slots:
                 continue
-            stepped = _Stepped(pathway, _group(optimizers, slots[0]), len(slots))
+            stepped = _Stepped(pathway, optimizers, slots)
             for i, slot in enumerate(slots):
                 self._bind(_state(optimizers, slot), slot, stepped, stepped.steps[i])
             self._stepped.append(stepped)
+        self._held = [optimizer for optimizer in optimizers if rules_of(optimizer).kind in ("dual", "projection")]
+        # Groups whose decay has multipliers, with the number of their vector.
+        self._dual: list[tuple[torch.optim.Optimizer, Group, int]] = []
+        for optimizer, group in ((o, g) for o in optimizers for g in o.param_groups):
+            residuals = [p for p, _ in residuals_of(group)] if rules_of(optimizer).kind == "dual" else []
+            for p in residuals:
+                optimizer.state[p].setdefault("multiplier", p.new_ones(()))
+            if residuals:
+                number = next(i for i, s in enumerate(self._stepped) if group["pathway"] in s.pathways)
+                self._dual.append((optimizer, group, number))
         # A captured graph keeps its numbers, so the rates are tensors there.
         replayed = any(graphs_on(s.vector.device) is not None for s in self._stepped)
         self._rates = [torch.zeros((), device=s.vector.device) for s in self._stepped] if replayed else None
@@ -85,34 +117,39 @@ class FlatAdam:
         """Whether the optimisers are Adam, with one set of settings and one number of steps for each vector."""
         for optimizer in optimizers:
             flags = (group.get(name) for group in optimizer.param_groups for name in _UNSUPPORTED)
-            if type(optimizer) is not torch.optim.Adam or any(flags):
+            if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW) or any(flags):
                 return False
         for pathway in learnt:
             slots = [slot for slot in pathway.slots if slot.parameter.numel()]
-            groups = [_group(optimizers, slot) for slot in slots]
-            settings = {(*(group[name] for name in _SHARED), group.get("lr_ratio", 1.0)) for group in groups}
-            counts = {float(_state(optimizers, slot).get("step", 0.0)) for slot in slots}
-            if len(settings) > 1 or len(counts) > 1:
+            if len({_settings(optimizers, slot) for slot in slots}) > 1:
                 return False
         return True
 
     @property
     def vectors(self) -> list[Tensor]:
         """The tensors of the state."""
-        return [tensor for s in self._stepped for tensor in (s.mean, s.square, s.steps)]
+        multipliers = [o.state[p]["multiplier"] for o, group, _ in self._dual for p, _ in residuals_of(group)]
+        return [*multipliers, *(tensor for s in self._stepped for tensor in (s.mean, s.square, s.steps))]
 
     def follow_schedule(self) -> None:
-        """Copy the learning rates of the first agent's optimiser to the tensors that a graph reads."""
-        for i, rate in enumerate(self._rates or ()):
-            value = _rate(self._stepped[i].group)
+        """Copy what depends on the learning rates of the first agent's optimiser to the tensors that a step reads."""
+        for i, stepped in enumerate(self._stepped):
+            value = _rate(stepped.group)
             if value != self._rates_written[i]:
                 self._rates_written[i] = value
-                rate.fill_(value)
+                stepped.follow(value)
+                if self._rates is not None:
+                    self._rates[i].fill_(value)
 
     def step(self) -> None:
         """Take a step at the learning rates of the first agent's optimiser."""
-        for i, stepped in enumerate(self._stepped):
-            stepped.step(_rate(stepped.group) if self._rates is None else self._rates[i])
+        rates: Sequence[float | Tensor] = self._rates or [_rate(s.group) for s in self._stepped]
+        for optimizer, group, number in self._dual:
+            rules_of(optimizer).decay_dually(optimizer, group, rates[number])
+        for stepped, rate in zip(self._stepped, rates, strict=True):
+            stepped.step(rate)
+        for optimizer in self._held:
+            rules_of(optimizer).hold(optimizer)
 
     @staticmethod
     def _bind(state: dict[str, Any], slot: Slot, stepped: _Stepped, step: Tensor) -> None:
@@ -157,6 +194,67 @@ Stepper = FlatAdam | OwnSteps
 def stepper(optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> Stepper:
     """Return the fastest stepper that supports these optimisers."""
     return (FlatAdam if FlatAdam.fits(optimizers, learnt) else OwnSteps)(optimizers, learnt)
+
+
+def _prior_factors(vector: Tensor, optimizers: Sequence[torch.optim.Optimizer], slots: Sequence[Slot]) -> Tensor | None:
+    """The factors by which scaled parameters join their gradients, see `StepRules`; None where there are none."""
+    given = {p: factor for optimizer in optimizers for p, factor in rules_of(optimizer).factors.items()}
+    found = [(slot, given[slot.parameter]) for slot in slots if slot.parameter in given]
+    return _spread(vector, [(slot, factor.to(vector).view_as(slot.value)) for slot, factor in found])
+
+
+def _narrowness(vector: Tensor, optimizers: Sequence[torch.optim.Optimizer], slots: Sequence[Slot]) -> Tensor | None:
+    """1 / allowed^2 for residuals that decay without a multiplier; None where there are none."""
+    plain = [optimizer for optimizer in optimizers if rules_of(optimizer).kind == "decay"]
+    given = {p: rms for optimizer in plain for group in optimizer.param_groups for p, rms in residuals_of(group)}
+    found = [(slot, given[slot.parameter]) for slot in slots if slot.parameter in given]
+    return _spread(vector, [(slot, torch.full_like(slot.value, 1 / rms**2)) for slot, rms in found])
+
+
+def _spread(vector: Tensor, values: Sequence[tuple[Slot, Tensor]]) -> Tensor | None:
+    """Values at the places of their parameters, zero elsewhere; None without values."""
+    if not values:
+        return None
+    spread = torch.zeros_like(vector)
+    for slot, value in values:
+        spread[slot.start : slot.start + value.numel()] = value.flatten()
+    return spread
+
+
+def _joined(optimizers: Sequence[torch.optim.Optimizer], learnt: Sequence[Learnt]) -> list[Learnt]:
+    """Join vectors that lie side by side in memory and whose parameters take equal steps: one call serves both."""
+    joined: list[Learnt] = []
+    for pathway in learnt:
+        last = joined[-1] if joined else None
+        if last is None or not _adjacent(last, pathway):
+            joined.append(pathway)
+            continue
+        slots = [slot for slot in (*last.slots, *pathway.slots) if slot.parameter.numel()]
+        if len({_settings(optimizers, slot) for slot in slots}) > 1:
+            joined.append(pathway)
+            continue
+        size, first = len(last.vector) + len(pathway.vector), last.vector
+        vector = first.as_strided((size,), (1,), first.storage_offset())
+        gradient = last.gradient.as_strided((size,), (1,), last.gradient.storage_offset())
+        moved = [replace(slot, start=slot.start + len(first)) for slot in pathway.slots]
+        joined[-1] = Learnt(vector, gradient, (*last.slots, *moved))
+    return joined
+
+
+def _adjacent(one: Learnt, other: Learnt) -> bool:
+    """Whether the vectors and gradients of one follow those of the other in the same memory."""
+    return all(
+        a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+        and a.storage_offset() + len(a) == b.storage_offset()
+        for a, b in ((one.vector, other.vector), (one.gradient, other.gradient))
+    )
+
+
+def _settings(optimizers: Sequence[torch.optim.Optimizer], slot: Slot) -> tuple[object, ...]:
+    """What parameters that are stepped by one call must share."""
+    group = _group(optimizers, slot)
+    shared = (group.get(name, default) for name, default in _SHARED.items())
+    return (*shared, float(_state(optimizers, slot).get("step", 0.0)))
 
 
 def _pieces(vector: Tensor) -> list[Tensor]:

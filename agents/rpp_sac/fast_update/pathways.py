@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rpp_rl.layers import OrbitAssembly
+from rpp_rl.assemblies import OrbitAssembly
 
 
 class EntryPathway:

@@ -238,8 +238,7 @@ class FastUpdate:
     def move_targets(self, tau: float) -> None:
         """Move the target critics by Polyak averaging."""
         # Merging is linear, so the average of merged weights is the merge of averaged pathways.
-        for target, critic in zip(self.targets.stack.layers.vectors, self.critics.stack.layers.vectors, strict=True):
-            target.lerp_(critic, tau)
+        torch._foreach_lerp_(self.targets.stack.layers.vectors, self.critics.stack.layers.vectors, tau)
         self.targets.stack.recast()
 
     def _learn_critics(self, gamma: float, alpha: Tensor) -> Tensor:

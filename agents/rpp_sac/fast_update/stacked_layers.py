@@ -1,7 +1,8 @@
 """Linear layers of several networks of one form: one flat vector per pathway, merged weights, and their gradients.
 
 A layer y = x (A + B)^T + (a + b) is computed as one dense matrix product. The gradient of the merged matrix is that of
-B; its sum over each orbit of entries is that of a coefficient of A.
+B; its sum over each orbit of entries is that of a coefficient of A. In orthogonal coordinates it is combined within
+each orbit, by the transpose of the map that assembles the orbit.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from rpp_rl.agents.rpp_sac.fast_update.coordinates import EntryCoordinates, RowCoordinates, has_rows, sparse_entries
 from rpp_rl.agents.rpp_sac.fast_update.pathways import EntryPathway, RowPathway, entry_indices, run_length
+from rpp_rl.assemblies import OrbitAssembly, OrthogonalAssembly
 from rpp_rl.errors import NetworkError
-from rpp_rl.layers import EquivariantLinear, OrbitAssembly, RPPLinear
+from rpp_rl.layers import EquivariantLinear, RPPLinear
+from rpp_rl.orthogonal_layers import OrthogonalLinear
 
 # One layer of a network: modules that share their input and whose outputs are concatenated.
 Side = tuple[nn.Module, ...]
@@ -109,8 +113,8 @@ class StackedLayers:
         learnt: parameters by pathway.
 
     Raises:
-        NetworkError: if a layer is not an `nn.Linear`, `EquivariantLinear` or `RPPLinear` with a bias, a basis is not
-            that of signed permutations, or the networks differ.
+        NetworkError: if a layer is not an `nn.Linear` or one of `rpp_rl.networks.LinearLayers` with a bias, a basis is
+            not that of signed permutations, or the networks differ.
     """
 
     def __init__(self, networks: Sequence[Sequence[Side]]) -> None:
@@ -136,9 +140,12 @@ class StackedLayers:
         self.residual = self.merged if self.kind is nn.Linear else self.merged.like()
         self.learnt: list[Learnt] = []
         self._rows: list[tuple[RowPathway, Tensor]] = []
-        if self.kind is not nn.Linear:
+        self._maps: list[RowCoordinates | EntryCoordinates] = []
+        if self.kind is OrthogonalLinear:
+            self._lay_coordinates(runs, like)
+        elif self.kind is not nn.Linear:
             self._lay_coefficients(runs, like)
-        if self.kind is not EquivariantLinear:
+        if self.kind in (nn.Linear, RPPLinear):
             self._lay_dense()
         self.assemble()
 
@@ -161,6 +168,10 @@ class StackedLayers:
         """Merge the pathways."""
         if self.kind is nn.Linear:
             return
+        if self.kind is OrthogonalLinear:
+            for coordinates in self._maps:
+                coordinates.assemble()
+            return
         self._entries.assemble(self._merged_entries)
         for row, weight in self._rows:
             row.assemble(weight)
@@ -171,6 +182,10 @@ class StackedLayers:
     def differentiate(self) -> None:
         """Compute the gradients of the coefficients from those of the merged weights and biases."""
         if self.kind is nn.Linear:
+            return
+        if self.kind is OrthogonalLinear:
+            for coordinates in self._maps:
+                coordinates.differentiate()
             return
         self._entries.differentiate()
         for row, _ in self._rows:
@@ -183,7 +198,10 @@ class StackedLayers:
         side = self._networks[0][piece[0]]
         if self.kind is nn.Linear or piece[1] == "bias" or len(side) > 1:
             return 1
-        return run_length(_assembly(side[0], "weight"))
+        run = run_length(_assembly(side[0], "weight"))
+        if self.kind is OrthogonalLinear and not has_rows(_composed(side[0], "weight"), run):
+            return 1
+        return run
 
     def _lay_coefficients(self, runs: dict[tuple[int, Kind], int], like: Tensor) -> None:
         """Move the coefficients of A into a vector, and build the pathways that assemble A."""
@@ -222,6 +240,46 @@ class StackedLayers:
         )
         self.learnt.append(Learnt(beta.vector, gradient.vector, tuple(slots)))
 
+    def _lay_coordinates(self, runs: dict[tuple[int, Kind], int], like: Tensor) -> None:
+        """Move orthogonal coordinates into one vector, and build the maps between it and the merged weights."""
+        composed = [[_composed(m, k) for m in self._networks[0][i]] for i, k in self._pieces]
+        pieces, entry_pieces = len(composed), self._entry_pieces
+        ranks = [(sum(a.coordinates.rank for a in side),) for side in composed]
+        residual_ranks = [(sum(a.coordinates.residual_rank for a in side),) for side in composed]
+        # First the equivariant coordinates of all pieces, then the residual ones; those of pieces that are assembled
+        # entry by entry meet in the middle.
+        values = Flat([*ranks[::-1], *residual_ranks], self.count, like)
+        gradient, residuals = values.like(), values.start(pieces)
+        maps = []
+        slots: tuple[list[Slot], list[Slot]] = ([], [])
+        for number, piece in enumerate(self._pieces):
+            numbers = (pieces - 1 - number, pieces + number)
+            starts: tuple[list[int], list[int]] = ([], [])
+            for k, side in enumerate(self._modules(piece)):
+                for part, (suffix, offset) in enumerate((("equiv", 0), ("basic", residuals))):
+                    begin = 0
+                    for module in side:
+                        parameter = cast(nn.Parameter, getattr(module, f"{piece[1]}_{suffix}"))
+                        end = begin + parameter.numel()
+                        value, slope = (flat.stacked(numbers[part])[k, begin:end] for flat in (values, gradient))
+                        starts[part].append(int(value.storage_offset()))
+                        slots[part].append(_move(parameter, value, slope, starts[part][-1] - offset))
+                        begin = end
+            if number < entry_pieces:
+                rows, columns, factors = sparse_entries(composed[number] * self.count, *starts)
+                maps.append((rows + self.merged.start(number), columns, factors))
+            else:
+                coordinates, slopes = (tuple(map(flat.stacked, numbers)) for flat in (values, gradient))
+                weights = self.merged.stacked(number), self.gradient.stacked(number)
+                self._maps.append(RowCoordinates(composed[number][0], runs[piece], coordinates, slopes, weights))
+        entries, columns, factors = (torch.cat(parts).to(like.device) for parts in zip(*maps, strict=True))
+        stop = self.merged.start(entry_pieces)
+        middle = slice(values.start(pieces - entry_pieces), values.start(pieces + entry_pieces))
+        vectors = values.vector[middle], gradient.vector[middle], self.merged.vector[:stop], self.gradient.vector[:stop]
+        self._maps.append(EntryCoordinates(entries, columns - middle.start, factors, *vectors))
+        for part, (begin, end) in enumerate(((0, residuals), (residuals, len(values.vector)))):
+            self.learnt.append(Learnt(values.vector[begin:end], gradient.vector[begin:end], tuple(slots[part])))
+
     def _lay_dense(self) -> None:
         """Move plain parameters or residuals into a vector; their gradient is that of the merged weights."""
         suffix = "" if self.kind is nn.Linear else "_basic"
@@ -252,12 +310,16 @@ def _kind(module: nn.Module) -> type[nn.Module]:
     if isinstance(module, EquivariantLinear) and module.bias_equiv is not None:
         if not all(isinstance(a, OrbitAssembly) for a in (module.assemble_weight, module.assemble_bias)):
             raise NetworkError("the fast update supports only equivariant layers of signed permutations")
-        return RPPLinear if isinstance(module, RPPLinear) else EquivariantLinear
+        return next(kind for kind in (OrthogonalLinear, RPPLinear, EquivariantLinear) if isinstance(module, kind))
     raise NetworkError(f"the fast update does not support the layer {type(module).__name__}")
 
 
 def _assembly(module: nn.Module, kind: Kind) -> OrbitAssembly:
     return cast(OrbitAssembly, getattr(module, f"assemble_{kind}"))
+
+
+def _composed(module: nn.Module, kind: Kind) -> OrthogonalAssembly:
+    return cast(OrthogonalAssembly, getattr(module, f"compose_{kind}"))
 
 
 def _sizes(module: nn.Module) -> tuple[int, int]:

@@ -13,11 +13,11 @@ from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 
 from rpp_rl.agents.common.critics import SymmetricCritic
-from rpp_rl.agents.common.pathway_optimizers import has_foreign_hooks
 from rpp_rl.agents.rpp_sac.actor import SymmetricActor
 from rpp_rl.agents.rpp_sac.fast_update.adam import SETTINGS
 from rpp_rl.agents.rpp_sac.fast_update.stacked_layers import Learnt
 from rpp_rl.errors import NetworkError, UnknownNameError
+from rpp_rl.pathway_optimizers import has_foreign_hooks
 
 # The precisions of matrix products; None stands for that of the parameters.
 PRECISIONS: Mapping[str, torch.dtype | None] = MappingProxyType({"float32": None, "bf16": torch.bfloat16})

@@ -17,7 +17,8 @@ _OWN = frozenset(
     (
         *("symmetry", SYMMETRY_DIGEST, "actor", "critic", "network", "zero_mean", "fast_update", "precision"),
         *("actor_equiv_wd", "actor_basic_wd", "critic_equiv_wd", "critic_basic_wd"),
-        *("residual_init_scale", "residual_step_ratio"),
+        *("parametrization", "steps", "residual_prior", "residual_budget", "residual_init_scale"),
+        *("residual_step_ratio", "augment"),
     )
 )
 

@@ -85,7 +85,7 @@ class Measurement:
 def build(name: NetworkName, rep_in: Representation, rep_out: Representation, width: int) -> nn.Module:
     """Build an EMLP, an RPP-EMLP or a plain perceptron with swish, with three hidden layers of `width` channels."""
     if name != "mlp":
-        return EMLP(rep_in, rep_out, width, LAYERS, rpp=name == "rpp")
+        return EMLP(rep_in, rep_out, width, LAYERS, rpp=name == "rpp", parametrization="pathways", steps="orthonormal")
     sizes = [rep_in.size, *[width] * LAYERS]
     hidden = [m for a, b in itertools.pairwise(sizes) for m in (nn.Linear(a, b), nn.SiLU())]
     return nn.Sequential(*hidden, nn.Linear(width, rep_out.size))

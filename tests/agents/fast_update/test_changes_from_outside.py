@@ -253,9 +253,10 @@ def test_every_number_of_a_small_parameter_is_compared():
     model = agent(learning_starts=20).learn(40)
     x = np.ones((1, 4), np.float32)
     before = model.predict(x, deterministic=True)[0]
-    model.actor.mu.bias_basic.data[1] += 0.5
+    # The last of the mean's biases that the mirror does not fix at zero.
+    model.actor.mu.bias_basic.data[-1] += 0.5
     after = model.predict(x, deterministic=True)[0]
-    assert before[0, 0] == after[0, 0] and before[0, 1] != after[0, 1]
+    assert (before != after).any()
 
 
 class Counting(TransitionBuffer):

@@ -11,6 +11,7 @@ from torch import nn
 
 from rpp_rl.agents import RPPSAC
 
+ADAMW = {"net_arch": [32, 16], "optimizer_class": torch.optim.AdamW, "optimizer_kwargs": {"weight_decay": 0.3}}
 CASES = [
     ("PlainPolicy", {}),
     ("RPPPolicy", {}),
@@ -24,6 +25,20 @@ CASES = [
     ("RPPPolicy", {"ent_coef": 0.2}),
     ("RPPPolicy", {"residual_step_ratio": 0.1}),
     ("RPPPolicy", {"actor_basic_wd": 1.0, "actor": "rpp", "critic": "plain"}),
+    # Orthogonal coordinates.
+    ("RPPPolicy", {"residual_prior": "none", "residual_init_scale": 1.0}),
+    ("RPPPolicy", {"residual_prior": "dual", "residual_budget": {"critic": [0.01, 0.02, 0.03]}}),
+    ("RPPPolicy", {"residual_prior": "projection", "residual_budget": 0.05, "residual_init_scale": 0.5}),
+    ("RPPPolicy", {"critic_basic_wd": 1e-2, "critic_equiv_wd": 3e-2, "actor_equiv_wd": 1.0, "actor_basic_wd": 1.0}),
+    ("RPPPolicy", {"critic_basic_wd": 1e-2, "critic_equiv_wd": 3e-2, "policy_kwargs": ADAMW}),
+    # The paper's two pathways.
+    ("RPPPolicy", {"parametrization": "pathways"}),
+    ("RPPPolicy", {"parametrization": "pathways", "steps": "published", "critic_basic_wd": 1e-2}),
+    ("RPPPolicy", {"parametrization": "pathways", "steps": "orthonormal", "critic_equiv_wd": 1e-2}),
+    ("RPPPolicy", {"parametrization": "pathways", "residual_prior": "decay", "residual_step_ratio": 0.5}),
+    ("EquivariantPolicy", {"steps": "orthonormal", "critic_equiv_wd": 1e-2}),
+    ("EquivariantPolicy", {"critic_equiv_wd": 1e-2, "policy_kwargs": ADAMW}),
+    ("PlainPolicy", {"policy_kwargs": ADAMW}),
 ]
 
 

@@ -117,9 +117,8 @@ class TestFlatAdam:
             torch.testing.assert_close(p.data, q.data)
 
     def test_other_optimizers_take_their_own_steps(self):
-        for optimizer in (torch.optim.AdamW, torch.optim.SGD):
-            made = self.pair()
-            assert isinstance(stepper([optimizer(made[0], lr=1.0)], made[3]), OwnSteps)
+        made = self.pair()
+        assert isinstance(stepper([torch.optim.SGD(made[0], lr=1.0)], made[3]), OwnSteps)
         made = self.pair()
         assert isinstance(stepper([torch.optim.Adam(made[0], lr=1.0, amsgrad=True)], made[3]), OwnSteps)
         groups = [{"params": made[0][:1], "weight_decay": 0.1}, {"params": made[0][1:]}]
