@@ -43,6 +43,8 @@ class _Seat:
 
 def _end(seat: _Seat) -> None:
     """Tell the callbacks of an agent that its training is over; what one of them raises stops only this agent."""
+    # A checkpoint of the end comes after the gradient steps, which have drawn too.
+    seat.agent._own_generators = seat.numpy_rng, seat.torch_rng.get_state()
     try:
         seat.callback.on_training_end()
     except RPPError as error:
