@@ -180,7 +180,10 @@ class TestLearning:
     def test_the_trivial_group_changes_nothing(self, build):
         found, states = [], []
         for on in (True, False):
-            found.append(parameters(build(symmetry=TRIVIAL, augment=on).learn(80)))
+            model = build(symmetry=TRIVIAL, augment=on)
+            # Nothing is moved, not even by the identity.
+            assert model._augmentation is None
+            found.append(parameters(model.learn(80)))
             states.append(global_generators())
         assert_same_parameters(*found)
         assert torch.equal(*states)
