@@ -26,8 +26,8 @@ class Training:
     """Environment id, with or without its version; my_module:MyRobot-v0 imports the module that registers it;
     HalfCheetah-v5 if left out."""
     algo: str = "rpp_sac"
-    """rpp_sac, equivariant_sac (no residual), mlp_sac (plain networks), sac (stable-baselines3's own); the same for
-    td3."""
+    """rpp_sac, equivariant_sac (no residual), mlp_sac (plain networks), augment_sac (plain networks, mirrored
+    minibatches), sac (stable-baselines3's own); the same for td3."""
     hyperparams: Annotated[tuple[str, ...], arg(aliases=["-params"])] = ()
     """Hyperparameters to override, as key:value."""
     env_kwargs: tuple[str, ...] = ()

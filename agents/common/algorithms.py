@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
@@ -16,6 +17,7 @@ USES: Mapping[str, tuple[str, str]] = {
     "rpp": ("rpp_", "RPPPolicy"),
     "equivariant": ("equivariant_", "EquivariantPolicy"),
     "plain": ("mlp_", "PlainPolicy"),
+    "augment": ("augment_", "PlainPolicy"),
     "none": ("", "MlpPolicy"),
 }
 
@@ -27,8 +29,8 @@ class AlgorithmUse:
     Attributes:
         name: of the pair, for example ``"rpp_sac"``.
         algorithm: for example ``"sac"``.
-        use: ``"rpp"``, ``"equivariant"``, ``"plain"`` (our class with plain networks), or ``"none"`` (the class of
-            stable-baselines3).
+        use: ``"rpp"``, ``"equivariant"``, ``"plain"`` (our class with plain networks), ``"augment"`` (the same,
+            with mirrored minibatches), or ``"none"`` (the class of stable-baselines3).
         cls: the class of the agent.
         ours: the class of this library for the algorithm; the same as `cls` unless `use` is ``"none"``.
         baseline: the class of stable-baselines3.
@@ -47,8 +49,8 @@ class AlgorithmUse:
 
     @property
     def uses_symmetry(self) -> bool:
-        """Whether the networks are built from the symmetry."""
-        return self.use in ("rpp", "equivariant")
+        """Whether the networks are built from the symmetry, or their minibatches are moved by it."""
+        return self.use in ("rpp", "equivariant", "augment")
 
     @property
     def needs_symmetry(self) -> bool:
@@ -59,6 +61,11 @@ class AlgorithmUse:
     def policy(self) -> str:
         """The policy's name."""
         return USES[self.use][1]
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Arguments of the agent, beside its policy, that the name stands for."""
+        return {"augment": True} if self.use == "augment" else {}
 
 
 _REGISTERED: dict[str, AlgorithmUse] = {}
@@ -73,8 +80,8 @@ def register_algorithm(
 ) -> None:
     """Register an algorithm under the names ``rpp_<name>``, ``equivariant_<name>``, ``mlp_<name>`` and ``<name>``.
 
-    Afterwards it trains from the command line and is found in saved agents. A third party calls this where its module
-    is imported:
+    A class that has the argument ``augment`` is also registered as ``augment_<name>``. Afterwards it trains from the
+    command line and is found in saved agents. A third party calls this where its module is imported:
 
         class MySAC(RPPSAC): ...
 
@@ -96,6 +103,7 @@ def register_algorithm(
             None if use == "none" else together,
         )
         for use, (prefix, _) in USES.items()
+        if use != "augment" or "augment" in inspect.signature(cls.__init__).parameters
     ]  # fmt: skip
     for one in made:
         if one.name in _REGISTERED:

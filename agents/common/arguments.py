@@ -32,7 +32,7 @@ _REAL: Mapping[str, tuple[float, float]] = {
 }
 # Arguments that may be left out with None.
 _OPTIONAL = ("seed", *(name for name in _REAL if name.endswith(("_wd", "_scale", "_ratio"))))
-_FLAGS = ("optimize_memory_usage", "use_sde", "use_sde_at_warmup", "fast_update", "zero_mean")
+_FLAGS = ("optimize_memory_usage", "use_sde", "use_sde_at_warmup", "augment", "fast_update", "zero_mean")
 _LEARNT = ("ent_coef", "target_entropy")
 _LARGEST = 1 << 62
 

@@ -33,7 +33,7 @@ def build_agent(
     Raises:
         RunError: if the class does not take them.
     """
-    given = {"policy": use.policy, **with_action_noise(values, env)}
+    given = {"policy": use.policy, **use.arguments, **with_action_noise(values, env)}
     if use.use == "none" and given.get("n_steps", 1) == 1 and not given.get("optimize_memory_usage"):
         # The same transitions, in a buffer that checkpoints know.
         given.setdefault("replay_buffer_class", TransitionBuffer)
@@ -95,7 +95,7 @@ def continue_agent(
         RunError: if the file is damaged or does not fit.
     """
     try:
-        changed = with_action_noise(values, env)
+        changed = {**use.arguments, **with_action_noise(values, env)}
         agent = load_safely(use.cls, path, env, device, trust=trust, verbose=verbose, **changed)
     except (RPPError, FileNotFoundError):
         raise

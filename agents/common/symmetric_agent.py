@@ -17,6 +17,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from rpp_rl.agents.common.arguments import check_arguments, check_names, merged_options
+from rpp_rl.agents.common.augmentation import Augmentation
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.environment_symmetry import carried_symmetry, id_of, symmetry_of
 from rpp_rl.agents.common.finite_checks import FiniteCheck
@@ -44,14 +45,23 @@ class SymmetricAgent(SafeFiles):
     It comes before the algorithm among the bases. The priors on the pathways are sums of squares in the losses,
     carried by the optimisers' weight decay. So the algorithm's own losses stay as they are in the log, and the priors
     are logged beside them as ``train/prior_<network>_<pathway>``.
+
+    Args:
+        *args: positional arguments of the algorithm.
+        augment: whether the transitions of each minibatch are moved by random elements of the group.
+        **kwargs: keyword arguments of the algorithm.
     """
+
+    # None where minibatches stay as they are sampled.
+    _augmentation: Augmentation | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Check the names of arguments before Python does, which knows no similar ones."""
         check_names(kwargs, [cls], f"argument of {cls.__name__}")
         return super().__new__(cls)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, augment: bool = False, **kwargs: Any) -> None:
+        self.augment = augment
         check_device(kwargs.get("device", "auto"))
         super().__init__(*args, **kwargs)
 
@@ -75,8 +85,9 @@ class SymmetricAgent(SafeFiles):
         if self.replay_buffer_class is None and self.n_steps == 1 and not self.optimize_memory_usage:
             self.replay_buffer_class = TransitionBuffer
         super()._setup_model()
+        self._augmentation = self._made_augmentation() if self.augment else None
         symmetric = set(getattr(self.policy, "kinds", {}).values()) - {"plain"}
-        breaking = self._breaking_normalizer() if symmetric else None
+        breaking = self._breaking_normalizer() if symmetric or self._augmentation is not None else None
         if breaking:
             warnings.warn(
                 f"{breaking} keeps statistics per entry, which breaks a symmetry that exchanges entries or changes "
@@ -85,18 +96,38 @@ class SymmetricAgent(SafeFiles):
                 stacklevel=6,  # the line that makes the agent
             )
 
+    def _made_augmentation(self) -> Augmentation | None:
+        """What moves the minibatches; None for the trivial group.
+
+        Raises:
+            SymmetryError: if the policy has no symmetry.
+        """
+        if self.symmetry is None:
+            raise SymmetryError(
+                f"augment=True needs the policy's symmetry, and {type(self.policy).__name__} has none; give "
+                "symmetry=... and a policy of rpp_rl.agents, such as PlainPolicy"
+            )
+        return Augmentation(self.symmetry, self.device, self.seed) if self.symmetry.group.order > 1 else None
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Seed all random generators, as `BaseAlgorithm.set_random_seed` does; None changes nothing."""
+        super().set_random_seed(seed)
+        if seed is not None and self._augmentation is not None:
+            self._augmentation.seed(seed)
+
     def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
         if policy_name not in self.policy_aliases:
             raise UnknownNameError("policy", policy_name, self.policy_aliases)
         return super()._get_policy_from_name(policy_name)
 
     def _take_symmetry(self, kinds: Mapping[str, str], env: VecEnv) -> None:
-        """Take the symmetry that the environments carry; networks that need one also take that declared for their id.
+        """Take the symmetry that the environments carry, or where one is needed that declared for their id.
 
         Raises:
             SymmetryError: if one is needed and there is none.
         """
-        needed = set(kinds.values()) != {"plain"}
+        plain = set(kinds.values()) == {"plain"}
+        needed = self.augment or not plain
         found = carried_symmetry(env)
         if found is None and needed:
             found = symmetry_of(env)
@@ -107,7 +138,7 @@ class SymmetricAgent(SafeFiles):
                 raise SymmetryError(
                     f"{type(self).__name__} needs a symmetry, and none is declared for "
                     f"{named or 'this environment, which has no id'}: {declare if named else wrap}, give symmetry=..., "
-                    'or use "PlainPolicy", which needs none'
+                    + ("or leave out augment=True" if plain else 'or use "PlainPolicy", which needs none')
                 )
             taken = f"symmetry {found.name!r}, which is declared for {named}, is used"
             logging.getLogger(__name__).info(taken)

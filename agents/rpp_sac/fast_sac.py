@@ -12,6 +12,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.noise import ActionNoise
 
 from rpp_rl.agents.common.arguments import owned
+from rpp_rl.agents.common.augmentation import Augmentation, moving_samples
 from rpp_rl.agents.common.saving.agent_files import SafeFiles
 from rpp_rl.agents.rpp_sac.fast_update import FastUpdate, Learner, Losses, StackedActor, Temperature, mean_losses
 from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import graphs_on
@@ -31,6 +32,9 @@ class FastSAC(SafeFiles, SAC):
     Raises:
         NetworkError: for a precision that the machine does not have.
     """
+
+    # Moves minibatches; None where they stay as they are sampled.
+    _augmentation: Augmentation | None = None
 
     def __init__(self, *args: Any, fast_update: bool = True, precision: str = "float32", **kwargs: Any) -> None:
         self.fast_update, self.precision = fast_update, precision
@@ -62,12 +66,14 @@ class FastSAC(SafeFiles, SAC):
         """
         update = self._fast_step_for(batch_size)
         if update is None:
-            super().train(gradient_steps, batch_size)
+            with moving_samples(self.replay_buffer, self._augmentation):
+                super().train(gradient_steps, batch_size)
             return
         self._follow_learning_rate_schedule()
         if self._learner is None or self._learner.update is not update:
             buffer: Any = self.replay_buffer
-            self._learner = Learner(update, [buffer], [self._vec_normalize_env])
+            moves = [] if self._augmentation is None else [self._augmentation]
+            self._learner = Learner(update, [buffer], [self._vec_normalize_env], augmentations=moves)
         losses = self._learner.take_steps(gradient_steps, self.gamma, self.tau, self.target_update_interval)
         self._note_steps(gradient_steps, losses)
         if self.device.type == "cpu":

@@ -22,7 +22,7 @@ from rpp_rl.errors import NetworkError, RPPError
 # What all agents of a stack share, since it is a number of the step that they take together.
 _SHARED = (
     *("batch_size", "gamma", "tau", "gradient_steps", "train_freq", "learning_starts", "target_update_interval"),
-    *("target_entropy", "precision", "n_envs", "n_steps"),
+    *("target_entropy", "precision", "n_envs", "n_steps", "augment"),
 )
 # When schedules are compared: parts of a run that are left.
 _MOMENTS = tuple(k / 16 for k in range(16, -1, -1))
@@ -43,6 +43,8 @@ class _Seat:
 
 def _end(seat: _Seat) -> None:
     """Tell the callbacks of an agent that its training is over; what one of them raises stops only this agent."""
+    # A checkpoint of the end comes after the gradient steps, which have drawn too.
+    seat.agent._own_generators = seat.numpy_rng, seat.torch_rng.get_state()
     try:
         seat.callback.on_training_end()
     except RPPError as error:
@@ -84,7 +86,8 @@ class _Together:
             update.restore_targets(k, merged)
         buffers: list[Any] = [agent.replay_buffer for agent in agents]
         normalizers = [agent._vec_normalize_env for agent in agents]
-        learner = Learner(update, buffers, normalizers, [seat.numpy_rng for seat in seats])
+        moves = [agent._augmentation for agent in agents if agent._augmentation is not None]
+        learner = Learner(update, buffers, normalizers, [seat.numpy_rng for seat in seats], moves)
         built_for = tuple(Fingerprint(*agent._fast_step_parts(agent.batch_size)) for agent in agents)
         return cls(update, learner, StackedActor(update, first.n_envs), built_for)
 

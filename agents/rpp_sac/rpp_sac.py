@@ -73,6 +73,8 @@ class RPPSAC(SymmetricAgent, FastSAC):
         residual_step_ratio: learning rate of the residual pathways relative to the others.
         network: ``"mlp"`` or ``"emlp"``.
         zero_mean: whether the mean action starts at zero.
+        augment: whether the transitions of each minibatch are moved by random elements of the group, with any networks;
+            see `rpp_rl.agents.common.augmentation.Augmentation`.
         fast_update: False takes stable-baselines3's own gradient step instead of the fast one.
         precision: ``"float32"``, or ``"bf16"`` to multiply matrices in bfloat16 in the fast gradient step; parameters,
             optimisers and losses stay float32.
@@ -135,6 +137,7 @@ class RPPSAC(SymmetricAgent, FastSAC):
         residual_step_ratio: float | None = None,
         network: str | None = None,
         zero_mean: bool | None = None,
+        augment: bool = False,
         fast_update: bool = True,
         precision: str = "float32",
     ) -> None:
@@ -169,6 +172,7 @@ class RPPSAC(SymmetricAgent, FastSAC):
             seed=seed,
             device=device,
             _init_setup_model=_init_setup_model,
+            augment=augment,
             fast_update=fast_update,
             precision=precision,
         )

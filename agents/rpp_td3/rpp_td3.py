@@ -13,6 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
 from rpp_rl.agents.common.arguments import need_boxes
+from rpp_rl.agents.common.augmentation import moving_samples
 from rpp_rl.agents.common.symmetric_agent import SymmetricAgent
 from rpp_rl.agents.rpp_td3.policies import EquivariantTD3Policy, PlainTD3Policy, RPPTD3Policy
 from rpp_rl.symmetry import Symmetry
@@ -66,6 +67,8 @@ class RPPTD3(SymmetricAgent, TD3):
         residual_step_ratio: learning rate of the residual pathways relative to the others.
         network: ``"mlp"`` or ``"emlp"``.
         zero_mean: whether the action starts at zero.
+        augment: whether the transitions of each minibatch are moved by random elements of the group, with any networks;
+            see `rpp_rl.agents.common.augmentation.Augmentation`.
 
     Raises:
         SymmetryError: if there is no symmetry, environments disagree about it, or it does not fit the spaces.
@@ -122,6 +125,7 @@ class RPPTD3(SymmetricAgent, TD3):
         residual_step_ratio: float | None = None,
         network: str | None = None,
         zero_mean: bool | None = None,
+        augment: bool = False,
     ) -> None:
         need_boxes(env, type(self).__name__)
         super().__init__(
@@ -150,4 +154,15 @@ class RPPTD3(SymmetricAgent, TD3):
             seed=seed,
             device=device,
             _init_setup_model=_init_setup_model,
+            augment=augment,
         )
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """Take gradient steps on minibatches, as `TD3.train` does.
+
+        Args:
+            gradient_steps: how many.
+            batch_size: rows of each minibatch.
+        """
+        with moving_samples(self.replay_buffer, self._augmentation):
+            super().train(gradient_steps, batch_size)

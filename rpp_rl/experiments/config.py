@@ -37,8 +37,8 @@ class RunConfig:
     Attributes:
         env: environment id, with or without ``module:`` before it; without its version, the newest is taken.
         algo: name of an algorithm and the use it makes of the symmetry: ``rpp_sac``, ``equivariant_sac``, ``mlp_sac``
-            (plain networks), ``sac`` (stable-baselines3's own), the same for ``td3``, and what
-            `rpp_rl.agents.register_algorithm` adds.
+            (plain networks), ``augment_sac`` (plain networks on mirrored minibatches), ``sac`` (stable-baselines3's
+            own), the same for ``td3``, and what `rpp_rl.agents.register_algorithm` adds.
         symmetry: a `Symmetry`, the name of a declared one or a YAML file; None for the environment's default.
         n_timesteps: environment steps; None takes them from the hyperparameter file.
         seed: seed of everything that is drawn.

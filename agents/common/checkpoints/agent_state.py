@@ -52,6 +52,7 @@ def agent_state(agent: OffPolicyAlgorithm) -> tuple[dict[str, Any], list[str]]:
         "counters": {name: getattr(agent, name) for name in _COUNTERS},
         "logged": {name: dict(getattr(agent.logger, name)) for name in _LOGGED},
         "generators": _generators_of(agent),
+        "augmentation": None if _moves(agent) is None else _moves(agent).generator.get_state(),
         "action_space": given.action_space._np_random,
         "merged_targets": given._merged_targets() if hasattr(agent, "_merged_targets") else [],
         "environments": environments,
@@ -99,6 +100,7 @@ def restore_agent(agent: OffPolicyAlgorithm, state: dict[str, Any]) -> None:
                 update.restore_targets(0, state["merged_targets"])
         restore_env(agent.env, state["environments"])
         given.action_space._np_random = _generator(state["action_space"])
+        _restore_augmentation(agent, state.get("augmentation"))
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         if isinstance(error, RunError):
             raise
@@ -146,6 +148,25 @@ def _checked_log(name: str, values: dict[str, Any]) -> dict[str, Any]:
     if wrong:
         raise RunError(f"the checkpoint's {name} of {str(wrong[0])[:60]!r} is not what a log holds")
     return values
+
+
+def _moves(agent: OffPolicyAlgorithm) -> Any:
+    """What moves the minibatches of an agent; None where they stay as they are sampled."""
+    return getattr(agent, "_augmentation", None)
+
+
+def _restore_augmentation(agent: OffPolicyAlgorithm, saved: Any) -> None:
+    """Put the generator of moved minibatches back; that of another kind of device has another state, and is left.
+
+    Raises:
+        RunError: if the state is not that of a generator.
+    """
+    if saved is None or _moves(agent) is None:
+        return
+    if not isinstance(saved, torch.Tensor) or saved.dtype != torch.uint8:
+        raise RunError(f"the checkpoint's state of mirrored minibatches is {str(saved)[:60]!r}")
+    if saved.shape == _moves(agent).generator.get_state().shape:
+        _moves(agent).generator.set_state(saved)
 
 
 def _generator(value: Any) -> np.random.Generator | None:

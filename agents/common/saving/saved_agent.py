@@ -49,7 +49,7 @@ _NUMBERS = (
     *("tau", "gamma", "_current_progress_remaining", "target_entropy", "start_time"),
     *("target_policy_noise", "target_noise_clip"),
 )
-_FLAGS = ("optimize_memory_usage", "use_sde", "use_sde_at_warmup", "fast_update")
+_FLAGS = ("optimize_memory_usage", "use_sde", "use_sde_at_warmup", "augment", "fast_update")
 KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(_WHOLE, (int,)),
     **dict.fromkeys(_NUMBERS, (int, float)),

@@ -105,7 +105,7 @@ class Captured(Generic[Result]):
         run: the function; each replay overwrites its result.
         changed: the tensors that it writes to and reads again.
         device: the device of all tensors.
-        generators: the generators that it draws from; None for the device's own.
+        generators: the generators that it draws from, beside the device's own.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Captured(Generic[Result]):
         if self._graphs is None:
             return self._run()
         if self._captured is None:
-            put_back = self._keep(self._generators or [self._graphs.default_generator()])
+            put_back = self._keep([*self._generators, self._graphs.default_generator()])
             self._captured = self._graphs.capture(self._run, self._generators, put_back)
         replay, result = self._captured
         replay()

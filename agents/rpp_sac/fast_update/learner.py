@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 from torch import Tensor
 
+from rpp_rl.agents.common.augmentation import Augmentation, move_rows
 from rpp_rl.agents.common.transition_buffer import TransitionBuffer, draw_on_device
 from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import Captured, graphs_on
 from rpp_rl.agents.rpp_sac.fast_update.perceptrons import Passes, Workspace
@@ -29,6 +30,7 @@ class Learner:
         buffers: one for each agent.
         normalizers: normalizer of each agent's observations; None where there is none.
         rngs: for each agent the generator that draws its minibatches on the host; None for numpy's global one.
+        augmentations: for each agent what moves its minibatches; empty where they stay as they are drawn.
     """
 
     def __init__(
@@ -37,8 +39,9 @@ class Learner:
         buffers: Sequence[ReplayBuffer],
         normalizers: Sequence[VecNormalize | None],
         rngs: Sequence[np.random.RandomState] | None = None,
+        augmentations: Sequence[Augmentation] = (),
     ) -> None:
-        self.update = update
+        self.update, self._augmentations = update, tuple(augmentations)
         self._buffers, self._normalizers = list(buffers), list(normalizers)
         self._rngs = [None] * len(self._buffers) if rngs is None else list(rngs)
         self._device = update.batch.rows.device
@@ -72,7 +75,9 @@ class Learner:
     def _step(self, gamma: float, tau: float) -> Losses:
         if not self._captured_buffers:
             self._draw()
-        return self._replay(gamma, tau) if self._replays else self.update.step(gamma, tau)
+        if self._replays:
+            return self._replay(gamma, tau)
+        return _moved_step(self.update, (), self._augmentations, gamma, tau)
 
     def _draw(self) -> None:
         batch = self.update.batch
@@ -91,8 +96,11 @@ class Learner:
         if key not in self._captured:
             same = {old: captured for old, captured in self._captured.items() if (old[0], *old[2:]) == (gamma, *places)}
             self._captured = same
-            run = partial(_drawn_step, self.update, self._captured_buffers, gamma, tau)
-            self._captured[key] = Captured(run, self.update.vectors, self._device, self.update.generators)
+            run = partial(_moved_step, self.update, self._captured_buffers, self._augmentations, gamma, tau)
+            # Minibatches that were copied here are moved where they are.
+            changed = [*self.update.vectors, self.update.batch.rows]
+            generators = [*(self.update.generators or ()), *(each.generator for each in self._augmentations)]
+            self._captured[key] = Captured(run, changed, self._device, generators)
         return self._captured[key]()
 
 
@@ -145,9 +153,17 @@ class StackedActor:
         return self._actions_host.numpy().copy()
 
 
-def _drawn_step(update: FastUpdate, buffers: Sequence[TransitionBuffer], gamma: float, tau: float) -> Losses:
+def _moved_step(
+    update: FastUpdate,
+    buffers: Sequence[TransitionBuffer],
+    augmentations: Sequence[Augmentation],
+    gamma: float,
+    tau: float,
+) -> Losses:
     if buffers:
         draw_on_device(buffers, update.batch, update.generators)
+    if augmentations:
+        move_rows(update.batch.rows, augmentations)
     return update.step(gamma, tau)
 
 

@@ -91,6 +91,18 @@ def test_a_checkpoint_is_written_at_the_end_of_each_seed(tmp_path):
         assert_same_parameters(parameters(one), old)
 
 
+def test_an_agent_of_a_stack_resumes_from_the_end_of_its_training(tmp_path):
+    each = [RunCheckpoint(tmp_path / str(seed), 60) for seed in range(2)]
+    together = ManySeeds(lambda seed: agent(seed=seed), range(2))
+    together.learn(90, each)
+    together.learn(40, reset_num_timesteps=False)
+    for seed, undisturbed in enumerate(together.agents):
+        again = RPPSAC.resume(tmp_path / str(seed), bicycle())
+        again.learn(40, reset_num_timesteps=False)
+        for name, value in parameters(undisturbed).items():
+            torch.testing.assert_close(parameters(again)[name], value, rtol=1e-3, atol=1e-4)
+
+
 def test_no_checkpoint_is_written_within_a_rollout(tmp_path):
     agent().learn(130, [RunCheckpoint(tmp_path, 60), Broken(130)])
     assert newest_checkpoint(tmp_path)[0].name == "step_000000000120"
