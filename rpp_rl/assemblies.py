@@ -134,14 +134,16 @@ class OrthogonalAssembly(Assembly):
         for i, b in enumerate(blocks):
             coefficients = torch.from_numpy(b.coefficients.copy())
             self.register_buffer(f"coefficients_{i}", coefficients, persistent=False)
-        self._sizes = [math.prod(b.residual_shape) for b in blocks]
+        # As plain numbers, which torch.compile reads.
+        self._residual_shapes = [b.residual_shape for b in blocks]
+        self._sizes = [math.prod(shape) for shape in self._residual_shapes]
 
     def forward(self, beta: Tensor, gamma: Tensor) -> Tensor:
         """The weight, shape (n_out, n_in), for coordinates of shapes (rank,) and (residual rank,)."""
         values = []
-        for i, (b, residual) in enumerate(zip(self.coordinates.blocks, torch.split(gamma, self._sizes), strict=True)):
+        for i, residual in enumerate(torch.split(gamma, self._sizes)):
             equivariant = beta[self.get_buffer(f"coefficients_{i}")]
-            both = torch.cat([equivariant, residual.view(b.residual_shape)])
+            both = torch.cat([equivariant, residual.view(self._residual_shapes[i])])
             values.append((self.get_buffer(f"transform_{i}") @ both).flatten())
         return (torch.cat(values).index_select(0, self.position) * self.sign).view(self.shape)
 

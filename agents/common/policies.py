@@ -209,7 +209,7 @@ class SymmetricPolicy(BasePolicy):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a policy of which this is a copy."""
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         for network in (self.actor, self.critic):
             attach_rules(network.optimizer)
 

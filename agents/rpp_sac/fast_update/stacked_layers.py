@@ -269,7 +269,8 @@ class StackedLayers:
                 rows, columns, factors = sparse_entries(composed[number] * self.count, *starts)
                 maps.append((rows + self.merged.start(number), columns, factors))
             else:
-                coordinates, slopes = (tuple(map(flat.stacked, numbers)) for flat in (values, gradient))
+                one, other = numbers
+                coordinates, slopes = ((flat.stacked(one), flat.stacked(other)) for flat in (values, gradient))
                 weights = self.merged.stacked(number), self.gradient.stacked(number)
                 self._maps.append(RowCoordinates(composed[number][0], runs[piece], coordinates, slopes, weights))
         entries, columns, factors = (torch.cat(parts).to(like.device) for parts in zip(*maps, strict=True))
