@@ -1,0 +1,137 @@
+"""Train every row of rates.yml at every learning rate, all seeds in one stack, and compare the areas of the curves.
+
+python docs/evidence/rates.py --jobs 2 --runs runs/rates --out docs/results/evidence/rates
+
+What is finished is skipped, so the same command continues after an interruption. Evaluation returns are averaged over the
+run; P is the probability that a seed of one row beats a seed of another, with its interval of 95 %.
+
+The wrong map is the worst there is: the action changes its sign and the observation does not.
+"""
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rpp_rl import trivial_representation
+from rpp_rl.envs import REGISTRY, register_symmetry
+from rpp_rl.experiments import RunConfig, train_seeds
+from rpp_rl.experiments.markdown import markdown_table
+from rpp_rl.statistics import area_under_curve, probability_of_improvement
+from rpp_rl.strict_yaml import load_yaml
+
+PLAN = load_yaml(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
+# The pairs of rows that the study is about.
+PAIRS = (
+    *(("rpp", "plain"), ("exact", "plain"), ("coordinates", "plain"), ("mirrored minibatches", "plain")),
+    *(("rpp", "coordinates"), ("rpp", "rpp, wrong map"), ("rpp, wrong map", "plain"), ("rpp", "rpp, trivial group")),
+)
+
+_true = REGISTRY.get(PLAN["env"])
+_still = _true.observation.size * trivial_representation(_true.group)
+register_symmetry(
+    PLAN["env"],
+    replace(_true, name="wrong", observation=_still, breaks="wrong on purpose", source="a control"),
+)
+
+
+def folder_of(runs: Path, row: str, rate: float) -> Path:
+    """The folder of the runs of a row at a learning rate."""
+    return runs / row.replace(", ", "-").replace(" ", "-") / f"{rate:g}"
+
+
+def train(runs: Path, row: str, rate: float) -> None:
+    """Train all seeds of a row at a learning rate."""
+    given: Mapping[str, Any] = PLAN["rows"][row]
+    hyperparams = {**PLAN["hyperparams"], **given.get("hyperparams", {}), "learning_rate": rate}
+    config = RunConfig(
+        env=PLAN["env"],
+        algo=given["algo"],
+        symmetry=given.get("symmetry"),
+        hyperparams=hyperparams,
+        audit=False,
+        log_folder=folder_of(runs, row, rate),
+        **{name: PLAN[name] for name in ("n_timesteps", "eval_freq", "eval_episodes")},
+    )
+    train_seeds(config, range(PLAN["seeds"]))
+
+
+def areas(folder: Path) -> list[float]:
+    """The mean evaluation return over the run of each seed; empty where the runs are not finished."""
+    found = []
+    for seed in range(PLAN["seeds"]):
+        files = list(folder.glob(f"*/*/seed{seed}/evaluations.npz"))
+        if len(files) != 1:
+            return []
+        with np.load(files[0]) as data:
+            steps, returns = data["timesteps"], data["results"].mean(axis=1)
+        if steps[-1] != PLAN["n_timesteps"]:
+            return []
+        found.append(float(area_under_curve(steps, returns)[0]))
+    return found
+
+
+def report(runs: Path, out: Path) -> None:
+    """Write all areas, the table of medians and that of probabilities."""
+    found = {(row, rate): areas(folder_of(runs, row, rate)) for row in PLAN["rows"] for rate in PLAN["learning_rates"]}
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "areas.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "learning_rate", "seed", "area"])
+        for (row, rate), values in found.items():
+            writer.writerows([row, f"{rate:g}", seed, f"{value:.2f}"] for seed, value in enumerate(values))
+    head = ["learning rate", *(f"{rate:g}" for rate in PLAN["learning_rates"])]
+    medians = [
+        [row, *(f"{np.median(found[row, rate]):.0f}" if found[row, rate] else "" for rate in PLAN["learning_rates"])]
+        for row in PLAN["rows"]
+    ]
+    chances = [
+        [f"{x} over {y}", *(chance(found[x, rate], found[y, rate]) for rate in PLAN["learning_rates"])]
+        for x, y in PAIRS
+    ]
+    (out / "tables.md").write_text(f"{markdown_table(head, medians)}\n\n{markdown_table(head, chances)}\n")
+
+
+def chance(x: list[float], y: list[float]) -> str:
+    """P(X > Y) with its interval."""
+    if not (x and y):
+        return ""
+    found = probability_of_improvement(x, y)
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--runs", type=Path, default=Path("runs/rates"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results/evidence/rates"))
+    parser.add_argument("--one", nargs=2, metavar=("ROW", "RATE"), help="train one row at one rate, and nothing else")
+    parser.add_argument("--rates", type=float, nargs="*", default=PLAN["learning_rates"])
+    given = parser.parse_args()
+    if given.one:
+        train(given.runs, given.one[0], float(given.one[1]))
+        return
+    left = [(row, rate) for rate in given.rates for row in PLAN["rows"] if not areas(folder_of(given.runs, row, rate))]
+
+    def start(job: tuple[str, float]) -> int:
+        command = [sys.executable, __file__, "--runs", str(given.runs), "--one", job[0], str(job[1])]
+        done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+        print(*job, "done" if done.returncode == 0 else f"failed with {done.returncode}", flush=True)
+        return done.returncode
+
+    with ThreadPoolExecutor(given.jobs) as pool:
+        failed = any(list(pool.map(start, left)))
+    report(given.runs, given.out)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
