@@ -207,27 +207,65 @@ class StepRules:
             share = (_multiplier(optimizer, p) * (rate / allowed) ** 2 / 2).clamp_max(1.0)
             p.mul_(1 - share)
 
+    @torch.no_grad()
     def hold(self, optimizer: Optimizer) -> None:
         """After the step, project the residuals, or move their multipliers."""
         for limit in self._limits:
             limit.project()
-        if self.kind == "dual":
-            for group in optimizer.param_groups:
-                for p, allowed in residuals_of(group):
-                    state, betas = optimizer.state[p], group["betas"]
-                    if "multiplier" not in state:
-                        state["multiplier"] = p.new_ones(())
-                    step = state["step"].to(p.device)
-                    steady = steady_share(state["exp_avg"], state["exp_avg_sq"], betas, step) > STEADY
+        if self.kind != "dual":
+            return
+        for group in optimizer.param_groups:
+            for p, allowed in residuals_of(group):
+                state = optimizer.state.get(p, {})
+                if "step" in state:
+                    multiplier = state.setdefault("multiplier", p.new_ones(()))
                     exceeds = p.square().mean().sqrt() > allowed
-                    change = exceeds.to(p) - 2 * steady.to(p)
-                    state["multiplier"].mul_((DUAL_RATE * change).exp()).clamp_(LEAST, MOST)
+                    steady = steady_share_of(state, group) > STEADY
+                    multiplier.mul_((DUAL_RATE * (exceeds.to(p) - 2 * steady.to(p))).exp()).clamp_(LEAST, MOST)
 
 
 def residuals_of(group: Group) -> list[tuple[nn.Parameter, float]]:
     """The parameters of a group that decay, with the root mean square that noise may give their entries."""
     allowed = group.get("allowed_rms", ())
     return [(p, rms) for p, rms in zip(group["params"], allowed, strict=bool(allowed)) if p.numel()]
+
+
+@torch.no_grad()
+def residual_measures(network: nn.Module, optimizer: Optimizer) -> dict[str, dict[str, float]]:
+    """How large the residual of each layer is, how large it may be, and whether its gradient has a direction.
+
+    Args:
+        network: the network.
+        optimizer: made by `pathway_optimizer` for it, and an Adam.
+
+    Returns:
+        By layer: ``residual_rms`` of the entries of its weight's residual; ``residual_budget``, what noise may make of
+        it, where it decays; ``signal_to_noise`` of the gradient, as a ratio of powers, once there were steps.
+    """
+    allowed = {p: rms for group in optimizer.param_groups for p, rms in residuals_of(group)}
+    groups = {p: group for group in optimizer.param_groups for p in group["params"]}
+    measures: dict[str, dict[str, float]] = {}
+    for name, (layer, _) in residual_layers(network).items():
+        weight = getattr(layer, "weight_basic", None)
+        if weight is None or not weight.numel():
+            continue
+        own = measures.setdefault(name, {})
+        parts: Callable[[], Mapping[str, Tensor]] | None = getattr(layer, "pathway_weights", None)
+        residual = weight if parts is None else parts()["basic"]
+        own["residual_rms"] = float(residual.square().mean().sqrt())
+        if weight in allowed:
+            own["residual_budget"] = allowed[weight]
+        state = optimizer.state.get(weight, {})
+        if "exp_avg" in state and float(state["step"]) > 0:
+            share = float(steady_share_of(state, groups[weight]))
+            own["signal_to_noise"] = share / max(1 - share, 1e-6)
+    return measures
+
+
+def steady_share_of(state: Mapping[str, Tensor], group: Group) -> Tensor:
+    """See `rpp_rl.residual_priors.steady_share`, for a parameter with this state of Adam."""
+    mean = state["exp_avg"]
+    return steady_share(mean, state["exp_avg_sq"], group["betas"], state["step"].to(mean.device))
 
 
 def _multiplier(optimizer: Optimizer, p: nn.Parameter) -> Tensor:

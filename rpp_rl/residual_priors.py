@@ -56,7 +56,9 @@ class ResidualPrior:
         if self.kind not in RESIDUAL_PRIORS:
             raise UnknownNameError("residual prior", self.kind, RESIDUAL_PRIORS)
         for value in self.budgets(1) if isinstance(self.budget, int | float) else self.budget:
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            if not (
+                isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+            ):
                 raise NetworkError(f"residual_budget must be a number > 0, got {value!r}")
             if self.kind == "projection" and value >= 1:
                 raise NetworkError(f"the residual's share of a layer must be below 1, got residual_budget={value!r}")

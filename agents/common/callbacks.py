@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rpp_rl.agents.common.environment_symmetry import symmetry_of
 from rpp_rl.measures import residual_shares, transformation_error
+from rpp_rl.pathway_optimizers import residual_measures
 from rpp_rl.symmetry import Symmetry
 
 
@@ -25,7 +26,9 @@ class SymmetryCallback(BaseCallback):
     - ``symmetry/actor_equivariance_error``: the largest over the group of |pi(g s) - g pi(s)| / |pi(s)|, pi the
       deterministic action in [-1, 1];
     - ``symmetry/critic_invariance_error``: the same for |Q(g s, g a) - Q(s, a)| / |Q(s, a)|;
-    - ``symmetry/<network>/<layer>/residual_share``: |B| / (|A| + |B|) of each residual layer.
+    - ``symmetry/<network>/<layer>/residual_share``: |B| / (|A| + |B|) of each residual layer;
+    - ``.../residual_rms``, ``.../residual_budget``, ``.../signal_to_noise``: see `residual_measures`. Where the
+      residual exceeds its budget, and the gradient's signal is not small beside its noise, the symmetry fails.
 
     Args:
         symmetry: None takes the policy's, or else the environment's; without one only shares are logged.
@@ -62,6 +65,10 @@ class SymmetryCallback(BaseCallback):
             for name in ("actor", "critic")
             for layer, share in residual_shares(getattr(model.policy, name)).items()
         }
+        for name in getattr(model.policy, "residual_priors", {}):
+            network = getattr(model.policy, name)
+            for layer, measures in residual_measures(network, network.optimizer).items():
+                values |= {f"{name}/{layer}/{measure}": value for measure, value in measures.items()}
         if self.symmetry is not None and model.replay_buffer.size() > 0:
             observations, actions = self._sample()
             model.policy.set_training_mode(False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -21,6 +21,7 @@ from rpp_rl.agents.common.critics import SymmetricCritic
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.environment_symmetry import as_symmetry
 from rpp_rl.agents.common.networks import need_family
+from rpp_rl.agents.common.policy_priors import PATHWAYS_OF, Budget, need_residuals, prior_of, residual_prior_of
 from rpp_rl.agents.common.saving.documents import read_document, write_document
 from rpp_rl.agents.common.saving.plain_objects import (
     describe_policy_kwargs,
@@ -29,21 +30,14 @@ from rpp_rl.agents.common.saving.plain_objects import (
     policy_kwargs_from,
     space_from,
 )
-from rpp_rl.errors import NetworkError, RunError, SymmetryError, UnknownNameError
+from rpp_rl.errors import NetworkError, RunError, SymmetryError
 from rpp_rl.files import Archive
 from rpp_rl.networks import LinearLayers, NetworkKind, network_class
 from rpp_rl.pathway_optimizers import attach_rules, pathway_optimizer
-from rpp_rl.priors import PathwayPrior
-from rpp_rl.residual_priors import ResidualPrior
 from rpp_rl.symmetry import Symmetry
 
-# A residual's budget: of all layers, or one for each.
-Budget = float | Sequence[float]
-# The strengths of the paper's RL experiments, per network; 0 where a network has no such pathway.
-PAPER_WD = {"actor": 1e-6, "critic": 0.0}
 # The kind of a policy's file.
 _POLICY = "policy"
-PATHWAYS_OF = {"rpp": ("equiv", "basic"), "equivariant": ("equiv",), "plain": ()}
 
 
 class SymmetricPolicy(BasePolicy):
@@ -144,14 +138,14 @@ class SymmetricPolicy(BasePolicy):
         }
         as_published = parametrization == "pathways"
         self.priors = {
-            "actor": _prior("actor", self.kinds["actor"], actor_equiv_wd, actor_basic_wd, as_published),
-            "critic": _prior("critic", self.kinds["critic"], critic_equiv_wd, critic_basic_wd, as_published),
+            "actor": prior_of("actor", self.kinds["actor"], actor_equiv_wd, actor_basic_wd, as_published),
+            "critic": prior_of("critic", self.kinds["critic"], critic_equiv_wd, critic_basic_wd, as_published),
         }
         given = {"prior": residual_prior, "budget": residual_budget, "step_ratio": residual_step_ratio}
-        _need_residuals(given, self.kinds)
+        need_residuals(given, self.kinds)
         self._given_budget = residual_budget
         kind_of_prior = residual_prior or ("none" if as_published else "decay")
-        self.residual_priors = {name: _residual_prior(name, kind_of_prior, residual_budget) for name in self.kinds}
+        self.residual_priors = {name: residual_prior_of(name, kind_of_prior, residual_budget) for name in self.kinds}
         self.residual_step_ratio = residual_step_ratio
         self.symmetry = as_symmetry(symmetry)
         if self.symmetry is None:
@@ -224,6 +218,10 @@ class SymmetricPolicy(BasePolicy):
             with torch.no_grad():
                 for parameter in self._mean_head().parameters():
                     parameter.zero_()
+        self.make_optimizers()
+
+    def make_optimizers(self) -> None:
+        """Make new optimisers of actor and critics, with budgets for their present weights."""
         for name in ("actor", "critic"):
             network: Any = getattr(self, name)
             made = network.optimizer
@@ -324,38 +322,6 @@ def _need_algorithm(policy: str, wanted: type[BaseAlgorithm], cls: type[BaseAlgo
         f"{policy} is a policy for {wanted.__name__}, and {theirs[0].__name__} cannot use it; use "
         f"rpp_rl.agents.RPPSAC or RPPTD3, or {wanted.__name__} of stable-baselines3"
     )
-
-
-def _need_residuals(given: Mapping[str, object], kinds: Mapping[str, str]) -> None:
-    for option, value in given.items():
-        if value is not None and "rpp" not in kinds.values():
-            raise NetworkError(f"residual_{option} is of residuals, which neither network has; leave it out")
-
-
-def _residual_prior(network: str, kind: str, budget: Budget | Mapping[str, Budget] | None) -> ResidualPrior:
-    """The residual prior of the actor or the critics."""
-    if isinstance(budget, Mapping):
-        for name in budget:
-            if name not in PAPER_WD:
-                raise UnknownNameError("network in residual_budget", str(name), PAPER_WD)
-        budget = budget.get(network)
-    if budget is None:
-        return ResidualPrior(kind)
-    return ResidualPrior(kind, budget if isinstance(budget, int | float) else tuple(budget))
-
-
-def _prior(network: str, kind: str, equiv_wd: float | None, basic_wd: float | None, as_published: bool) -> PathwayPrior:
-    strengths = {"equiv": equiv_wd, "basic": basic_wd}
-    for pathway, given in strengths.items():
-        exists = pathway in PATHWAYS_OF[kind]
-        if given and not exists:
-            raise NetworkError(
-                f"{network}_{pathway}_wd={given:g} is a prior on a pathway that the {network} ({kind!r}) does not "
-                "have; for a plain weight decay use optimizer_kwargs={'weight_decay': ...}"
-            )
-        published = PAPER_WD[network] if exists and as_published else 0.0
-        strengths[pathway] = published if given is None else given
-    return PathwayPrior(strengths["equiv"] or 0.0, strengths["basic"] or 0.0)
 
 
 def _check_spaces(symmetry: Symmetry, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:

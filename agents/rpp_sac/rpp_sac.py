@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
+from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
@@ -14,6 +15,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from rpp_rl.agents.common.arguments import need_boxes
 from rpp_rl.agents.common.symmetric_agent import SymmetricAgent
 from rpp_rl.agents.rpp_sac.fast_sac import FastSAC
+from rpp_rl.agents.rpp_sac.from_sac import from_sac
 from rpp_rl.agents.rpp_sac.policies import EquivariantPolicy, PlainPolicy, RPPPolicy
 from rpp_rl.errors import NetworkError
 from rpp_rl.symmetry import Symmetry
@@ -176,3 +178,24 @@ class RPPSAC(SymmetricAgent, FastSAC):
             fast_update=fast_update,
             precision=precision,
         )
+
+    @classmethod
+    def from_sac(cls, model: SAC, env: GymEnv | None = None, **options: Any) -> Self:
+        """Take over a trained plain agent of stable-baselines3, in orthogonal coordinates.
+
+        Actions and values stay as they are, up to rounding; optimisers start anew. Hidden units, whose order a plain
+        network is free to choose, are sorted by the symmetry first, see `rpp_rl.conversion.sorted_units`. The log, and
+        with `verbose` the output, says how symmetric each layer had become; `rpp_rl.conversion.layer_symmetry` returns
+        it. The residual has no prior unless one is given, since a prior would pull the trained weights away.
+
+        Args:
+            model: the trained agent.
+            env: environment of the new agent; None for that of the old one.
+            **options: arguments of the new agent that differ from those of the old one, such as `symmetry`.
+
+        Raises:
+            NetworkError: if the networks are not plain, have other widths than multiples of the group's order, use
+                gSDE, or there is no environment.
+            SymmetryError: as for `RPPSAC`.
+        """
+        return from_sac(cls, model, env, options)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from helpers.agents import agent, assert_same_parameters, parameters
 from helpers.tasks import bicycle
 from stable_baselines3 import SAC
@@ -56,7 +57,12 @@ class TestSymmetryCallback:
         values = self.measured(model)
         shares = {k for k in values if k.endswith("/residual_share")}
         assert {"actor/mu/residual_share", "actor/latent_pi.0/residual_share", "critic/qf1.4/residual_share"} <= shares
-        assert values.keys() - shares == {"actor_equivariance_error", "critic_invariance_error"}
+        measures = {"residual_rms", "residual_budget", "signal_to_noise"}
+        others = {f"{k.removesuffix('residual_share')}{measure}" for k in shares for measure in measures}
+        assert values.keys() - shares == {"actor_equivariance_error", "critic_invariance_error", *others}
+        assert values["actor/mu/residual_budget"] == pytest.approx(
+            model.actor.optimizer.param_groups[1]["allowed_rms"][-2], rel=0.5
+        )
         assert all(0 < values[k] < 1 for k in shares)
 
     def test_plain_sac_is_measured_with_the_environments_symmetry(self):
