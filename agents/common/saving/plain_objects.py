@@ -84,9 +84,13 @@ def policy_kwargs_from(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
                 unknown.append(f"{option}={named['class']}")
     if isinstance(data.get("symmetry"), Mapping):
         options["symmetry"] = Symmetry.from_dict(data["symmetry"])
-        if "parametrization" not in data:
-            options |= FIRST_PARAMETRIZATION
-    return options, unknown
+    return with_parametrization(options), unknown
+
+
+def with_parametrization(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of one of our policies, with those that files did not name before there was a choice."""
+    known = "parametrization" in options or options.get("symmetry") is None
+    return dict(options) if known else {**options, **FIRST_PARAMETRIZATION}
 
 
 def need_believable_networks(options: Mapping[str, Any], sizes: Sequence[int], stored: int, name: str) -> None:

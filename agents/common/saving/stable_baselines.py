@@ -18,11 +18,11 @@ import torch
 from rpp_rl.agents.common.saving.documents import read_json
 from rpp_rl.agents.common.saving.plain_objects import (
     CLASS_OPTIONS,
-    FIRST_PARAMETRIZATION,
     WORDS,
     class_option,
     space_from,
     train_freq_from,
+    with_parametrization,
 )
 from rpp_rl.agents.common.saving.saved_agent import BUFFERS, KINDS, SavedAgent, checked_values, need_finite
 from rpp_rl.errors import RunError
@@ -64,6 +64,8 @@ def read_stable_baselines(archive: Archive) -> SavedAgent:
             attributes[key] = found
         else:
             unread.append(key)
+    if isinstance(attributes.get("policy_kwargs"), dict):
+        attributes["policy_kwargs"] = with_parametrization(attributes["policy_kwargs"])
     attributes.update(checked_values({k: v for k, v in attributes.items() if k in KINDS}, archive.name))
     known = {*KINDS, "policy_class", "observation_space", "action_space", "policy_kwargs", "learning_rate"}
     known |= {"train_freq", "action_noise", "replay_buffer_class"}
@@ -133,8 +135,6 @@ def _read_policy_kwargs(value: Mapping[str, Any]) -> tuple[bool, Any]:
         elif isinstance(described, str) and name not in WORDS:
             # Either plain text, or the description of an object.
             return False, None
-    if "symmetry" in options and "parametrization" not in options:
-        options |= FIRST_PARAMETRIZATION
     return True, options
 
 

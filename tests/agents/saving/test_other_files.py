@@ -28,6 +28,16 @@ def test_an_old_agent_loads_and_learns(name, kinds):
     assert not torch.equal(before, after)
 
 
+@pytest.mark.parametrize("name", ["equivariant_agent", "equivariant_agent_of_sac"])
+def test_an_old_exact_agent_acts_as_when_it_was_saved(name):
+    """Its coefficients are of an orthonormal basis; scaled ones would look the same in the file."""
+    model = RPPSAC.load(FILES / f"{name}.zip", device="cpu")
+    expected = [[0.084928393, 0.091600418], [0.088807583, 0.081052423], [0.062811136, 0.077233791]]
+    x = np.random.default_rng(0).standard_normal((5, 4))[:3]
+    np.testing.assert_allclose(model.predict(x, deterministic=True)[0], expected, atol=1e-6)
+    assert model.policy.layers["actor"].steps == "orthonormal"
+
+
 def test_an_old_policy_loads():
     policy = RPPPolicy.load(FILES / "rpp_policy.zip", device="cpu")
     model = RPPSAC.load(FILES / "rpp_agent.zip", device="cpu")
