@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         unitary_group,
     )
     from rpp_rl.networks import MLP, RPPMLP, EquivariantMLP
+    from rpp_rl.orthogonal_layers import OrthogonalLinear
+    from rpp_rl.pathway_optimizers import pathway_optimizer
     from rpp_rl.priors import GaussianPrior, PathwayPrior
     from rpp_rl.representations import (
         Representation,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         trivial_representation,
         uniform_rep,
     )
+    from rpp_rl.residual_priors import ResidualPrior
     from rpp_rl.signed_permutation import SignedPermutation
     from rpp_rl.symmetry import Symmetry
 
@@ -71,10 +74,12 @@ __all__ = [
     "EquivariantMLP",
     "GaussianPrior",
     "Group",
+    "OrthogonalLinear",
     "PathwayPrior",
     "RPPError",
     "RPPLinear",
     "Representation",
+    "ResidualPrior",
     "SignedPermutation",
     "Symmetry",
     "cyclic_group",
@@ -88,6 +93,7 @@ __all__ = [
     "make",
     "matrix_group",
     "orthogonal_group",
+    "pathway_optimizer",
     "register_symmetry",
     "regular_representation",
     "residual_share",
@@ -146,6 +152,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "RPPMLP",
         "EquivariantMLP",
     ),
+    "orthogonal_layers": ("OrthogonalLinear",),
+    "pathway_optimizers": ("pathway_optimizer",),
     "priors": (
         "GaussianPrior",
         "PathwayPrior",
@@ -160,6 +168,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "trivial_representation",
         "uniform_rep",
     ),
+    "residual_priors": ("ResidualPrior",),
     "signed_permutation": ("SignedPermutation",),
     "symmetry": ("Symmetry",),
 }

@@ -137,15 +137,19 @@ class OrthogonalAssembly(Assembly):
         # As plain numbers, which torch.compile reads.
         self._residual_shapes = [b.residual_shape for b in blocks]
         self._sizes = [math.prod(shape) for shape in self._residual_shapes]
+        # Hidden layers need neither a gather of their coefficients nor signs.
+        self._is_whole = [np.array_equal(b.coefficients, [np.arange(coordinates.rank)]) for b in blocks]
+        self._has_signs = bool((sign < 0).any())
 
     def forward(self, beta: Tensor, gamma: Tensor) -> Tensor:
         """The weight, shape (n_out, n_in), for coordinates of shapes (rank,) and (residual rank,)."""
         values = []
         for i, residual in enumerate(torch.split(gamma, self._sizes)):
-            equivariant = beta[self.get_buffer(f"coefficients_{i}")]
+            equivariant = beta[None] if self._is_whole[i] else beta[self.get_buffer(f"coefficients_{i}")]
             both = torch.cat([equivariant, residual.view(self._residual_shapes[i])])
             values.append((self.get_buffer(f"transform_{i}") @ both).flatten())
-        return (torch.cat(values).index_select(0, self.position) * self.sign).view(self.shape)
+        entries = torch.cat(values).index_select(0, self.position)
+        return (entries * self.sign if self._has_signs else entries).view(self.shape)
 
 
 def assembly(basis: EquivariantBasis, scaled: bool) -> OrbitAssembly | BlockAssembly:

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,13 +9,17 @@ from rpp_rl import EMLP, GaussianPrior, RPPLinear, cyclic_group, defining_repres
 from rpp_rl import regular_representation as regular
 from rpp_rl.empirical_bayes import Linearization, effective_parameters, learn, linearize, log_evidence
 from rpp_rl.errors import NetworkError
+from rpp_rl.orthogonal_layers import OrthogonalLinear
 from rpp_rl.priors import sample
 
 C2 = cyclic_group(2)
 
 
-def linear_layer():
-    return RPPLinear(3 * regular(C2), 2 * regular(C2), bias=False)
+LAYERS = [RPPLinear, partial(RPPLinear, steps="orthonormal"), OrthogonalLinear]
+
+
+def linear_layer(cls=RPPLinear):
+    return cls(3 * regular(C2), 2 * regular(C2), bias=False)
 
 
 def problem(s_eq, s_res, noise, count=300, seed=0):
@@ -27,8 +32,9 @@ def problem(s_eq, s_res, noise, count=300, seed=0):
     return x, y
 
 
-def test_the_evidence_of_a_linear_layer_equals_that_of_its_gaussian_process():
-    layer = linear_layer().double()
+@pytest.mark.parametrize("cls", LAYERS)
+def test_the_evidence_of_a_linear_layer_equals_that_of_its_gaussian_process(cls):
+    layer = linear_layer(cls).double()
     x, y = (t[:5].double() for t in problem(1.0, 0.5, 0.1))
     found = linearize(layer, x, y, torch.Generator().manual_seed(1))
     chosen = torch.randint(4, (5,), generator=torch.Generator().manual_seed(1))

@@ -50,9 +50,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "group", "activation", "center"), CASES)
-@pytest.mark.parametrize("count", [1, 3])
-def test_passes_agree_with_autograd(kind, group, activation, center, count):
-    nets, size = networks(kind, group, count, activation=activation, center=center)
+@pytest.mark.parametrize(("count", "widths"), [(1, (16, 24, 16)), (3, (16, 24, 16)), (2, (64, 128, 64))])
+def test_passes_agree_with_autograd(kind, group, activation, center, count, widths):
+    nets, size = networks(kind, group, count, widths, activation=activation, center=center)
     perturb(nets)
     reference = copy.deepcopy(nets)
     stack = NetworkStack([list(net) for net in nets], [()] * count)
