@@ -183,7 +183,7 @@ class RPPSAC(SymmetricAgent, FastSAC):
     def from_sac(cls, model: SAC, env: GymEnv | None = None, **options: Any) -> Self:
         """Take over a trained plain agent of stable-baselines3, in orthogonal coordinates.
 
-        Actions and values stay as they are, up to rounding; optimisers start anew. Hidden units, whose order a plain
+        Actions and values stay as they are, up to rounding; the optimisers are new. Hidden units, whose order a plain
         network is free to choose, are sorted by the symmetry first, see `rpp_rl.conversion.sorted_units`. The log, and
         with `verbose` the output, says how symmetric each layer had become; `rpp_rl.conversion.layer_symmetry` returns
         it. The residual has no prior unless one is given, since a prior would pull the trained weights away.

@@ -19,7 +19,9 @@ edit it by hand. `rpp-rl compare` made the tables from {runs} runs: {hours:.0f} 
 two cores. `docs/results/evidence` has one folder per task; `scores.csv` in it lists every evaluation of every run.
 
 [evidence/plan.yml](evidence/plan.yml) trains the algorithms and their controls.
-[evidence/tries.yml](evidence/tries.yml) trains two more variants of `rpp_sac`. Every row has five seeds:
+[evidence/tries.yml](evidence/tries.yml) trains two more variants of `rpp_sac`. All networks have the paper's two
+pathways and coefficients of orthonormal bases, the only ones at that time; the plans name them
+(`parametrization:pathways`, `steps:orthonormal`). Every row has five seeds:
 
 {rows}
 
