@@ -63,7 +63,7 @@ def from_sac(cls: type[Agent], model: SAC, env: Any, options: Mapping[str, Any])
 
 @torch.no_grad()
 def _take_networks(agent: RPPSAC, model: SAC) -> None:
-    """Take the weights of all networks; optimisers start anew, with budgets for the new weights."""
+    """Take the weights of all networks; optimisers are new, with budgets for the new weights."""
     policy: Any = agent.policy
     actor, trained = policy.actor, model.policy
     hidden = _linear(actor.latent_pi)
