@@ -37,12 +37,13 @@ def one_setting(folder: Path, images: Path) -> str:
         shown
         and f"""## One setting for all conditions
 
-The strengths above are chosen for each condition, so RPP is told how well the symmetry holds. Here one setting serves
-all three conditions; it was chosen on other seeds. All networks have the same epochs and the same learning rate, which
-falls by half a cosine to zero; exact networks and both RPPs have equal steps. "RPP" adds two pathways, with Gaussian
-priors in the loss. "RPP, orthogonal" has coordinates W = E beta + R gamma, and a budget for the residual, held by decay
-apart from the loss (`rpp_rl.residual_priors`). We hoped for an error of at most 1.1 times EMLP's under perfect
-symmetry, the least error under approximate symmetry, and at most MLP's error under mis-specified symmetry.
+The strengths above are chosen for each condition, so they depend on how well the symmetry holds. Here one setting
+serves all three conditions; it was chosen on other seeds. All networks have the same epochs and the same learning rate,
+which falls by half a cosine to zero. Exact networks and both RPPs have equal steps, and each RPP starts as the exact
+network of its seed. "RPP" adds two pathways, with Gaussian priors in the loss. "RPP, orthogonal" has coordinates
+W = E beta + R gamma, and a budget for the residual, held by decay apart from the loss (`rpp_rl.residual_priors`). We
+hoped for an error of at most 1.1 times EMLP's under perfect symmetry, the least error under approximate symmetry, and
+at most MLP's error under mis-specified symmetry.
 
 {shown}"""
     )

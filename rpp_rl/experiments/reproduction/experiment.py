@@ -18,7 +18,7 @@ from rpp_rl.experiments.markdown import markdown_table
 from rpp_rl.experiments.plots import need_matplotlib
 from rpp_rl.experiments.provenance import provenance
 from rpp_rl.experiments.reproduction import figures, results
-from rpp_rl.experiments.reproduction.conditions import Decay, NetworkName, ProblemName
+from rpp_rl.experiments.reproduction.conditions import Decay, NetworkName, ProblemName, Start
 from rpp_rl.experiments.reproduction.training import ResidualStep
 from rpp_rl.experiments.reproduction.trials import Result, Trial, missing, run_all, with_settings
 from rpp_rl.files import replace_file
@@ -79,6 +79,8 @@ class Experiment:
     """Adam's, at the start; None for the experiment's."""
     residual_budget: float | None = None
     """Budget of rpp-orthogonal's residual; None for the experiment's."""
+    start: Start | None = None
+    """Draw an equivariant part for each RPP, or start it as the exact network; None for the experiment's."""
     equiv_grid: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2)
     """Strengths of the prior on the equivariant pathway that prior-sweep tries."""
     basic_grid: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -212,6 +214,8 @@ def _base(e: Experiment, condition: str, network: NetworkName, seed: int) -> Tri
     problem: ProblemName = "pendulum" if e.stem.endswith("pendulum") else "inertia"
     trial = (Trial.one_setting if shared else Trial.published)(problem, condition, network, seed)
     trial = with_settings(trial, epochs=e.epochs, width=e.width, decay=e.decay, learning_rate=e.learning_rate)
+    if network in ("rpp", "rpp-orthogonal"):
+        trial = with_settings(trial, start=e.start)
     if network == "rpp-orthogonal":
         step = None if e.residual_step == "prior" else e.residual_step
         return with_settings(trial, residual_step=step, residual_budget=e.residual_budget)

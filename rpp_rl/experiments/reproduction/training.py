@@ -110,6 +110,21 @@ def build(
     return nn.Sequential(*hidden, nn.Linear(width, rep_out.size))
 
 
+def start_as(exact: nn.Module, network: nn.Module) -> None:
+    """Let the equivariant part of an RPP start as an exact network, with equal steps in both.
+
+    Fresh networks of one seed draw different weights, and their errors differ more by these than by their kind.
+
+    Args:
+        exact: an EMLP.
+        network: the RPP, of the same representations.
+    """
+    mine = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, parameter in exact.named_parameters():
+            mine[name].copy_(parameter)
+
+
 def fit(
     network: nn.Module,
     predict: Predict,

@@ -22,6 +22,7 @@ from rpp_rl.experiments.reproduction.conditions import (
     Decay,
     NetworkName,
     ProblemName,
+    Start,
     condition,
 )
 from rpp_rl.experiments.reproduction.layer_priors import LearnedPrior, layer_rows
@@ -35,6 +36,7 @@ from rpp_rl.experiments.reproduction.training import (
     fit,
     mean_squared_error,
     measurement,
+    start_as,
 )
 from rpp_rl.files import replace_file
 from rpp_rl.priors import PathwayPrior
@@ -42,7 +44,7 @@ from rpp_rl.representations import Representation
 from rpp_rl.residual_priors import ResidualPrior
 
 # Settings that recorded trials do not have: at these values they are not part of a trial's name.
-ADDED = {"learning_rate": None, "steps": "orthonormal", "residual_budget": None, "asymmetry": None}
+ADDED = {"learning_rate": None, "steps": "orthonormal", "residual_budget": None, "asymmetry": None, "start": "own"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Trial:
         steps: scale of the parameters, see `rpp_rl.layers`.
         residual_budget: of the residual, held by decay apart from the loss; None for none.
         asymmetry: factor of v g^T in the modified tensor of inertia; None for the published one.
+        start: whether an RPP draws its own equivariant part, or starts as the exact network of its seed.
     """
 
     problem: ProblemName
@@ -82,6 +85,7 @@ class Trial:
     steps: str = "orthonormal"
     residual_budget: float | None = None
     asymmetry: float | None = None
+    start: Start = "own"
 
     @classmethod
     def published(cls, problem: ProblemName, condition_name: str, network: NetworkName, seed: int) -> Trial:
@@ -98,6 +102,8 @@ class Trial:
         prior = s.prior if network == "rpp" else PathwayPrior()
         trial = cls(problem, condition_name, network, seed, s.epochs, WIDTHS[problem], prior.equiv_wd, prior.basic_wd)
         trial = replace(trial, decay="cosine", learning_rate=s.learning_rate, steps="equal")
+        if network in ("rpp", "rpp-orthogonal"):
+            trial = replace(trial, start="exact")
         if network != "rpp-orthogonal":
             return trial
         return replace(trial, residual_budget=s.residual_budget, residual_step=s.residual_step)
@@ -148,7 +154,11 @@ def prepare(trial: Trial, generator: torch.Generator, device: torch.device) -> P
     """Draw the data of a trial, and build its network with torch's global generator."""
     c = condition(trial.problem, trial.condition)
     reps = c.representations()
-    network = build(trial.network, *reps, trial.width, trial.steps).to(device)
+    exact = build("emlp", *reps, trial.width, trial.steps) if trial.start == "exact" else None
+    network = build(trial.network, *reps, trial.width, trial.steps)
+    if exact is not None:
+        start_as(exact, network)
+    network = network.to(device)
     if trial.problem == "pendulum":
         data = problems.draw_pendulum(generator, c.modified).to(device)
         energy = problems.Rescaled(network, data.train.x)

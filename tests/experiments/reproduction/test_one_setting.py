@@ -85,6 +85,21 @@ def test_networks_of_a_seed_see_the_same_data():
     assert all(torch.equal(d.x, data[0].x) and torch.equal(d.y, data[0].y) for d in data)
 
 
+def test_networks_of_a_seed_start_with_the_same_equivariant_part():
+    def network(kind, **settings):
+        torch.manual_seed(4)
+        trial = with_settings(Trial.one_setting("inertia", "perfect", kind, 4), width=24, **settings)
+        return prepare(trial, torch.Generator().manual_seed(4), torch.device("cpu")).network
+
+    x = torch.randn(9, 20, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = network("emlp")(x)
+        for kind in ("rpp", "rpp-orthogonal"):
+            # The residuals of a thousandth remain.
+            assert float((network(kind)(x) - expected).norm() / expected.norm()) < 0.02
+            assert float((network(kind, start="own")(x) - expected).norm() / expected.norm()) > 0.1
+
+
 def test_all_conditions_share_one_setting():
     """Trials of a network differ in the condition alone; those of different networks in what only an RPP has."""
     trials = [Trial.one_setting("inertia", c, n, 5) for c in CONDITIONS for n in ("emlp", "rpp", "rpp-orthogonal")]
@@ -141,7 +156,13 @@ def test_recorded_trials_keep_their_names():
     """Settings that were added after the first trials were recorded are in a name only where they are given."""
     trial = Trial.published("inertia", "perfect", "rpp", 0)
     assert trial.name == "inertia-perfect-rpp-seed0-d77505c4"
-    for added in ({"learning_rate": 1e-3}, {"steps": "equal"}, {"residual_budget": 0.1}, {"asymmetry": 0.0}):
+    for added in (
+        {"learning_rate": 1e-3},
+        {"steps": "equal"},
+        {"residual_budget": 0.1},
+        {"asymmetry": 0.0},
+        {"start": "exact"},
+    ):
         assert with_settings(trial, **added).name != trial.name
 
 
