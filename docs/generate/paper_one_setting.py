@@ -31,7 +31,9 @@ def one_setting(folder: Path, images: Path) -> str:
     """Format the section on one setting for all conditions, of each problem that is recorded."""
     own = folder / ONE_SETTING
     parts = [_problem(own, images, stem) for stem in NAMES if (own / f"{stem}.csv").exists()]
-    parts += [tuned(folder)]
+    if not parts:
+        return ""
+    parts.append(tuned(folder))
     shown = "\n\n".join(part for part in parts if part)
     return (
         shown
