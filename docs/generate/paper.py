@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from paper_one_setting import asymmetry, one_setting
 from paper_records import command, early_errors, errors, trials
 from paper_sections import chosen, costs, layers, learned, residual_policy, steps
 
@@ -89,7 +90,8 @@ def main(folder: Path, path: Path) -> None:
     rows = read_csv(folder / "inertia.csv")
     figures.box_plots(errors(rows), images / "inertia.png")
     found = trials(folder, "inertia")
-    sections = (steps(folder), pendulum(folder, images), equivariance(folder, images), sweep(folder, images))
+    fixed = (one_setting(folder, images), asymmetry(folder, images))
+    sections = (steps(folder), pendulum(folder, images), equivariance(folder, images), sweep(folder, images), *fixed)
     others = (layers(folder), learned(folder), chosen(folder), residual_policy(folder), costs(folder))
     text = TEXT.format(
         cpu=record["cpu"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,41 +18,51 @@ from rpp_rl.experiments.markdown import markdown_table
 from rpp_rl.experiments.plots import need_matplotlib
 from rpp_rl.experiments.provenance import provenance
 from rpp_rl.experiments.reproduction import figures, results
-from rpp_rl.experiments.reproduction.conditions import Decay, NetworkName, ProblemName
+from rpp_rl.experiments.reproduction.conditions import Decay, NetworkName, ProblemName, Start
 from rpp_rl.experiments.reproduction.training import ResidualStep
 from rpp_rl.experiments.reproduction.trials import Result, Trial, missing, run_all, with_settings
 from rpp_rl.files import replace_file
 from rpp_rl.priors import PathwayPrior
+from rpp_rl.residual_priors import ResidualPrior
 
-ExperimentName = Literal["inertia", "pendulum", "equivariance", "prior-sweep"]
+ExperimentName = Literal[
+    "inertia", "pendulum", "equivariance", "prior-sweep", "one-setting", "setting-sweep", "asymmetry"
+]
 ConditionName = Literal["perfect", "approximate", "misspecified"]
-# Conditions and networks of each figure in the paper.
+# Conditions and networks of each experiment; the first four are figures in the paper.
 DEFAULTS: dict[ExperimentName, tuple[tuple[ConditionName, ...], tuple[NetworkName, ...]]] = {
     "inertia": (("perfect", "approximate", "misspecified"), ("emlp", "rpp", "mlp")),
     "pendulum": (("perfect", "approximate", "misspecified"), ("emlp", "rpp", "mlp")),
     "equivariance": (("perfect", "approximate"), ("rpp",)),
     "prior-sweep": (("perfect",), ("rpp",)),
+    "one-setting": (("perfect", "approximate", "misspecified"), ("emlp", "rpp", "rpp-orthogonal", "mlp")),
+    "setting-sweep": (("perfect", "approximate", "misspecified"), ("emlp", "rpp", "rpp-orthogonal", "mlp")),
+    "asymmetry": (("approximate",), ("emlp", "rpp-orthogonal", "mlp")),
 }
+ONE_SETTING_FOR_ALL = ("one-setting", "setting-sweep", "asymmetry")
 # Learned priors start with equal strengths for both pathways, whether or not the symmetry holds.
 LEARNING_STARTS_AT = {"equiv_wd": 1e-3, "basic_wd": 1e-3}
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """The settings of an experiment. None and empty tuples stand for those of the paper's figure."""
+    """The settings of an experiment. None and empty tuples stand for the experiment's own."""
 
     experiment: ExperimentName
-    """inertia and pendulum: Figure 2; equivariance and prior-sweep: Figure 3."""
+    """inertia and pendulum: Figure 2; equivariance and prior-sweep: Figure 3; one-setting: one setting for all
+    conditions; setting-sweep: how it is chosen; asymmetry: error against the amount of planted asymmetry."""
+    problem: ProblemName = "inertia"
+    """The problem of one-setting and setting-sweep."""
     trials: int = 10
     """Seeds of each condition and network."""
     first_seed: int = 0
     """The first of these seeds."""
     epochs: int | None = None
-    """Passes over the training examples; None for the published number."""
+    """Passes over the training examples; None for the experiment's number."""
     conditions: tuple[ConditionName, ...] = ()
-    """Whether the declared symmetry holds; empty for those of the paper's figure."""
+    """Whether the declared symmetry holds; empty for those of the experiment."""
     networks: tuple[NetworkName, ...] = ()
-    """The networks; empty for those of the paper's figure."""
+    """The networks; empty for those of the experiment."""
     width: int | None = None
     """Channels of a hidden layer; None for the published number."""
     equiv_wd: float | None = None
@@ -62,12 +73,26 @@ class Experiment:
     """Keep the strengths of RPP's priors, or learn them by empirical Bayes, from weak ones."""
     residual_step: ResidualStep = "prior"
     """Learning rate of RPP's residual relative to the rest: in proportion to the width of its prior, or a number."""
-    decay: Decay = "none"
-    """Keep the learning rate, as published, or lower it by half a cosine to zero."""
+    decay: Decay | None = None
+    """Keep the learning rate, as published, or lower it by half a cosine to zero; None for the experiment's."""
+    learning_rate: float | None = None
+    """Adam's, at the start; None for the experiment's."""
+    residual_budget: float | None = None
+    """Budget of rpp-orthogonal's residual; None for the experiment's."""
+    start: Start | None = None
+    """Draw an equivariant part for each RPP, or start it as the exact network; None for the experiment's."""
     equiv_grid: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2)
     """Strengths of the prior on the equivariant pathway that prior-sweep tries."""
     basic_grid: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-    """Strengths of the prior on the residual pathway that prior-sweep tries."""
+    """Strengths of the prior on the residual pathway that prior-sweep and setting-sweep try."""
+    rate_grid: tuple[float, ...] = (1e-3, 3e-3)
+    """Learning rates that setting-sweep tries."""
+    budget_grid: tuple[float, ...] = (0.03, 0.1, 0.3)
+    """Budgets of rpp-orthogonal's residual that setting-sweep tries."""
+    step_grid: tuple[float, ...] = (0.1,)
+    """Learning rates of rpp-orthogonal's residual relative to the rest that setting-sweep tries."""
+    asymmetry_grid: tuple[float, ...] = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+    """Factors of v g^T in the tensor of inertia that asymmetry tries."""
     device: str = "cpu"
     """auto, cpu, cuda, cuda:1, ..."""
     out: Path = Path("runs/reproduce")
@@ -76,6 +101,12 @@ class Experiment:
     """Draw the figure, which needs the extra rpp-rl[plot]."""
     progress: bool = True
     """Show a progress bar."""
+
+    @property
+    def stem(self) -> str:
+        """The name of the experiment's files."""
+        on_pendulum = self.problem == "pendulum" and self.experiment in ("one-setting", "setting-sweep")
+        return f"{self.experiment}-pendulum" if on_pendulum else self.experiment
 
     def command(self) -> list[str]:
         """The command line that repeats the experiment."""
@@ -103,7 +134,7 @@ def run_experiment(experiment: Experiment) -> str:
     check(experiment)
     trials = planned_trials(experiment)
     found = _run(experiment, trials)
-    out, name = experiment.out, experiment.experiment
+    out, name, stem = experiment.out, experiment.experiment, experiment.stem
     tables = {
         "": results.result_rows(found),
         "_errors": results.error_rows(found) if name == "equivariance" else [],
@@ -112,13 +143,13 @@ def run_experiment(experiment: Experiment) -> str:
     }
     for suffix, rows in tables.items():
         if rows:
-            results.write_csv(out / f"{name}{suffix}.csv", rows)
+            results.write_csv(out / f"{stem}{suffix}.csv", rows)
     text = summary(name, found)
-    replace_file(out / f"{name}.md", (text + "\n").encode())
+    replace_file(out / f"{stem}.md", (text + "\n").encode())
     record = {"command": experiment.command(), **provenance(), "trials": [asdict(t) for t in trials]}
-    replace_file(out / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+    replace_file(out / f"{stem}.json", (json.dumps(record, indent=1) + "\n").encode())
     if experiment.plot:
-        draw(name, found, out / f"{name}.png")
+        draw(name, found, out / f"{stem}.png")
     return text
 
 
@@ -137,12 +168,7 @@ def check(experiment: Experiment) -> None:
         raise RunError(f"--first-seed must be a number from 0 to {2**32 - 1}, got {e.first_seed}")
     if e.residual_step != "prior" and not 0 <= e.residual_step < float("inf"):
         raise RunError(f"--residual-step must be 'prior' or a number >= 0, got {e.residual_step}")
-    if not (e.equiv_grid and e.basic_grid):
-        raise RunError("--equiv-grid and --basic-grid need at least one strength each")
-    for equiv in (*e.equiv_grid, e.equiv_wd or 0.0):
-        PathwayPrior(equiv_wd=equiv)
-    for basic in (*e.basic_grid, e.basic_wd or 0.0):
-        PathwayPrior(basic_wd=basic)
+    _check_grids(e)
     check_device(e.device)
     if any(p.is_file() for p in (e.out, *e.out.parents)):
         raise RunError(f"--out {e.out} is a file, or lies in one; choose a folder")
@@ -150,28 +176,73 @@ def check(experiment: Experiment) -> None:
         need_matplotlib("figures need", "pip install 'rpp-rl[plot]', or add --no-plot")
 
 
+def _check_grids(e: Experiment) -> None:
+    """Check single values and grids of strengths, learning rates, budgets, steps and asymmetries."""
+    for name in ("equiv", "basic", "rate", "budget", "step", "asymmetry"):
+        if not getattr(e, f"{name}_grid"):
+            raise RunError(f"--{name}-grid needs at least one number")
+    for flag, rates in (("learning-rate", (e.learning_rate or 1.0,)), ("rate-grid", e.rate_grid)):
+        if not all(0 < rate < float("inf") for rate in rates):
+            raise RunError(f"--{flag} must be positive, got {' '.join(map(str, rates))}")
+    for flag, numbers in (("step-grid", e.step_grid), ("asymmetry-grid", e.asymmetry_grid)):
+        if not all(0 <= number < float("inf") for number in numbers):
+            raise RunError(f"--{flag} must have numbers >= 0, got {' '.join(map(str, numbers))}")
+    for budget in (*e.budget_grid, *([] if e.residual_budget is None else [e.residual_budget])):
+        ResidualPrior(budget=budget)
+    for equiv in (*e.equiv_grid, e.equiv_wd or 0.0):
+        PathwayPrior(equiv_wd=equiv)
+    for basic in (*e.basic_grid, e.basic_wd or 0.0):
+        PathwayPrior(basic_wd=basic)
+
+
 def planned_trials(experiment: Experiment) -> list[Trial]:
     """The trials of an experiment, seed by seed: an interrupted one has complete seeds."""
     e = experiment
     conditions, networks = DEFAULTS[e.experiment]
-    problem: ProblemName = "pendulum" if e.experiment == "pendulum" else "inertia"
-    strengths: list[tuple[float | None, float | None]] = [(e.equiv_wd, e.basic_wd)]
-    if e.experiment == "prior-sweep":
-        strengths = [(equiv, basic) for equiv in e.equiv_grid for basic in e.basic_grid]
-    trials = []
-    for seed in range(e.first_seed, e.first_seed + e.trials):
-        for condition in e.conditions or conditions:
-            for network in e.networks or networks:
-                trial = Trial.published(problem, condition, network, seed)
-                trial = with_settings(trial, epochs=e.epochs, width=e.width, decay=e.decay)
-                if network != "rpp":
-                    trials.append(trial)
-                    continue
-                trial = with_settings(trial, residual_step=e.residual_step)
-                if e.prior == "learned":
-                    trial = with_settings(trial, prior="learned", **LEARNING_STARTS_AT)
-                trials += [with_settings(trial, equiv_wd=equiv, basic_wd=basic) for equiv, basic in strengths]
-    return trials
+    return [
+        varied
+        for seed in range(e.first_seed, e.first_seed + e.trials)
+        for condition in e.conditions or conditions
+        for network in e.networks or networks
+        for varied in _varied(e, _base(e, condition, network, seed))
+    ]
+
+
+def _base(e: Experiment, condition: str, network: NetworkName, seed: int) -> Trial:
+    """The trial of a condition, network and seed, before the experiment varies a setting."""
+    shared = e.experiment in ONE_SETTING_FOR_ALL
+    problem: ProblemName = "pendulum" if e.stem.endswith("pendulum") else "inertia"
+    trial = (Trial.one_setting if shared else Trial.published)(problem, condition, network, seed)
+    trial = with_settings(trial, epochs=e.epochs, width=e.width, decay=e.decay, learning_rate=e.learning_rate)
+    if network in ("rpp", "rpp-orthogonal"):
+        trial = with_settings(trial, start=e.start)
+    if network == "rpp-orthogonal":
+        step = None if e.residual_step == "prior" else e.residual_step
+        return with_settings(trial, residual_step=step, residual_budget=e.residual_budget)
+    if network != "rpp":
+        return trial
+    trial = with_settings(trial, residual_step=e.residual_step)
+    if e.prior == "learned":
+        trial = with_settings(trial, prior="learned", **LEARNING_STARTS_AT)
+    return with_settings(trial, equiv_wd=e.equiv_wd, basic_wd=e.basic_wd)
+
+
+def _varied(e: Experiment, trial: Trial) -> list[Trial]:
+    """The trials that differ from one in what the experiment varies."""
+    grids: dict[str, tuple[float, ...]] = {}
+    if e.experiment == "prior-sweep" and trial.network == "rpp":
+        grids = {"equiv_wd": e.equiv_grid, "basic_wd": e.basic_grid}
+    elif e.experiment == "asymmetry":
+        grids = {"asymmetry": e.asymmetry_grid}
+    elif e.experiment == "setting-sweep":
+        own = {
+            "rpp": {"basic_wd": e.basic_grid},
+            "rpp-orthogonal": {"residual_budget": e.budget_grid, "residual_step": e.step_grid},
+        }
+        grids = {"learning_rate": e.rate_grid, **own.get(trial.network, {})}
+    return [
+        with_settings(trial, **dict(zip(grids, values, strict=True))) for values in itertools.product(*grids.values())
+    ]
 
 
 def _run(experiment: Experiment, trials: Sequence[Trial]) -> list[Result]:
@@ -207,7 +278,14 @@ def summary(name: ExperimentName, found: Sequence[Result]) -> str:
             for epoch, values in epochs.items()
         ]
         return markdown_table(header, rows)
-    return results.table(results.errors_by_seed(found))
+    if name == "setting-sweep":
+        return results.sweep_table(results.sweep_errors(found))
+    if name == "asymmetry":
+        return results.asymmetry_table(results.errors_by_asymmetry(found))
+    errors = results.errors_by_seed(found)
+    if name == "one-setting":
+        return f"{results.table(errors, results.HOPES)}\n\n{results.ratio_table(errors, results.HOPES)}"
+    return results.table(errors)
 
 
 def draw(name: ExperimentName, found: Sequence[Result], path: Path) -> None:
@@ -217,5 +295,7 @@ def draw(name: ExperimentName, found: Sequence[Result], path: Path) -> None:
     elif name == "prior-sweep":
         medians = results.median_errors(found)
         figures.heat_maps({c: {wds: test for wds, (_, test) in grid.items()} for c, grid in medians.items()}, path)
-    else:
+    elif name == "asymmetry":
+        figures.asymmetry_lines(results.errors_by_asymmetry(found), path)
+    elif name != "setting-sweep":
         figures.box_plots(results.errors_by_seed(found), path)

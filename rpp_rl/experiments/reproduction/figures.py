@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 from scipy.stats import gaussian_kde
 
 from rpp_rl.experiments.plots import new_figure, save_figure
-from rpp_rl.experiments.reproduction.results import Errors
+from rpp_rl.experiments.reproduction.results import LABELS, Errors, median
 
-COLORS = {"emlp": "tab:blue", "rpp": "tab:green", "mlp": "tab:orange"}
+COLORS = {"emlp": "tab:blue", "rpp": "tab:green", "rpp-orthogonal": "tab:purple", "mlp": "tab:orange"}
 TITLES = {"perfect": "symmetry holds", "approximate": "symmetry is approximate", "misspecified": "mis-specified"}
 
 
@@ -26,13 +27,37 @@ def box_plots(errors: Errors, path: Path) -> None:
         networks = [n for c, n in errors if c == condition]
         values = [[v for v in errors[condition, n].values() if math.isfinite(v)] for n in networks]
         boxes = panel.boxplot(values, widths=0.6, patch_artist=True, medianprops={"color": "black"})
-        for box, network, points, place in zip(boxes["boxes"], networks, values, range(1, 4), strict=False):
+        for box, network, points, place in zip(boxes["boxes"], networks, values, itertools.count(1), strict=False):
             box.set(facecolor=COLORS[network], alpha=0.5)
             panel.plot([place] * len(points), points, ".", color=COLORS[network])
         trials = max(map(len, values))
-        panel.set_xticks(range(1, len(networks) + 1), [n.upper() for n in networks])
+        panel.set_xticks(range(1, len(networks) + 1), [LABELS[n].replace(", ", "\n") for n in networks])
         panel.set(yscale="log", title=f"{TITLES[condition]} (n = {trials})")
     panels[0].set_ylabel("test MSE")
+    save_figure(figure, path)
+
+
+def asymmetry_lines(errors: Mapping[str, Mapping[float, Sequence[float]]], path: Path) -> None:
+    """Draw the median test error over the planted asymmetry, with the range from the least to the greatest.
+
+    Args:
+        errors: errors over seeds by network, then by asymmetry.
+        path: the figure's file.
+    """
+    amounts = sorted({a for by_amount in errors.values() for a in by_amount})
+    # The amounts grow by about the same factor, and zero has no logarithm.
+    place = {a: i for i, a in enumerate(amounts)}
+    figure = new_figure(5.2, 3.6)
+    panel = figure.subplots()
+    for network, by_amount in errors.items():
+        x, values = [place[a] for a in sorted(by_amount)], [by_amount[a] for a in sorted(by_amount)]
+        color = COLORS[network]
+        panel.plot(x, [median(v) for v in values], "o-", color=color, label=LABELS[network])
+        panel.fill_between(x, [min(v) for v in values], [max(v) for v in values], color=color, alpha=0.15)
+    trials = max(len(values) for by_amount in errors.values() for values in by_amount.values())
+    panel.set_xticks(range(len(amounts)), [f"{a:g}" for a in amounts])
+    panel.set(yscale="log", xlabel="planted asymmetry", ylabel="test MSE", title=f"median and range (n = {trials})")
+    panel.legend()
     save_figure(figure, path)
 
 

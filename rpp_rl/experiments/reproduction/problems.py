@@ -76,7 +76,12 @@ class Data:
         return Data(*(part.to(device) for part in (self.train, self.validation, self.test)))
 
 
-def draw_inertia(generator: torch.Generator, modified: bool = False, count: int = INERTIA_EXAMPLES) -> Data:
+def draw_inertia(
+    generator: torch.Generator,
+    modified: bool = False,
+    count: int = INERTIA_EXAMPLES,
+    asymmetry: float = INERTIA_ASYMMETRY,
+) -> Data:
     """Draw training, validation and test examples of Inertia.
 
     Masses are softplus(n) and positions standard normal, with n standard normal. Inputs are (masses, positions), of
@@ -86,10 +91,11 @@ def draw_inertia(generator: torch.Generator, modified: bool = False, count: int 
         generator: the generator of random numbers.
         modified: whether outputs are those of `modified_inertia`.
         count: examples in each of the three sets.
+        asymmetry: how strongly they break the symmetry, if they do.
     """
     x = torch.randn(3 * count, BODIES * (1 + DIMENSION), generator=generator)
     x[:, :BODIES] = functional.softplus(x[:, :BODIES])
-    y = modified_inertia(x) if modified else inertia(x)
+    y = modified_inertia(x, asymmetry) if modified else inertia(x)
     train, validation, test = (
         Examples(*part) for part in zip(torch.split(x, count), torch.split(y, count), strict=True)
     )
@@ -106,14 +112,14 @@ def inertia(x: Tensor) -> Tensor:
     return (squares[..., None, None] * one - products).flatten(-2)
 
 
-def modified_inertia(x: Tensor) -> Tensor:
-    """I + 0.3 v g^T with g = e_z and v = I g, shape (..., 9): the last column times 1.3.
+def modified_inertia(x: Tensor, asymmetry: float = INERTIA_ASYMMETRY) -> Tensor:
+    """I + a v g^T with g = e_z and v = I g, shape (..., 9): the last column times 1 + a, with a = 0.3 as published.
 
     Of O(3), only the O(2) that keeps g remains a symmetry.
     """
     y = inertia(x).reshape(*x.shape[:-1], DIMENSION, DIMENSION)
     factor = torch.ones(DIMENSION, dtype=x.dtype, device=x.device)
-    factor[-1] += INERTIA_ASYMMETRY
+    factor[-1] += asymmetry
     return (y * factor).flatten(-2)
 
 

@@ -16,8 +16,10 @@ from rpp_rl.emlp import EMLP
 from rpp_rl.experiments.reproduction.conditions import LAYERS, Decay, NetworkName
 from rpp_rl.experiments.reproduction.problems import Data, Examples
 from rpp_rl.measures import equivariance_error
-from rpp_rl.priors import PathwayPrior, pathway_parameters
+from rpp_rl.pathway_optimizers import pathway_optimizer, step_ratios
+from rpp_rl.priors import PathwayPrior
 from rpp_rl.representations import Representation
+from rpp_rl.residual_priors import ResidualPrior
 
 # The equivariance error is measured with so many group elements and test examples, about so many times in a run.
 ELEMENTS, EXAMPLES, MEASUREMENTS = 10, 100, 20
@@ -48,6 +50,7 @@ class TrainingSettings:
         prior: strengths of the priors, as sums of squares beside the mean squared error.
         residual_step: the residual's learning rate relative to that of the rest; ``"prior"`` means `Prior.step_ratio`.
         decay: ``"none"`` keeps the learning rate; ``"cosine"`` lowers it from epoch to epoch by half a cosine to zero.
+        residual_prior: the residual's budget, held by decay apart from the loss; None for none.
     """
 
     epochs: int
@@ -56,13 +59,17 @@ class TrainingSettings:
     prior: Prior = field(default_factory=PathwayPrior)
     residual_step: ResidualStep = "prior"
     decay: Decay = "none"
+    residual_prior: ResidualPrior | None = None
 
-    def learning_rates(self, epoch: int) -> dict[str, float]:
-        """The learning rate of each pathway in an epoch; the first is number 1."""
-        ratio = self.prior.step_ratio if self.residual_step == "prior" else self.residual_step
+    @property
+    def step_ratio(self) -> float:
+        """The residual's learning rate relative to that of the rest."""
+        return self.prior.step_ratio if self.residual_step == "prior" else self.residual_step
+
+    def learning_rate_in(self, epoch: int) -> float:
+        """The learning rate in an epoch; the first is number 1."""
         left = (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2 if self.decay == "cosine" else 1.0
-        rate = self.learning_rate * left
-        return {p: rate * (ratio if p == "basic" else 1.0) for p in ("equiv", "basic", "plain")}
+        return self.learning_rate * left
 
 
 @dataclass(frozen=True)
@@ -82,13 +89,40 @@ class Measurement:
     equivariance_errors: tuple[float, ...]
 
 
-def build(name: NetworkName, rep_in: Representation, rep_out: Representation, width: int) -> nn.Module:
-    """Build an EMLP, an RPP-EMLP or a plain perceptron with swish, with three hidden layers of `width` channels."""
+def build(
+    name: NetworkName, rep_in: Representation, rep_out: Representation, width: int, steps: str = "orthonormal"
+) -> nn.Module:
+    """Build an EMLP, an RPP-EMLP or a plain perceptron with swish, with three hidden layers of `width` channels.
+
+    Args:
+        name: the kind of network; ``"rpp"`` has two pathways, ``"rpp-orthogonal"`` orthogonal coordinates.
+        rep_in: representation on inputs.
+        rep_out: representation on outputs.
+        width: channels of a hidden layer.
+        steps: see `rpp_rl.layers`; orthogonal coordinates have equal steps.
+    """
+    if name == "rpp-orthogonal":
+        return EMLP(rep_in, rep_out, width, LAYERS, rpp=True, parametrization="orthogonal")
     if name != "mlp":
-        return EMLP(rep_in, rep_out, width, LAYERS, rpp=name == "rpp", parametrization="pathways", steps="orthonormal")
+        return EMLP(rep_in, rep_out, width, LAYERS, rpp=name == "rpp", parametrization="pathways", steps=steps)
     sizes = [rep_in.size, *[width] * LAYERS]
     hidden = [m for a, b in itertools.pairwise(sizes) for m in (nn.Linear(a, b), nn.SiLU())]
     return nn.Sequential(*hidden, nn.Linear(width, rep_out.size))
+
+
+def start_as(exact: nn.Module, network: nn.Module) -> None:
+    """Let the equivariant part of an RPP start as an exact network, with equal steps in both.
+
+    Fresh networks of one seed draw different weights, and their errors differ more by these than by their kind.
+
+    Args:
+        exact: an EMLP.
+        network: the RPP, of the same representations.
+    """
+    mine = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, parameter in exact.named_parameters():
+            mine[name].copy_(parameter)
 
 
 def fit(
@@ -121,16 +155,21 @@ def fit(
     Returns:
         The measurements, in the order of epochs.
     """
-    groups = [
-        {"params": list(named.values()), "pathway": p} for p, named in pathway_parameters(network).items() if named
-    ]
-    optimizer = torch.optim.Adam(groups)
+    # The prior is in the loss, where a learned one can change. Unfused steps are those of the recorded trials.
+    optimizer = pathway_optimizer(
+        network,
+        settings.learning_rate,
+        residual_prior=settings.residual_prior,
+        residual_step_ratio=settings.step_ratio,
+        arguments={"fused": False},
+    )
     every = max(1, settings.epochs // MEASUREMENTS)
     found: list[Measurement] = []
     for epoch in range(1, settings.epochs + 1):
         # A learned prior changes between epochs.
+        ratios = step_ratios(network, settings.step_ratio)
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rates(epoch)[group["pathway"]]
+            group["lr"], group["lr_ratio"] = settings.learning_rate_in(epoch), ratios[group["pathway"]]
         loss = train_epoch(predict, data.train, settings, optimizer, generator, network)
         on_epoch(epoch)
         if epoch % every == 0 or epoch == settings.epochs or not math.isfinite(loss):

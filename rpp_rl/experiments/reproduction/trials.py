@@ -16,7 +16,15 @@ from torch import nn
 
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.reproduction import problems
-from rpp_rl.experiments.reproduction.conditions import WIDTHS, Decay, NetworkName, ProblemName, condition
+from rpp_rl.experiments.reproduction.conditions import (
+    ONE_SETTING,
+    WIDTHS,
+    Decay,
+    NetworkName,
+    ProblemName,
+    Start,
+    condition,
+)
 from rpp_rl.experiments.reproduction.layer_priors import LearnedPrior, layer_rows
 from rpp_rl.experiments.reproduction.problems import Data
 from rpp_rl.experiments.reproduction.training import (
@@ -28,10 +36,15 @@ from rpp_rl.experiments.reproduction.training import (
     fit,
     mean_squared_error,
     measurement,
+    start_as,
 )
 from rpp_rl.files import replace_file
 from rpp_rl.priors import PathwayPrior
 from rpp_rl.representations import Representation
+from rpp_rl.residual_priors import ResidualPrior
+
+# Settings that recorded trials do not have: at these values they are not part of a trial's name.
+ADDED = {"learning_rate": None, "steps": "orthonormal", "residual_budget": None, "asymmetry": None, "start": "own"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,11 @@ class Trial:
         prior: whether these strengths are fixed, or are the start of learned ones.
         residual_step: see `TrainingSettings`; only an RPP uses it.
         decay: see `TrainingSettings`.
+        learning_rate: Adam's; None for the condition's.
+        steps: scale of the parameters, see `rpp_rl.layers`.
+        residual_budget: of the residual, held by decay apart from the loss; None for none.
+        asymmetry: factor of v g^T in the modified tensor of inertia; None for the published one.
+        start: whether an RPP draws its own equivariant part, or starts as the exact network of its seed.
     """
 
     problem: ProblemName
@@ -63,6 +81,11 @@ class Trial:
     prior: Literal["fixed", "learned"] = "fixed"
     residual_step: ResidualStep = "prior"
     decay: Decay = "none"
+    learning_rate: float | None = None
+    steps: str = "orthonormal"
+    residual_budget: float | None = None
+    asymmetry: float | None = None
+    start: Start = "own"
 
     @classmethod
     def published(cls, problem: ProblemName, condition_name: str, network: NetworkName, seed: int) -> Trial:
@@ -72,10 +95,24 @@ class Trial:
         prior = c.prior if network == "rpp" else PathwayPrior()
         return cls(problem, c.name, network, seed, c.epochs, WIDTHS[problem], prior.equiv_wd, prior.basic_wd)
 
+    @classmethod
+    def one_setting(cls, problem: ProblemName, condition_name: str, network: NetworkName, seed: int) -> Trial:
+        """A trial with the hyperparameters that all conditions of a problem share, and equal steps."""
+        s = ONE_SETTING[problem]
+        prior = s.prior if network == "rpp" else PathwayPrior()
+        trial = cls(problem, condition_name, network, seed, s.epochs, WIDTHS[problem], prior.equiv_wd, prior.basic_wd)
+        trial = replace(trial, decay="cosine", learning_rate=s.learning_rate, steps="equal")
+        if network in ("rpp", "rpp-orthogonal"):
+            trial = replace(trial, start="exact")
+        if network != "rpp-orthogonal":
+            return trial
+        return replace(trial, residual_budget=s.residual_budget, residual_step=s.residual_step)
+
     @property
     def name(self) -> str:
         """The name of the trial's file: its main settings, and a digest of all."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
+        settings = {k: v for k, v in asdict(self).items() if k not in ADDED or v != ADDED[k]}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         return f"{self.problem}-{self.condition}-{self.network}-seed{self.seed}-{digest}"
 
 
@@ -117,12 +154,19 @@ def prepare(trial: Trial, generator: torch.Generator, device: torch.device) -> P
     """Draw the data of a trial, and build its network with torch's global generator."""
     c = condition(trial.problem, trial.condition)
     reps = c.representations()
-    network = build(trial.network, *reps, trial.width).to(device)
+    exact = build("emlp", *reps, trial.width, trial.steps) if trial.start == "exact" else None
+    network = build(trial.network, *reps, trial.width, trial.steps)
+    if exact is not None:
+        start_as(exact, network)
+    network = network.to(device)
     if trial.problem == "pendulum":
         data = problems.draw_pendulum(generator, c.modified).to(device)
         energy = problems.Rescaled(network, data.train.x)
         return Prepared(energy, problems.HamiltonianNetwork(energy), data, reps)
-    return Prepared(network, network, problems.draw_inertia(generator, c.modified).to(device), reps)
+    asymmetry = problems.INERTIA_ASYMMETRY if trial.asymmetry is None else trial.asymmetry
+    modified = c.modified or trial.asymmetry is not None
+    data = problems.draw_inertia(generator, modified, asymmetry=asymmetry).to(device)
+    return Prepared(network, network, data, reps)
 
 
 def run(trial: Trial, device: str = "cpu", on_epoch: Callable[[], object] = lambda: None) -> Result:
@@ -138,11 +182,17 @@ def run(trial: Trial, device: str = "cpu", on_epoch: Callable[[], object] = lamb
         torch.manual_seed(trial.seed)
         p = prepare(trial, generator, torch.device(device))
         prior = PathwayPrior(trial.equiv_wd, trial.basic_wd)
-        rate = condition(trial.problem, trial.condition).learning_rate
+        rate = trial.learning_rate or condition(trial.problem, trial.condition).learning_rate
+        budget = None if trial.residual_budget is None else ResidualPrior("decay", trial.residual_budget)
         started = time.perf_counter()
         learned = LearnedPrior(p.network, prior, p.data.train, trial.epochs) if trial.prior == "learned" else None
         settings = TrainingSettings(
-            trial.epochs, rate, prior=learned or prior, residual_step=trial.residual_step, decay=trial.decay
+            trial.epochs,
+            rate,
+            prior=learned or prior,
+            residual_step=trial.residual_step,
+            decay=trial.decay,
+            residual_prior=budget,
         )
 
         def after_epoch(epoch: int) -> None:

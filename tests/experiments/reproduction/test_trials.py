@@ -113,15 +113,15 @@ def test_adam_steps_of_the_residual_are_in_proportion_to_its_prior(residual_step
 def test_the_learning_rate_stays_or_falls_by_half_a_cosine():
     """Of n epochs, k and n + 2 - k are symmetric about the middle, where half of it is left."""
     prior = PathwayPrior(1e-2, 1.0)
-    rates = [TrainingSettings(8, 3e-3, prior=prior, decay="cosine").learning_rates(e) for e in range(1, 9)]
-    plain = [r["plain"] for r in rates]
+    falls = TrainingSettings(8, 3e-3, prior=prior, decay="cosine")
+    plain = [falls.learning_rate_in(e) for e in range(1, 9)]
     assert plain[0] == pytest.approx(3e-3)
     assert plain[4] == pytest.approx(1.5e-3)
     assert [a + b for a, b in zip(plain[1:], plain[:0:-1], strict=True)] == pytest.approx([3e-3] * 7)
     assert all(b < a for a, b in itertools.pairwise(plain))
-    assert [r["basic"] / r["equiv"] for r in rates] == pytest.approx([0.1] * 8)
+    assert falls.step_ratio == pytest.approx(0.1)
     stays = TrainingSettings(8, 3e-3, prior=prior)
-    assert stays.learning_rates(8) == stays.learning_rates(1)
+    assert stays.learning_rate_in(8) == stays.learning_rate_in(1) == 3e-3
 
 
 def test_every_example_is_seen_once_in_an_epoch():
