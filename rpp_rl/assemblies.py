@@ -137,7 +137,9 @@ class OrthogonalAssembly(Assembly):
         # As plain numbers, which torch.compile reads.
         self._residual_shapes = [b.residual_shape for b in blocks]
         self._sizes = [math.prod(shape) for shape in self._residual_shapes]
-        # Hidden layers need neither a gather of their coefficients nor signs.
+        # Entries without an equivariant part are their own coordinates; hidden layers need neither a gather of their
+        # coefficients nor signs.
+        self._is_free = [b.equiv.shape[1] == 0 for b in blocks]
         self._is_whole = [np.array_equal(b.coefficients, [np.arange(coordinates.rank)]) for b in blocks]
         self._has_signs = bool((sign < 0).any())
 
@@ -145,6 +147,9 @@ class OrthogonalAssembly(Assembly):
         """The weight, shape (n_out, n_in), for coordinates of shapes (rank,) and (residual rank,)."""
         values = []
         for i, residual in enumerate(torch.split(gamma, self._sizes)):
+            if self._is_free[i]:
+                values.append(residual)
+                continue
             equivariant = beta[None] if self._is_whole[i] else beta[self.get_buffer(f"coefficients_{i}")]
             both = torch.cat([equivariant, residual.view(self._residual_shapes[i])])
             values.append((self.get_buffer(f"transform_{i}") @ both).flatten())

@@ -390,6 +390,7 @@ class TestNamesAndErrors:
         plain = algorithm(name.replace("augment", "mlp"))
         assert not build_agent(plain, bicycle(), seed=0, device="cpu", verbose=0, values=values).augment
 
+    @pytest.mark.slow
     def test_the_command_line_trains_and_resumes(self, main):
         words = ("train", "--env", "InvertedPendulum-v5", "--algo", "augment_sac", "--eval-episodes", 1)
         small = ("-params", "learning_starts:50", "batch_size:16", "policy_kwargs:{net_arch: [16, 16]}")

@@ -150,11 +150,11 @@ def test_noise_of_an_unknown_type_is_refused():
 @pytest.mark.parametrize("algo", ["rpp_td3", "td3"])
 def test_the_command_line_trains_resumes_and_evaluates(main, algo):
     words = ("train", "--env", "InvertedPendulum-v5", "--algo", algo, "--eval-episodes", 1, "--no-audit")
-    small = ("-params", "learning_starts:50", "batch_size:16", "policy_kwargs:{net_arch: [16, 16]}")
-    assert main(*words, "-n", 120, "--save-freq", 60, *small)[0] == 0
-    assert main(*words, "-n", 160, "-f", "whole", *small)[0] == 0
+    small = ("-params", "learning_starts:20", "batch_size:16", "policy_kwargs:{net_arch: [16, 16]}")
+    assert main(*words, "-n", 60, "--save-freq", 30, *small)[0] == 0
+    assert main(*words, "-n", 80, "-f", "whole", *small)[0] == 0
     run = f"runs/InvertedPendulum-v5/{algo}/seed0"
-    code, _, err = main("train", "--resume", run, "-n", 160)
+    code, _, err = main("train", "--resume", run, "-n", 80)
     assert code == 0, err
     cls = TD3 if algo == "td3" else RPPTD3
     agents = [RPPTD3.load(f"{f}/InvertedPendulum-v5/{algo}/seed0/model.zip", device="cpu") for f in ("runs", "whole")]

@@ -26,7 +26,7 @@ from rpp_rl.representations import (
     trivial_representation,
 )
 
-some = settings(max_examples=30)
+some = settings(max_examples=15)
 finite_or_not = st.one_of(groups, st.sampled_from(["SO(2)", "SO(3)", "O(3)", "U(1)"]).map(CONTINUOUS_GROUPS.get))
 C2 = cyclic_group(2)
 LR = 1e-3

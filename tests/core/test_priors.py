@@ -39,16 +39,16 @@ def network(rpp=True):
 @pytest.mark.parametrize("cls", [RPPLinear, OrthogonalLinear])
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "D3" else pytest.mark.slow) for n in LAYERS])
 def test_merged_weights_have_the_covariance_of_the_formula(name, cls):
-    """(s_eq^2 + s_res^2) Q Q^T + s_res^2 P P^T, by 6000 draws; an entry's error is then below 4 / sqrt(6000)."""
+    """(s_eq^2 + s_res^2) Q Q^T + s_res^2 P P^T, by 2000 draws; an entry's error is then below 4 / sqrt(2000)."""
     layer = cls(*LAYERS[name])
     prior = GaussianPrior.uniform(layer, equiv=0.8, basic=0.3)
     generator = torch.Generator().manual_seed(0)
-    draws = torch.stack([sample(prior, layer, generator).merged()[0].flatten() for _ in range(6_000)]).double()
+    draws = torch.stack([sample(prior, layer, generator).merged()[0].flatten() for _ in range(2_000)]).double()
     Q = torch.from_numpy(layer._weight_basis.dense())
     equivariant = Q @ Q.T
     expected = (0.8**2 + 0.3**2) * equivariant + 0.3**2 * (torch.eye(len(Q)) - equivariant)
-    torch.testing.assert_close(draws.T @ draws / len(draws), expected, rtol=0, atol=0.05)
-    assert float(draws.mean(0).abs().max().detach()) < 0.05
+    torch.testing.assert_close(draws.T @ draws / len(draws), expected, rtol=0, atol=0.08)
+    assert float(draws.mean(0).abs().max().detach()) < 0.08
 
 
 def test_functions_drawn_without_a_residual_are_equivariant():

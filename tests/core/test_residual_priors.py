@@ -45,7 +45,7 @@ def noise(p):
 
 @pytest.mark.parametrize(("lr", "rho"), [(3e-4, 1.0), (1e-3, 1.0), (3e-3, 0.3)])
 def test_noise_gives_the_residual_its_budget(lr, rho):
-    layer, allowed, _ = driven(noise, 6000 if lr < 1e-3 else 2500, lr, rho=rho)
+    layer, allowed, _ = driven(noise, 4000 if lr < 1e-3 else 2500, lr, rho=rho)
     # rho lr / sqrt(2 k), with lambda = k / lr: rho sqrt(lr / (2 lambda)).
     k = decay(rho * lr, allowed)
     assert rho * lr / math.sqrt(2 * k) == pytest.approx(allowed)
@@ -103,13 +103,13 @@ def test_the_share_of_a_steady_gradient_is_measured():
 
 
 def test_a_multiplier_rises_under_noise_and_falls_where_the_gradient_is_steady():
-    layer, allowed, optimizer = driven(noise, 3000, 1e-3, kind="dual")
+    layer, allowed, optimizer = driven(noise, 1500, 1e-3, kind="dual")
     multiplier = float(optimizer.state[layer.weight_basic]["multiplier"])
     assert multiplier >= 1.0
     assert rms(layer.weight_basic) < 1.1 * allowed
-    layer, allowed, optimizer = driven(torch.ones_like, 3000, 1e-3, kind="dual")
+    layer, allowed, optimizer = driven(torch.ones_like, 1500, 1e-3, kind="dual")
     assert float(optimizer.state[layer.weight_basic]["multiplier"]) < 0.1
-    held, _, _ = driven(torch.ones_like, 3000, 1e-3)
+    held, _, _ = driven(torch.ones_like, 1500, 1e-3)
     assert rms(layer.weight_basic) > 2 * rms(held.weight_basic)
 
 
