@@ -124,17 +124,22 @@ def _restore_counters(agent: OffPolicyAlgorithm, saved: dict[str, Any]) -> None:
         elif name == "_current_progress_remaining":
             fits = isinstance(value, int | float) and math.isfinite(value)
         else:
-            fits = value is None or (isinstance(value, deque) and all(map(_is_episode, value)))
+            is_entry = _is_episode if name == "ep_info_buffer" else _is_number
+            fits = value is None or (isinstance(value, deque) and all(map(is_entry, value)))
         if not fits:
             raise RunError(f"the checkpoint's {name} is {str(value)[:60]!r}, which no run has")
         setattr(agent, name, value)
 
 
 def _is_episode(info: Any) -> bool:
-    """Whether an entry is what a monitor tells of an episode, or whether it was a success."""
-    if isinstance(info, dict):
-        return {"r", "l"} <= info.keys() and all(isinstance(v, int | float | np.number) for v in info.values())
-    return isinstance(info, bool | np.bool_ | int | float)
+    """Whether an entry is what a monitor tells of an episode."""
+    return isinstance(info, dict) and {"r", "l"} <= info.keys() and all(map(_is_number, info.values()))
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is one that numpy averages; a success is True or False."""
+    within = not isinstance(value, int) or abs(value) < _MOST_STEPS
+    return isinstance(value, bool | np.bool_ | int | float | np.number) and within
 
 
 def _checked_log(name: str, values: dict[str, Any]) -> dict[str, Any]:
