@@ -72,7 +72,7 @@ def take(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
 def _need_equivariant(index: int, layer: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
     pairs = zip(merged_of(layer), (weight, bias), strict=True)
     lost = sum(float((a - b).square().sum()) for a, b in pairs if a is not None and b is not None)
-    size = float(weight.square().sum())
+    size = float(weight.square().sum()) or 1.0
     if lost > 1e-8 * size:
         raise NetworkError(
             f"linear layer {index + 1} is not equivariant: {np.sqrt(lost / size):.2g} of it would be lost; convert to "

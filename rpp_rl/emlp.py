@@ -124,7 +124,10 @@ class EMLP(nn.Module):
         return y
 
     def to_rpp(self) -> EMLP:
-        """Make an RPP-EMLP that computes the same function: with this network's parameters and residuals of zero."""
+        """Make an RPP-EMLP that computes the same function: with this network's parameters and residuals of zero.
+
+        With other than equal steps it has two pathways, since orthogonal coordinates have equal ones.
+        """
         network = EMLP(
             self.rep_in,
             self.rep_out,
@@ -132,7 +135,7 @@ class EMLP(nn.Module):
             rpp=True,
             bilinear_scale=self.bilinear_scale,
             residual_init_scale=self.residual_init_scale,
-            parametrization=self.parametrization,
+            parametrization=self.parametrization if self.steps == "equal" else "pathways",
             steps=self.steps,
         ).to(self.head.weight_equiv)
         mine = dict(self.named_parameters())

@@ -41,8 +41,8 @@ class UnknownNameError(RPPError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "", remedy: str = "") -> None:
-        self.kind, self.name, self.known = kind, name, sorted(known)
-        super().__init__(f"unknown {kind} {name!r}{f' ({hint})' if hint else ''}: {remedy or self._remedy()}")
+        self.kind, self.name, self.known = kind, str(name), sorted(known)
+        super().__init__(f"unknown {kind} {self.name!r}{f' ({hint})' if hint else ''}: {remedy or self._remedy()}")
 
     def _remedy(self) -> str:
         lowered = {k.lower(): k for k in self.known}

@@ -55,7 +55,7 @@ class EquivariantLinear(nn.Module):
 
     Raises:
         RepresentationError: if the representations are of different groups.
-        UnknownNameError: if there are no such `steps`.
+        UnknownNameError: if `steps` is unknown.
     """
 
     weight_equiv: nn.Parameter
@@ -163,7 +163,7 @@ class EquivariantLinear(nn.Module):
     @torch.no_grad()
     def _take(self, weight: Matrix, bias: Matrix) -> None:
         for (coefficients, basis, scale), target in zip(self._equivariant_parts(), (weight, bias), strict=False):
-            coefficients.copy_(torch.from_numpy(basis.coordinates(target)) / scale.double())
+            coefficients.copy_(torch.from_numpy(basis.coordinates(target)) / scale.double().cpu())
 
     def _vector(self, bias: Tensor | None) -> Matrix:
         """A bias as a matrix of one column."""

@@ -37,7 +37,7 @@ class LinearLayers:
 
     Raises:
         UnknownNameError: if a name is not known.
-        NetworkError: if orthogonal coordinates are to have other than equal steps.
+        NetworkError: if `steps` is not ``"equal"`` in orthogonal coordinates.
     """
 
     kind: NetworkKind = "rpp"

@@ -22,8 +22,8 @@ class OrthogonalLinear(EquivariantLinear):
     It has as many parameters as a plain layer, and the same functions. A steady gradient along the equivariant
     matrices moves their entries by Adam's learning rate lr, one along the complement by lr too, in root mean square
     (rms). A gradient along both moves an orbit of entries by sqrt(2) lr (rms; in a pair one entry by 2 lr, its
-    image by nothing), where a plain layer moves by lr. Therefore a comparison needs the control of these
-    coordinates without a prior and from a plain start, `residual_init_scale` = 1.
+    image by nothing), where a plain layer moves by lr. To compare fairly, also train this layer without a prior and
+    from a plain start, `residual_init_scale` = 1.
 
     Source: the covariance of Finzi, Benton and Wilson 2021, section 4; compare Berndt and Stuehmer 2026
     (arXiv 2601.05028), who penalize both projections of one weight.

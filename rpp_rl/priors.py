@@ -1,4 +1,4 @@
-"""Gaussian priors on the two pathways, and the sums of squares that MAP training adds to a loss.
+"""Gaussian priors on the parts of a weight, and the sums of squares that MAP training adds to a loss.
 
 beta ~ N(0, s_eq^2 I) and B ~ N(0, s_res^2 I) add wd_equiv |beta|^2 + wd_basic |B|^2 to the loss, with
 wd = 1 / (2 s^2) per datum (Finzi, Benton and Wilson 2021, section 4). `PathwayPrior` is the two strengths;
@@ -111,7 +111,7 @@ class PathwayPrior:
         found = list(prior_parameters(module))
         scaled = {p.pathway for p in found if p.scale is not None and self.strength(p.pathway, p.orthogonal)}
         return {
-            p.parameter: 2 * self.strength(p.pathway, p.orthogonal) * p.squared_scale()
+            p.parameter: 2 * self.strength(p.pathway, p.orthogonal) * _scale_of(p).square()
             for p in found
             if p.pathway in scaled
         }
@@ -249,10 +249,6 @@ class PriorParameter:
         """Orthonormal coordinates, differentiable."""
         return self.parameter if self.scale is None else self.scale.to(self.parameter) * self.parameter
 
-    def squared_scale(self) -> Tensor:
-        """The squares of the scale, in the shape of the parameter."""
-        return torch.ones_like(self.parameter) if self.scale is None else self.scale.square()
-
 
 def prior_parameters(module: nn.Module) -> Iterator[PriorParameter]:
     """All parameters of a network, each once, found by asking the layer that holds it."""
@@ -267,6 +263,11 @@ def prior_parameters(module: nn.Module) -> Iterator[PriorParameter]:
                 seen.add(parameter)
                 pathway = pathway_of.get(parameter, "plain")
                 yield PriorParameter(prefix, name, pathway, parameter, scales.get(parameter), orthogonal)
+
+
+def _scale_of(parameter: PriorParameter) -> Tensor:
+    """The scale of a parameter."""
+    return torch.ones_like(parameter.parameter.detach()) if parameter.scale is None else parameter.scale
 
 
 def layer_parameters(module: nn.Module) -> dict[tuple[str, str], list[nn.Parameter]]:

@@ -27,9 +27,11 @@ from torch import Tensor, nn
 from rpp_rl.errors import NetworkError, UnknownNameError
 
 RESIDUAL_PRIORS = ("decay", "dual", "projection", "none")
+# Those under which a residual decays.
+DECAYING = ("decay", "dual")
 # By how much a step of dual ascent changes the logarithm of a multiplier, and the multiplier's bounds.
 DUAL_RATE, LEAST, MOST = 2e-3, 1e-4, 1e4
-# The share of a gradient's power that must be steady for the residual to be let go.
+# The steady share of a gradient's power above which a multiplier falls.
 STEADY = 0.1
 
 
@@ -41,11 +43,11 @@ class ResidualPrior:
         kind: ``"decay"`` for decoupled decay at the budget's rate; ``"dual"`` for the same times a multiplier, which is
             raised while the residual exceeds its budget and lowered while its gradient keeps pointing one way;
             ``"projection"`` for a residual of at most a share `budget` of the layer, |R| <= budget |W|, after every
-            step; ``"none"``.
+            step, in orthogonal coordinates; ``"none"``.
         budget: of all layers, or one for each layer from the input to the output.
 
     Raises:
-        UnknownNameError: if there is no such kind.
+        UnknownNameError: if the kind is unknown.
         NetworkError: if a budget is not positive, or a share is not below 1.
     """
 
@@ -55,18 +57,13 @@ class ResidualPrior:
     def __post_init__(self) -> None:
         if self.kind not in RESIDUAL_PRIORS:
             raise UnknownNameError("residual prior", self.kind, RESIDUAL_PRIORS)
-        for value in self.budgets(1) if isinstance(self.budget, int | float) else self.budget:
+        for value in self.budget if isinstance(self.budget, tuple) else (self.budget,):
             if not (
                 isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
             ):
                 raise NetworkError(f"residual_budget must be a number > 0, got {value!r}")
             if self.kind == "projection" and value >= 1:
                 raise NetworkError(f"the residual's share of a layer must be below 1, got residual_budget={value!r}")
-
-    @property
-    def decays(self) -> bool:
-        """Whether the residual decays."""
-        return self.kind in ("decay", "dual")
 
     def budgets(self, depth: int) -> tuple[float, ...]:
         """The budget of each layer of a network.
@@ -133,17 +130,26 @@ def steady_share(mean: Tensor, square: Tensor, betas: tuple[float, float], step:
 def residual_layers(network: nn.Module) -> dict[str, tuple[nn.Module, int]]:
     """The layers of a network that have residuals, by name, with their depth from the input, counted from 0.
 
-    Chains of layers side by side, such as two critics, count each from 0; layers that follow a chain side by side, such
-    as an actor's mean and log-std, share the next depth.
+    The number in a layer's name, such as 2 in ``qf0.2``, is its place in a chain; chains side by side, such as two
+    critics, count each from 0, and parts of one block share a depth. Layers without a number, such as an actor's mean
+    and log-std, follow all chains and share the next depth.
     """
     layers = {}
     for name, layer in network.named_modules():
         pathways: Callable[[], Mapping[str, tuple[nn.Parameter | None, ...]]] = getattr(layer, "pathways", dict)
         if any(p is not None for p in pathways().get("basic", ())):
             layers[name] = layer
-    chains = [name.rpartition(".")[0].partition(".")[0] for name in layers]
-    depths = [chains[:i].count(chain) for i, chain in enumerate(chains)]
-    if any(chains):
-        following = 1 + max((depth for chain, depth in zip(chains, depths, strict=True) if chain), default=-1)
-        depths = [depth if chain else following for chain, depth in zip(chains, depths, strict=True)]
-    return {name: (layer, depth) for (name, layer), depth in zip(layers.items(), depths, strict=True)}
+    places = {name: _place(name) for name in layers}
+    chains: dict[str, set[int]] = {}
+    for chain, number in filter(None, places.values()):
+        chains.setdefault(chain, set()).add(number)
+    following = max(map(len, chains.values()), default=0)
+    depths = {n: following if p is None else sorted(chains[p[0]]).index(p[1]) for n, p in places.items()}
+    return {name: (layer, depths[name]) for name, layer in layers.items()}
+
+
+def _place(name: str) -> tuple[str, int] | None:
+    """The chain and the place in it that the name of a layer tells; None where it has no number."""
+    parts = name.split(".")
+    numbers = [i for i, part in enumerate(parts) if part.isdigit()]
+    return (".".join(parts[: numbers[-1]]), int(parts[numbers[-1]])) if numbers else None

@@ -54,7 +54,7 @@ def load_agent(path: str | Path, device: torch.device | str = "auto", trust: boo
         trust: whether to unpickle what is not plain data, see `SafeFiles.load`.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file is missing.
         RunError: if it is damaged, or of an algorithm that is not registered.
     """
     try:

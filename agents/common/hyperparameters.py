@@ -123,6 +123,18 @@ def _arguments(cls: type[OffPolicyAlgorithm]) -> dict[str, Any]:
     return {name: p.default for name, p in parameters.items() if name not in _OF_THE_RUN}
 
 
+def _with_numbers(value: Any) -> Any:
+    """A value whose text that reads as a number is one: YAML reads 1e-3, without a dot, as a string."""
+    if isinstance(value, Mapping):
+        return {k: _with_numbers(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(v) for v in value]
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _checked(key: str, value: Any, default: Any) -> Any:
     if value is None and default is not None:
         raise RunError(f"hyperparameter {key} needs a value")
@@ -137,6 +149,8 @@ def _checked(key: str, value: Any, default: Any) -> Any:
         if not value.is_integer():
             raise RunError(f"hyperparameter {key} must be a whole number, got {value!r}")
         value = int(value)
+    if key == "residual_budget":
+        value = _with_numbers(value)
     check_arguments({key: value})
     if key == "policy_kwargs" and not isinstance(value, Mapping | None):
         raise RunError(f"policy_kwargs must be a mapping such as {{net_arch: [64, 64]}}, got {value!r}")

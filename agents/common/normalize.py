@@ -138,7 +138,7 @@ class SymmetricVecNormalize(VecNormalize):
         """Load statistics that `save` wrote and wrap environments with them; no code in the file is run.
 
         Raises:
-            FileNotFoundError: if there is no such file.
+            FileNotFoundError: if the file is missing.
             RunError: if it is damaged.
             SymmetryError: if its symmetry does not fit the environments.
         """

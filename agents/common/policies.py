@@ -21,7 +21,15 @@ from rpp_rl.agents.common.critics import SymmetricCritic
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.environment_symmetry import as_symmetry
 from rpp_rl.agents.common.networks import need_family
-from rpp_rl.agents.common.policy_priors import PATHWAYS_OF, Budget, need_residuals, prior_of, residual_prior_of
+from rpp_rl.agents.common.policy_priors import (
+    DEFAULT_BUDGET,
+    PATHWAYS_OF,
+    Budget,
+    need_residuals,
+    prior_of,
+    read_budget,
+    residual_prior_of,
+)
 from rpp_rl.agents.common.saving.documents import read_document, write_document
 from rpp_rl.agents.common.saving.plain_objects import (
     describe_policy_kwargs,
@@ -33,7 +41,7 @@ from rpp_rl.agents.common.saving.plain_objects import (
 from rpp_rl.errors import NetworkError, RunError, SymmetryError
 from rpp_rl.files import Archive
 from rpp_rl.networks import LinearLayers, NetworkKind, network_class
-from rpp_rl.pathway_optimizers import attach_rules, pathway_optimizer
+from rpp_rl.pathway_optimizers import NORMALIZED, attach_rules, pathway_optimizer, rules_of
 from rpp_rl.symmetry import Symmetry
 
 # The kind of a policy's file.
@@ -65,10 +73,12 @@ class SymmetricPolicy(BasePolicy):
         steps: how far Adam moves the merged weights: ``"equal"`` as those of a plain network, ``"published"`` or
             ``"orthonormal"``; see `rpp_rl.layers`.
         residual_prior: ``"decay"``, ``"dual"``, ``"projection"`` or ``"none"``, see `rpp_rl.residual_priors`; None for
-            ``"decay"`` in orthogonal coordinates and ``"none"`` beside the paper's pathways.
+            ``"decay"`` in orthogonal coordinates, and ``"none"`` beside the paper's pathways or where the steps of the
+            optimiser have the size of the gradient, as SGD's.
         residual_budget: the root mean square that noise may give the residual's entries, relative to that of the
             layer's weight at the start: a number, one for each layer, or a mapping with one of these for ``"actor"``
-            and ``"critic"``; None for 0.1. For a projection, the residual's largest share of a layer.
+            and ``"critic"``; None for 0.1. For a projection, the residual's largest share of a layer. Chains count from
+            the input; the actor's mean and log-std share the last place.
         residual_init_scale: the residual starts at this multiple of a plain initialisation.
         residual_step_ratio: learning rate of the residual relative to the rest; None for `PathwayPrior.step_ratio`,
             which is 1 where both pathways' priors are equally strong.
@@ -117,11 +127,6 @@ class SymmetricPolicy(BasePolicy):
         algorithm = _algorithm_that_builds()
         if algorithm is not None:
             _need_algorithm(type(self).__name__, self.algorithm, type(algorithm))
-            # A file of the algorithm then says what its numbers mean, whatever the defaults of later versions are.
-            algorithm.policy_kwargs = {
-                **algorithm.policy_kwargs,
-                **{"parametrization": parametrization, "steps": steps},
-            }
         need_family(network)
         numbers = {"residual_init_scale": residual_init_scale, "residual_step_ratio": residual_step_ratio}
         strengths = {"actor_equiv_wd": actor_equiv_wd, "actor_basic_wd": actor_basic_wd}
@@ -141,12 +146,20 @@ class SymmetricPolicy(BasePolicy):
             "actor": prior_of("actor", self.kinds["actor"], actor_equiv_wd, actor_basic_wd, as_published),
             "critic": prior_of("critic", self.kinds["critic"], critic_equiv_wd, critic_basic_wd, as_published),
         }
-        given = {"prior": residual_prior, "budget": residual_budget, "step_ratio": residual_step_ratio}
-        need_residuals(given, self.kinds)
-        self._given_budget = residual_budget
-        kind_of_prior = residual_prior or ("none" if as_published else "decay")
-        self.residual_priors = {name: residual_prior_of(name, kind_of_prior, residual_budget) for name in self.kinds}
+        need_residuals({"residual_prior": residual_prior, "residual_step_ratio": residual_step_ratio}, self.kinds)
+        if residual_prior is None:
+            normalized = issubclass(kwargs.get("optimizer_class", torch.optim.Adam), NORMALIZED)
+            residual_prior = "decay" if normalized and not as_published else "none"
+        self.residual_budget = read_budget(residual_budget, residual_prior, self.kinds)
+        if self.residual_budget is None and residual_prior != "none":
+            self.residual_budget = DEFAULT_BUDGET
+        self.residual_priors = {
+            name: residual_prior_of(name, residual_prior, self.residual_budget) for name in self.kinds
+        }
         self.residual_step_ratio = residual_step_ratio
+        if algorithm is not None:
+            # A file of the algorithm then says what its numbers mean, whatever the defaults of later versions are.
+            algorithm.policy_kwargs = {**algorithm.policy_kwargs, **self._noted_options()}
         self.symmetry = as_symmetry(symmetry)
         if self.symmetry is None:
             if set(self.kinds.values()) != {"plain"}:
@@ -205,7 +218,17 @@ class SymmetricPolicy(BasePolicy):
         """Take the state of a policy of which this is a copy."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         for network in (self.actor, self.critic):
-            attach_rules(network.optimizer)
+            attach_rules(network.optimizer, network.step_rules)
+
+    def _noted_options(self) -> dict[str, Any]:
+        """The options without which the parameters of a file cannot be understood, or would be learnt otherwise."""
+        noted: dict[str, Any] = {
+            "parametrization": self.layers["actor"].parametrization,
+            "steps": self.layers["actor"].steps,
+        }
+        if "rpp" in self.kinds.values():
+            noted |= {"residual_prior": self.residual_priors["actor"].kind, "residual_budget": self.residual_budget}
+        return noted
 
     def _mean_head(self) -> nn.Module:
         """The last layer of the actor's mean."""
@@ -236,6 +259,8 @@ class SymmetricPolicy(BasePolicy):
                 parameters=[p for group in made.param_groups for p in group["params"]],
                 name=name,
             )
+            # Copies of an optimiser lose its rules, those of a network do not.
+            network.step_rules = rules_of(network.optimizer)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
@@ -243,10 +268,7 @@ class SymmetricPolicy(BasePolicy):
             symmetry=self.symmetry,
             actor=self.kinds["actor"],
             critic=self.kinds["critic"],
-            parametrization=self.layers["actor"].parametrization,
-            steps=self.layers["actor"].steps,
-            residual_prior=self.residual_priors["actor"].kind if "rpp" in self.kinds.values() else None,
-            residual_budget=self._given_budget,
+            **self._noted_options(),
             residual_init_scale=self.residual_init_scale,
             residual_step_ratio=self.residual_step_ratio,
             network=self.network,

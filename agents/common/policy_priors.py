@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
 
 from rpp_rl.errors import NetworkError, UnknownNameError
 from rpp_rl.priors import PathwayPrior
 from rpp_rl.residual_priors import ResidualPrior
 
 # A residual's budget: of all layers, or one for each.
-Budget = float | Sequence[float]
+Budget = float | list[float]
+DEFAULT_BUDGET = 0.1
 # The strengths of the paper's RL experiments, per network; 0 where a network has no such pathway.
 PAPER_WD = {"actor": 1e-6, "critic": 0.0}
 PATHWAYS_OF = {"rpp": ("equiv", "basic"), "equivariant": ("equiv",), "plain": ()}
@@ -19,7 +24,7 @@ def need_residuals(given: Mapping[str, object], kinds: Mapping[str, str]) -> Non
     """Check that options of residuals are given only where a network has them.
 
     Args:
-        given: values by the name of the option without ``residual_``.
+        given: values by the name of the option.
         kinds: kinds of actor and critics.
 
     Raises:
@@ -27,26 +32,56 @@ def need_residuals(given: Mapping[str, object], kinds: Mapping[str, str]) -> Non
     """
     for option, value in given.items():
         if value is not None and "rpp" not in kinds.values():
-            raise NetworkError(f"residual_{option} is of residuals, which neither network has; leave it out")
+            raise NetworkError(f"{option} is of residuals, which neither network has; leave it out")
+
+
+def read_budget(budget: Any, residual_prior: str, kinds: Mapping[str, str]) -> Budget | dict[str, Budget] | None:
+    """The budget that is given, as plain numbers, lists and dictionaries, or None.
+
+    Args:
+        budget: a number, one for each layer, or a mapping with one of these for ``"actor"`` and ``"critic"``.
+        residual_prior: see `ResidualPrior`.
+        kinds: kinds of actor and critics.
+
+    Raises:
+        UnknownNameError: if it is for a network that does not exist.
+        NetworkError: if it has no effect, or is something else.
+    """
+    if budget is None:
+        return None
+    need_residuals({"residual_budget": budget}, kinds)
+    if residual_prior == "none":
+        raise NetworkError("residual_budget has no effect with residual_prior='none'; leave one of them out")
+    if not isinstance(budget, Mapping):
+        return _numbers(budget)
+    for name in budget:
+        if name not in kinds:
+            raise UnknownNameError("network in residual_budget", str(name), kinds)
+        if kinds[name] != "rpp":
+            raise NetworkError(f"residual_budget is given for the {name}, which has no residual ({kinds[name]!r})")
+    return {name: _numbers(value) for name, value in budget.items()}
+
+
+def _numbers(value: Any) -> Budget:
+    """A number, or several, as Python's own."""
+    found = value.tolist() if isinstance(value, np.ndarray) else value
+    several = isinstance(found, list | tuple)
+    if not all(isinstance(v, Real) and not isinstance(v, bool | np.bool_) for v in (found if several else [found])):
+        raise NetworkError(f"residual_budget must be a number > 0, or one for each layer, got {str(value)[:60]!r}")
+    return [float(v) for v in found] if several else float(found)
 
 
 def residual_prior_of(network: str, kind: str, budget: Budget | Mapping[str, Budget] | None) -> ResidualPrior:
-    """The residual prior of the actor or the critics.
+    """The residual prior of the actor or the critics, for a budget that `read_budget` returns.
 
     Raises:
-        UnknownNameError: if a budget is for another network.
-        NetworkError: if a budget is not a number, or out of its range.
+        UnknownNameError: if the kind is unknown.
+        NetworkError: if a budget is out of its range.
     """
-    if isinstance(budget, str):
-        raise NetworkError(f"residual_budget must be a number > 0, got {budget[:60]!r}")
-    if isinstance(budget, Mapping):
-        for name in budget:
-            if name not in PAPER_WD:
-                raise UnknownNameError("network in residual_budget", str(name), PAPER_WD)
-        budget = budget.get(network)
-    if budget is None:
+    own = budget.get(network) if isinstance(budget, Mapping) else budget
+    if own is None:
         return ResidualPrior(kind)
-    return ResidualPrior(kind, budget if isinstance(budget, int | float) else tuple(budget))
+    return ResidualPrior(kind, own if isinstance(own, float) else tuple(own))
 
 
 def prior_of(

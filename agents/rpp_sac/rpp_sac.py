@@ -186,16 +186,18 @@ class RPPSAC(SymmetricAgent, FastSAC):
         Actions and values stay as they are, up to rounding; the optimisers are new. Hidden units, whose order a plain
         network is free to choose, are sorted by the symmetry first, see `rpp_rl.conversion.sorted_units`. The log, and
         with `verbose` the output, says how symmetric each layer had become; `rpp_rl.conversion.layer_symmetry` returns
-        it. The residual has no prior unless one is given, since a prior would pull the trained weights away.
+        it. The residual has no prior unless one is given, since a prior would pull the trained weights away. The
+        transitions of the replay buffer are copied, if the number of environments is the same.
 
         Args:
             model: the trained agent.
             env: environment of the new agent; None for that of the old one.
-            **options: arguments of the new agent that differ from those of the old one, such as `symmetry`.
+            **options: arguments of the new agent that differ from those of the old one, such as `symmetry`. All
+                networks have residuals, so `policy`, `actor`, `critic` and `network` are not among them.
 
         Raises:
-            NetworkError: if the networks are not plain, have other widths than multiples of the group's order, use
-                gSDE, or there is no environment.
+            NetworkError: if the model is not a plain SAC, its widths are not multiples of the group's order, it uses
+                gSDE, no environment is given, or an option is not allowed.
             SymmetryError: as for `RPPSAC`.
         """
         return from_sac(cls, model, env, options)

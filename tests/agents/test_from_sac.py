@@ -1,10 +1,12 @@
 """A plain agent of stable-baselines3 in orthogonal coordinates, and conversions of networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from helpers.tasks import WHEELS, bicycle
-from stable_baselines3 import SAC
+from stable_baselines3 import SAC, TD3
 from torch import nn
 
 import rpp_rl
@@ -39,9 +41,14 @@ def test_actions_and_values_stay_as_they_are(task):
     assert agent.num_timesteps == model.num_timesteps
     assert agent.gamma == model.gamma
     assert float(agent.log_ent_coef.detach()) == float(model.log_ent_coef.detach())
-    assert agent.replay_buffer is model.replay_buffer
+    assert agent.replay_buffer.size() == model.replay_buffer.size() == 60
+    ours, theirs = (each.replay_buffer for each in (agent, model))
+    for name in ("observations", "next_observations", "actions", "rewards"):
+        np.testing.assert_allclose(getattr(ours, name)[:60], getattr(theirs, name)[:60], rtol=1e-6)
+    np.testing.assert_array_equal(ours.dones[:60], (theirs.dones * (1 - theirs.timeouts))[:60])
     agent.learn(30, reset_num_timesteps=False)
     assert agent.num_timesteps == 90
+    assert model.replay_buffer.size() == 60
 
 
 def test_a_report_says_how_symmetric_each_layer_is(capsys):
@@ -56,7 +63,8 @@ def test_a_report_says_how_symmetric_each_layer_is(capsys):
     held = RPPSAC.from_sac(trained(), residual_budget=0.2)
     (group,) = (g for g in held.actor.optimizer.param_groups if g["pathway"] == "basic")
     first = held.actor.latent_pi[0].merged()[0].detach()
-    assert group["allowed_rms"][0] == pytest.approx(0.2 * float(first.square().mean().sqrt()))
+    assert group["initial_rms"][0] == pytest.approx(float(first.square().mean().sqrt()))
+    assert held.policy.residual_priors["actor"].budget == 0.2
 
 
 def test_a_symmetric_agent_is_recognised_in_any_order_of_its_units():
@@ -116,9 +124,44 @@ def test_conversions_keep_the_merged_weights():
     assert isinstance(trunk[-1], nn.ReLU) and len(trunk) == 2
 
 
+def test_the_center_of_a_symmetry_is_kept():
+    model = trained()
+    agent = RPPSAC.from_sac(model, symmetry=replace(WHEELS, center=(0.0, 0.0, 1.5, 0.0)))
+    x, a = torch.randn(20, 4), torch.rand(20, 2)
+    np.testing.assert_allclose(
+        agent.predict(x.numpy(), deterministic=True)[0], model.predict(x.numpy(), deterministic=True)[0], atol=1e-5
+    )
+    for one, other in zip(agent.critic_target(x, a), model.critic_target(x, a), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def test_the_newest_transitions_are_copied_the_oldest_first():
+    model = trained(buffer_size=40)
+    whole, part = RPPSAC.from_sac(model), RPPSAC.from_sac(model, buffer_size=15)
+    oldest = np.roll(model.replay_buffer.rewards, -model.replay_buffer.pos, axis=0)
+    np.testing.assert_allclose(whole.replay_buffer.rewards, oldest, rtol=1e-6)
+    np.testing.assert_allclose(part.replay_buffer.rewards, oldest[-15:], rtol=1e-6)
+    assert part.replay_buffer.pos == 0
+    assert part.replay_buffer.full
+    agent = RPPSAC.from_sac(RPPSAC("PlainPolicy", bicycle(), augment=True, device="cpu", learning_starts=10).learn(20))
+    assert agent.augment
+    assert agent.replay_buffer.size() == 20
+
+
+def test_options_join_those_of_the_agent():
+    agent = RPPSAC.from_sac(trained(), policy_kwargs={"residual_init_scale": 0.5}, gamma=0.5)
+    assert (agent.policy.residual_init_scale, agent.gamma) == (0.5, 0.5)
+    assert agent.policy.net_arch == [16, 8]
+
+
 def test_what_cannot_be_taken_over_is_refused():
-    with pytest.raises(NetworkError, match="load it with"):
+    with pytest.raises(NetworkError, match="takes a SAC with plain networks"):
         RPPSAC.from_sac(RPPSAC("RPPPolicy", bicycle(), device="cpu"))
+    with pytest.raises(NetworkError, match="got a TD3"):
+        RPPSAC.from_sac(TD3("MlpPolicy", bicycle(), device="cpu"))
+    for options in ({"actor": "plain"}, {"policy_kwargs": {"network": "emlp"}}):
+        with pytest.raises(NetworkError, match="leave out"):
+            RPPSAC.from_sac(trained(), **options)
     with pytest.raises(NetworkError, match="use_sde=False"):
         RPPSAC.from_sac(SAC("MlpPolicy", bicycle(), use_sde=True, device="cpu"))
     model = trained()

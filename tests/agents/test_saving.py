@@ -8,6 +8,7 @@ from helpers.tasks import WHEELS, bicycle
 
 from rpp_rl.agents import RPPSAC, EquivariantPolicy, PlainPolicy, RPPPolicy
 from rpp_rl.errors import NetworkError
+from rpp_rl.pathway_optimizers import rules_of
 
 
 class TestSaving:
@@ -43,6 +44,28 @@ class TestSaving:
             assert again.policy.priors[name] == model.policy.priors[name]
             for key, state in one["state"].items():
                 torch.testing.assert_close(state["exp_avg"], other["state"][key]["exp_avg"])
+
+    def test_parameters_of_another_agent_leave_the_priors_alone(self, tmp_path):
+        """An option cannot be changed by `load`, and its message sends a user here."""
+        agent(residual_budget=0.1, critic_basic_wd=0.2, residual_step_ratio=0.5).learn(40).save(tmp_path / "agent")
+        saved = RPPSAC.load(tmp_path / "agent", device="cpu")
+        for options in ({"residual_budget": 0.5}, {"residual_prior": "none"}, {"actor_equiv_wd": 0.3}):
+            own = agent(seed=3, **options)
+            own.set_parameters(saved.get_parameters(), device="cpu")
+            fresh = agent(**options)
+            for name in ("actor", "critic"):
+                given, expected = (getattr(a, name).optimizer for a in (own, fresh))
+                for one, other in zip(given.param_groups, expected.param_groups, strict=True):
+                    assert (one["weight_decay"], one["lr_ratio"]) == (other["weight_decay"], other["lr_ratio"])
+                rules = rules_of(given)
+                assert rules.kind == options.get("residual_prior", "decay")
+                allowed = [rms for group in given.param_groups for _, rms in rules.residuals_of(group)]
+                groups = getattr(saved, name).optimizer.param_groups
+                pairs = [pair for g in groups for pair in zip(g["params"], g.get("initial_rms", ()))]  # noqa: B905
+                start = [rms for p, rms in pairs if p.numel()]
+                budget = options.get("residual_budget", 0.1)
+                assert allowed == ([] if rules.kind == "none" else pytest.approx([budget * rms for rms in start]))
+            own.learn(30)
 
     def test_custom_objects_replace_saved_ones(self, tmp_path):
         model = agent()

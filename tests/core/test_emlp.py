@@ -137,9 +137,10 @@ def test_linear_maps_start_as_projections_of_dense_ones():
     assert Bilinear(hidden, hidden).weight.detach().std() == pytest.approx(1, rel=0.1)
 
 
-def test_conversion_to_rpp_keeps_the_function():
+@pytest.mark.parametrize("steps", ["equal", "published", "orthonormal"])
+def test_conversion_to_rpp_keeps_the_function(steps):
     torch.manual_seed(0)
-    network = EMLP(*INERTIA, hidden=(30, uniform_rep(40, O3)), bilinear_scale=0.03)
+    network = EMLP(*INERTIA, hidden=(30, uniform_rep(40, O3)), bilinear_scale=0.03, steps=steps)
     train(network, steps=3)
     softened = network.eval().to_rpp()
     x = torch.randn(8, 20)

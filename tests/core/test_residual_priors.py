@@ -1,6 +1,7 @@
 """What holds a residual under Adam: the size that noise and signal give it, budgets, multipliers and projections."""
 
 import copy
+import io
 import math
 
 import pytest
@@ -113,10 +114,9 @@ def test_a_multiplier_rises_under_noise_and_falls_where_the_gradient_is_steady()
     assert rms(layer.weight_basic) > 2 * rms(held.weight_basic)
 
 
-@pytest.mark.parametrize("cls", [OrthogonalLinear, RPPLinear])
-def test_a_projection_keeps_the_residual_below_its_share(cls):
+def test_a_projection_keeps_the_residual_below_its_share():
     torch.manual_seed(0)
-    layer = cls(REGULAR, REGULAR)
+    layer = OrthogonalLinear(REGULAR, REGULAR)
     driven(torch.ones_like, 300, 1e-2, budget=0.6, layer=layer, kind="projection")
     parts = layer.pathway_weights()
     lengths = [float(torch.linalg.vector_norm(parts[name].detach())) for name in ("equiv", "basic")]
@@ -141,7 +141,7 @@ def test_layers_have_budgets_by_depth():
     (group,) = (g for g in optimizer.param_groups if g["pathway"] == "basic")
     linear = [network[i] for i in (0, 2, 4)]
     expected = [b * initial_rms(layer) for b, layer in zip(budgets, linear, strict=True) for _ in range(2)]
-    assert group["allowed_rms"] == pytest.approx(expected)
+    assert [rms for _, rms in rules_of(optimizer).residuals_of(group)] == pytest.approx(expected)
     sides = nn.ModuleDict(
         {"trunk": nn.Sequential(*list(network)[:4]), "mu": network[4], "log_std": copy.deepcopy(network[4])}
     )
@@ -150,17 +150,21 @@ def test_layers_have_budgets_by_depth():
         **{"mu": 2, "log_std": 2},
     }
     assert residual_layers(MLP(rep_in, rep_in, (16,))) == {}
-    emlp = EMLP(rep_in, rep_in, 12, layers=1, rpp=True)
-    assert len(residual_layers(emlp)) == 3
-    pathway_optimizer(emlp, 1e-3, residual_prior=ResidualPrior())
+    heads = nn.ModuleDict({"mu": copy.deepcopy(network[4]), "log_std": network[4]})
+    assert [depth for _, depth in residual_layers(heads).values()] == [0, 0]
+    both = nn.ModuleDict({"critic": nn.ModuleDict({"qf0": network, "qf1": copy.deepcopy(network)})})
+    assert [depth for _, depth in residual_layers(both).values()] == [0, 1, 2, 0, 1, 2]
+    emlp = EMLP(rep_in, rep_in, 12, layers=2, rpp=True)
+    # A block's linear map and its gate share a budget.
+    assert [depth for _, depth in residual_layers(emlp).values()] == [0, 0, 1, 1, 2]
+    pathway_optimizer(emlp, 1e-3, residual_prior=ResidualPrior(budget=(0.1, 0.2, 0.3)))
 
 
 def test_a_copy_of_an_optimizer_follows_its_rules():
     layer = OrthogonalLinear(REGULAR, REGULAR)
     made = pathway_optimizer(layer, 1e-2, prior=PathwayPrior(0.1, 0.2), residual_prior=ResidualPrior())
-    pair = copy.deepcopy((layer, made))
-    attach_rules(pair[1])
-    attach_rules(pair[1])
+    *pair, rules = copy.deepcopy((layer, made, rules_of(made)))
+    attach_rules(pair[1], rules)
     for network, optimizer in ((layer, made), pair):
         for _ in range(3):
             optimizer.zero_grad()
@@ -168,6 +172,59 @@ def test_a_copy_of_an_optimizer_follows_its_rules():
             optimizer.step()
     for one, other in zip(layer.parameters(), pair[0].parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_loaded_state_keeps_the_optimizers_own_settings():
+    layer = OrthogonalLinear(REGULAR, REGULAR)
+    other = pathway_optimizer(layer, 1e-2, residual_step_ratio=0.5, arguments={"weight_decay": 0.1})
+    own = pathway_optimizer(layer, 1e-2, residual_prior=ResidualPrior(budget=0.5), residual_step_ratio=0.25)
+    for group in other.param_groups:
+        group["lr"] = 1e-4
+        group["initial_rms"] = [3.0] * len(group["params"])
+    own.load_state_dict(other.state_dict())
+    assert {g["pathway"]: (g["lr"], g["lr_ratio"], g["weight_decay"]) for g in own.param_groups} == {
+        "equiv": (1e-4, 1.0, 0.0),
+        "basic": (1e-4, 0.25, 0.0),
+    }
+    # How large the weights were at the start is of the state; the budget is the optimiser's own.
+    (group,) = (g for g in own.param_groups if g["pathway"] == "basic")
+    assert [rms for _, rms in rules_of(own).residuals_of(group)] == [1.5, 1.5]
+    state = other.state_dict()
+    for group in state["param_groups"]:
+        del group["initial_rms"]
+    own.load_state_dict(state)
+    (group,) = (g for g in own.param_groups if g["pathway"] == "basic")
+    assert rules_of(own).residuals_of(group)[0][1] == pytest.approx(0.5 * initial_rms(layer))
+
+
+def test_the_state_of_an_optimizer_is_plain():
+    layer = OrthogonalLinear(REGULAR, REGULAR)
+    made = pathway_optimizer(layer, 1e-2, residual_prior=ResidualPrior())
+    made.add_param_group({"params": [nn.Parameter(torch.zeros(2))]})
+    file = io.BytesIO()
+    torch.save(made.state_dict(), file)
+    file.seek(0)
+    torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "options", "message"),
+    [
+        (torch.optim.SGD, "decay", {}, "which SGD does not take"),
+        (torch.optim.SGD, "dual", {}, "SGD keeps none"),
+        (torch.optim.Adam, "projection", {"parametrization": "pathways"}, "in orthogonal coordinates"),
+    ],
+)
+def test_a_prior_that_does_not_fit_is_refused(make, kind, options, message):
+    network = RPPMLP(REGULAR, REGULAR, (4,), **options)
+    with pytest.raises(NetworkError, match=message):
+        pathway_optimizer(network, 1e-2, residual_prior=ResidualPrior(kind), make=make)
+
+
+def test_the_weight_decay_of_an_optimizer_is_its_own_by_default():
+    layer = OrthogonalLinear(REGULAR, REGULAR)
+    for make, expected in ((torch.optim.AdamW, 1e-2), (torch.optim.Adam, 0.0)):
+        assert {g["weight_decay"] for g in pathway_optimizer(layer, 1e-2, make=make).param_groups} == {expected}
 
 
 @pytest.mark.parametrize(

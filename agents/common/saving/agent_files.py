@@ -38,7 +38,7 @@ def read_agent(path: Source) -> SavedAgent:
     """Read the file of an agent that this library or stable-baselines3 saved; no code in it is run.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file is missing.
         RunError: if it is damaged, or not the file of an agent.
     """
     opened: Any = open_path(path, "r", suffix="zip")  # type: ignore[arg-type]
@@ -129,7 +129,7 @@ class SafeFiles(OffPolicyAlgorithm):
             **kwargs: attributes to change. ``tensorboard_log`` is not taken from the file, so give it here.
 
         Raises:
-            FileNotFoundError: if there is no such file.
+            FileNotFoundError: if the file is missing.
             RunError: if the file is damaged, not that of an agent, or lacks a needed attribute.
             ValueError: if the environment has other spaces than the agent.
         """

@@ -23,6 +23,8 @@ CLASS_OPTIONS: Mapping[str, tuple[Any, type]] = {
 }
 # Options of our policies that are words.
 WORDS = ("actor", "critic", "network", "parametrization", "steps", "residual_prior")
+# What a policy notes in the files of an algorithm, so that later defaults do not matter.
+NOTED = ("parametrization", "steps", "residual_prior", "residual_budget")
 # The layers of files from before there were others.
 FIRST_PARAMETRIZATION: Mapping[str, str] = {"parametrization": "pathways", "steps": "orthonormal"}
 _NOISES = {"NormalActionNoise": ("_mu", "_sigma"), "OrnsteinUhlenbeckActionNoise": ("_mu", "_sigma", "_theta", "_dt")}

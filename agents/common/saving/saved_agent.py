@@ -17,7 +17,7 @@ from stable_baselines3.common.utils import check_for_correct_spaces
 from rpp_rl.agents.common.devices import check_device
 from rpp_rl.agents.common.saving.parameter_checks import check_parameters
 from rpp_rl.agents.common.saving.plain_objects import (
-    FIRST_PARAMETRIZATION,
+    NOTED,
     describe_noise,
     describe_policy_kwargs,
     describe_schedule,
@@ -297,7 +297,7 @@ def need_believable(saved: SavedAgent) -> None:
 
 def _noted(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that a policy notes itself."""
-    return {name: options[name] for name in FIRST_PARAMETRIZATION if name in options}
+    return {name: options[name] for name in NOTED if name in options}
 
 
 def _spaces_of(env: Any, saved: SavedAgent) -> dict[str, Any]:

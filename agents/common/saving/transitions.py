@@ -56,7 +56,7 @@ def read_transitions(path: str | Path, buffer: ReplayBuffer | None) -> bool:
         Whether `write_transitions` wrote the file.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file is missing.
         RunError: if the file is damaged, or does not fit the buffer.
     """
     stem = Path(path)

@@ -13,7 +13,7 @@ from torch import Tensor
 from rpp_rl.agents.rpp_sac.fast_update.cuda_graphs import graphs_on
 from rpp_rl.agents.rpp_sac.fast_update.stacked_layers import Learnt, Slot
 from rpp_rl.errors import NetworkError
-from rpp_rl.pathway_optimizers import residuals_of, rules_of
+from rpp_rl.pathway_optimizers import rules_of
 
 Group = dict[str, Any]
 # The settings that all parameters of a vector must share, beside the learning rate, and what they are where missing.
@@ -21,7 +21,7 @@ _SHARED = {"betas": None, "eps": None, "weight_decay": 0.0, "decoupled_weight_de
 # The settings of torch's Adam that are not supported here.
 _UNSUPPORTED = ("amsgrad", "maximize", "differentiable")
 # All settings of a group that the step depends on, other than the learning rate.
-SETTINGS = (*_SHARED, *_UNSUPPORTED, "allowed_rms")
+SETTINGS = (*_SHARED, *_UNSUPPORTED, "initial_rms")
 # A GPU gives up to 2^16 numbers of a tensor to one processor, which leaves most processors idle. So a vector is split
 # into as many pieces as one call takes, but not into shorter ones than pays.
 _PIECES, _SHORTEST_PIECE = 32, 2048
@@ -41,12 +41,12 @@ class _Stepped:
         self._gradient = pathway.gradient
         self._factors = _prior_factors(pathway.vector, optimizers, slots)
         self.pathways = {_group(optimizers, slot).get("pathway") for slot in slots}
-        narrowness = _narrowness(pathway.vector, optimizers, slots)
+        inverse_squares = _inverse_squares(pathway.vector, optimizers, slots)
         # Residuals lie at the end of the vector.
-        start = 0 if narrowness is None else int(narrowness.nonzero()[0])
-        self._narrowness = None if narrowness is None else narrowness[start:]
+        start = 0 if inverse_squares is None else int(inverse_squares.nonzero()[0])
+        self._inverse_squares = None if inverse_squares is None else inverse_squares[start:]
         self._decaying = self.vector[start:]
-        self._kept = torch.ones_like(self._decaying) if self._narrowness is not None else None
+        self._share_kept = torch.ones_like(self._decaying) if self._inverse_squares is not None else None
         decoupled = self.group.get("decoupled_weight_decay", False)
         self._adam = torch._fused_adamw_ if decoupled else torch._fused_adam_
         self.mean, self.square = torch.zeros_like(self.vector), torch.zeros_like(self.vector)
@@ -55,16 +55,20 @@ class _Stepped:
         # All parameters have taken the same number of steps.
         self._counts = [self.steps[0]] * len(self._lists[0])
 
-    def follow(self, rate: float) -> None:
+    def set_decay(self, rate: float) -> None:
         """Set what residuals keep at a step of this size."""
-        if self._narrowness is not None and self._kept is not None:
-            torch.mul(self._narrowness, -(rate**2) / 2, out=self._kept).add_(1).clamp_min_(0)
+        if self._inverse_squares is not None and self._share_kept is not None:
+            torch.mul(self._inverse_squares, -(rate**2) / 2, out=self._share_kept).add_(1).clamp_min_(0)
 
-    def step(self, rate: float | Tensor) -> None:
+    def add_prior(self) -> None:
+        """Add the gradient of the prior of scaled parameters."""
         if self._factors is not None:
             self._gradient.addcmul_(self._factors, self.vector)
-        if self._kept is not None:
-            self._decaying.mul_(self._kept)
+
+    def step(self, rate: float | Tensor) -> None:
+        """Let residuals decay, and take a step of Adam of this size."""
+        if self._share_kept is not None:
+            self._decaying.mul_(self._share_kept)
         self.steps.add_(1)
         self._adam(
             *(*self._lists, [], self._counts),
@@ -96,11 +100,12 @@ class FlatAdam:
             for i, slot in enumerate(slots):
                 self._bind(_state(optimizers, slot), slot, stepped, stepped.steps[i])
             self._stepped.append(stepped)
-        self._held = [optimizer for optimizer in optimizers if rules_of(optimizer).kind in ("dual", "projection")]
+        self._ruled = [optimizer for optimizer in optimizers if rules_of(optimizer).kind in ("dual", "projection")]
         # Groups whose decay has multipliers, with the number of their vector.
         self._dual: list[tuple[torch.optim.Optimizer, Group, int]] = []
         for optimizer, group in ((o, g) for o in optimizers for g in o.param_groups):
-            residuals = [p for p, _ in residuals_of(group)] if rules_of(optimizer).kind == "dual" else []
+            rules = rules_of(optimizer)
+            residuals = [p for p, _ in rules.residuals_of(group)] if rules.kind == "dual" else []
             for p in residuals:
                 optimizer.state[p].setdefault("multiplier", p.new_ones(()))
             if residuals:
@@ -128,7 +133,11 @@ class FlatAdam:
     @property
     def vectors(self) -> list[Tensor]:
         """The tensors of the state."""
-        multipliers = [o.state[p]["multiplier"] for o, group, _ in self._dual for p, _ in residuals_of(group)]
+        multipliers = [
+            optimizer.state[p]["multiplier"]
+            for optimizer, group, _ in self._dual
+            for p, _ in rules_of(optimizer).residuals_of(group)
+        ]
         return [*multipliers, *(tensor for s in self._stepped for tensor in (s.mean, s.square, s.steps))]
 
     def follow_schedule(self) -> None:
@@ -137,18 +146,20 @@ class FlatAdam:
             value = _rate(stepped.group)
             if value != self._rates_written[i]:
                 self._rates_written[i] = value
-                stepped.follow(value)
+                stepped.set_decay(value)
                 if self._rates is not None:
                     self._rates[i].fill_(value)
 
     def step(self) -> None:
         """Take a step at the learning rates of the first agent's optimiser."""
         rates: Sequence[float | Tensor] = self._rates or [_rate(s.group) for s in self._stepped]
+        for stepped in self._stepped:
+            stepped.add_prior()
         for optimizer, group, number in self._dual:
             rules_of(optimizer).decay_dually(optimizer, group, rates[number])
         for stepped, rate in zip(self._stepped, rates, strict=True):
             stepped.step(rate)
-        for optimizer in self._held:
+        for optimizer in self._ruled:
             rules_of(optimizer).hold(optimizer)
 
     @staticmethod
@@ -203,10 +214,13 @@ def _prior_factors(vector: Tensor, optimizers: Sequence[torch.optim.Optimizer], 
     return _spread(vector, [(slot, factor.to(vector).view_as(slot.value)) for slot, factor in found])
 
 
-def _narrowness(vector: Tensor, optimizers: Sequence[torch.optim.Optimizer], slots: Sequence[Slot]) -> Tensor | None:
+def _inverse_squares(
+    vector: Tensor, optimizers: Sequence[torch.optim.Optimizer], slots: Sequence[Slot]
+) -> Tensor | None:
     """1 / allowed^2 for residuals that decay without a multiplier; None where there are none."""
     plain = [optimizer for optimizer in optimizers if rules_of(optimizer).kind == "decay"]
-    given = {p: rms for optimizer in plain for group in optimizer.param_groups for p, rms in residuals_of(group)}
+    groups = [(rules_of(optimizer), group) for optimizer in plain for group in optimizer.param_groups]
+    given = {p: rms for rules, group in groups for p, rms in rules.residuals_of(group)}
     found = [(slot, given[slot.parameter]) for slot in slots if slot.parameter in given]
     return _spread(vector, [(slot, torch.full_like(slot.value, 1 / rms**2)) for slot, rms in found])
 

@@ -1,6 +1,7 @@
 """Resume agents in Python, with normalized observations and a user's callbacks."""
 
 import random
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -41,22 +42,31 @@ class Broken(BaseCallback):
         return self.num_timesteps < self.at
 
 
-def normalized(cls, **kwargs):
+def agent_with(cls, **kwargs):
     # Plain networks where statistics per entry would break a symmetry.
     policy = "RPPPolicy" if cls is SymmetricVecNormalize else "PlainPolicy"
     return agent(policy, env=cls(DummyVecEnv([lambda: Monitor(bicycle())] * 2)), **kwargs)
 
 
-@pytest.mark.parametrize("cls", [SymmetricVecNormalize, VecNormalize])
-def test_a_run_resumes_bit_for_bit(tmp_path, cls):
-    undisturbed, highest = normalized(cls), Highest()
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        (SymmetricVecNormalize, {}),
+        (VecNormalize, {}),
+        (SymmetricVecNormalize, {"residual_prior": "dual", "residual_budget": 0.01}),
+        (SymmetricVecNormalize, {"residual_prior": "projection", "residual_init_scale": 1.0}),
+    ],
+)
+def test_a_run_resumes_bit_for_bit(tmp_path, cls, options):
+    normalized = partial(agent_with, cls, **options)
+    undisturbed, highest = normalized(), Highest()
     undisturbed.learn(200, highest)
-    first = normalized(cls)
+    first = normalized()
     own = Highest()
     checkpoint = RunCheckpoint(tmp_path, 60, [own])
     first.learn(200, [own, checkpoint, Broken(130)])
     folder, state = newest_checkpoint(tmp_path)
-    again, restored = normalized(cls), Highest()
+    again, restored = normalized(), Highest()
     checkpoint = RunCheckpoint(tmp_path, 60, [restored])
     assert restore_run(folder, state, again, checkpoint) == []
     assert again.num_timesteps == 120
@@ -180,10 +190,10 @@ def test_environments_that_cannot_be_resumed_are_named(tmp_path):
 def test_one_call_resumes_a_run(tmp_path):
     """`RPPSAC.resume` builds the agent from the checkpoint alone."""
     options = {"gamma": 0.9, "policy_kwargs": {"net_arch": [16], "activation_fn": torch.nn.Tanh}, "tau": 0.02}
-    undisturbed, highest = normalized(SymmetricVecNormalize, **options), Highest()
+    undisturbed, highest = agent_with(SymmetricVecNormalize, **options), Highest()
     undisturbed.learn(200, highest)
     own = Highest()
-    normalized(SymmetricVecNormalize, **options).learn(200, [own, RunCheckpoint(tmp_path, 60, [own]), Broken(130)])
+    agent_with(SymmetricVecNormalize, **options).learn(200, [own, RunCheckpoint(tmp_path, 60, [own]), Broken(130)])
     restored = Highest()
     checkpoint = RunCheckpoint(tmp_path, 60, [restored])
     env = SymmetricVecNormalize(DummyVecEnv([lambda: Monitor(bicycle())] * 2))

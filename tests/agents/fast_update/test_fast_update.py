@@ -30,6 +30,7 @@ CASES = [
     ("RPPPolicy", {"residual_prior": "dual", "residual_budget": {"critic": [0.01, 0.02, 0.03]}}),
     ("RPPPolicy", {"residual_prior": "projection", "residual_budget": 0.05, "residual_init_scale": 0.5}),
     ("RPPPolicy", {"critic_basic_wd": 1e-2, "critic_equiv_wd": 3e-2, "actor_equiv_wd": 1.0, "actor_basic_wd": 1.0}),
+    ("RPPPolicy", {"critic_basic_wd": 1.0, "critic_equiv_wd": 1.0, "residual_prior": "dual", "residual_budget": 0.01}),
     ("RPPPolicy", {"critic_basic_wd": 1e-2, "critic_equiv_wd": 3e-2, "policy_kwargs": ADAMW}),
     # The paper's two pathways.
     ("RPPPolicy", {"parametrization": "pathways"}),

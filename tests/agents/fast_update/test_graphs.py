@@ -58,6 +58,8 @@ CASES = [
     {"ent_coef": 0.1},
     {"taus": (0.5, 0.0, 0.0)},
     {"policy": "EquivariantPolicy", "critic": "plain"},
+    {"residual_prior": "dual", "residual_budget": 0.01, "critic_basic_wd": 0.1, "critic_equiv_wd": 0.1},
+    {"residual_prior": "projection", "residual_init_scale": 1.0},
 ]
 
 
