@@ -7,6 +7,7 @@ from stable_baselines3 import SAC
 from rpp_rl import residual_shares
 from rpp_rl.agents import RPPPolicy
 from rpp_rl.agents.common.callbacks import actor_error
+from rpp_rl.agents.common.hyperparameters import hyperparameters
 from rpp_rl.errors import RPPError
 
 PATHWAYS = {"parametrization": "pathways"}
@@ -145,3 +146,16 @@ class TestPriors:
     def test_priors_without_effect_are_refused(self, kwargs, message):
         with pytest.raises(RPPError, match=message):
             agent(**kwargs)
+
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ("1e-2", 0.01),
+            (["1e-2", 0.1, 1], [0.01, 0.1, 1.0]),
+            ({"actor": "1e-2", "critic": [0.1, "2e-1", 0.3]}, {"actor": 0.01, "critic": [0.1, 0.2, 0.3]}),
+        ],
+    )
+    def test_a_budget_is_read_from_yaml(self, given, expected):
+        """YAML reads 1e-2, without a dot, as text."""
+        values = hyperparameters("rpp_sac", "Bicycle-v0", {"residual_budget": given})
+        assert agent(residual_budget=values["residual_budget"]).policy.residual_budget == expected

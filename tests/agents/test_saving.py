@@ -33,6 +33,14 @@ class TestSaving:
         again.learn(40, reset_num_timesteps=False)
         assert again.num_timesteps == 80
 
+    def test_a_file_names_what_later_defaults_could_change(self, tmp_path):
+        agent(learning_starts=5).learn(10).save(tmp_path / "agent")
+        noted = {"parametrization": "orthogonal", "steps": "equal", "residual_prior": "decay", "residual_budget": 0.1}
+        again = RPPSAC.load(tmp_path / "agent", device="cpu")
+        assert {name: again.policy_kwargs[name] for name in noted} == noted
+        plain = agent("PlainPolicy", learning_starts=5).learn(10)
+        assert "residual_budget" not in plain.policy_kwargs
+
     def test_optimizer_state_and_priors_survive(self, tmp_path):
         model = agent(actor_equiv_wd=0.1, actor_basic_wd=0.2, critic_equiv_wd=0.3, critic_basic_wd=0.4)
         model.learn(40)
