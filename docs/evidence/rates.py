@@ -25,6 +25,7 @@ from rpp_rl import trivial_representation
 from rpp_rl.envs import REGISTRY, register_symmetry
 from rpp_rl.experiments import RunConfig, train_seeds
 from rpp_rl.experiments.markdown import markdown_table
+from rpp_rl.experiments.plots import need_matplotlib, new_figure, save_figure
 from rpp_rl.statistics import area_under_curve, probability_of_improvement
 from rpp_rl.strict_yaml import load_yaml
 
@@ -80,7 +81,7 @@ def areas(folder: Path) -> list[float]:
 
 
 def report(runs: Path, out: Path) -> None:
-    """Write all areas, the table of medians and that of probabilities."""
+    """Write all areas, their tables and figure."""
     found = {(row, rate): areas(folder_of(runs, row, rate)) for row in PLAN["rows"] for rate in PLAN["learning_rates"]}
     out.mkdir(parents=True, exist_ok=True)
     with (out / "areas.csv").open("w", newline="", encoding="utf-8") as file:
@@ -98,6 +99,27 @@ def report(runs: Path, out: Path) -> None:
         for x, y in PAIRS
     ]
     (out / "tables.md").write_text(f"{markdown_table(head, medians)}\n\n{markdown_table(head, chances)}\n")
+    draw(found, out / "areas.png")
+
+
+def draw(found: Mapping[tuple[str, float], list[float]], path: Path) -> None:
+    """Draw the median area of each row over the learning rates, with its quartiles."""
+    figure = new_figure(7.0, 4.2)
+    panel = figure.subplots()
+    for number, row in enumerate(PLAN["rows"]):
+        values = {rate: found[row, rate] for rate in PLAN["learning_rates"] if found[row, rate]}
+        if not values:
+            continue
+        low, middle, high = np.transpose([np.quantile(v, (0.25, 0.5, 0.75)) for v in values.values()])
+        # Rows are moved aside a little, so that their bars do not hide each other.
+        places = np.array(list(values)) * 1.04 ** (number - len(PLAN["rows"]) / 2)
+        panel.errorbar(places, middle, (middle - low, high - middle), fmt="o-", ms=4, lw=1.2, capsize=2, label=row)
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(PLAN["learning_rates"], [f"{rate:g}" for rate in PLAN["learning_rates"]])
+    panel.set(xlabel="learning rate", ylabel="mean evaluation return over the run")
+    panel.set_title(f"median and quartiles of {PLAN['seeds']} seeds")
+    panel.legend(fontsize="small")
+    save_figure(figure, path)
 
 
 def chance(x: list[float], y: list[float]) -> str:
@@ -116,6 +138,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/results/evidence/rates"), help="folder of the report")
     parser.add_argument("--rates", type=float, nargs="*", default=PLAN["learning_rates"], help="only these rates")
     given = parser.parse_args()
+    need_matplotlib("the figure needs")
     jobs = [(row, rate) for rate in given.rates for row in PLAN["rows"]]
     left = [job for job in jobs if not areas(folder_of(given.runs, *job))]
     # Two stacks on two cores are faster with one thread each; the workers read this when they start.
