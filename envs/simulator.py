@@ -107,6 +107,12 @@ class Simulator:
                 self.observation_wrappers.insert(0, wrapper)
             if isinstance(wrapper, gym.ActionWrapper):
                 self.action_wrappers.append(wrapper)
+        for what, space in (("observation", env.observation_space), ("action", env.action_space)):
+            if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+                raise SymmetryError(
+                    f"the {what}s of {self.name} must be a Box of one axis, got {str(space)[:80]}; flatten them, for "
+                    "example with gymnasium.wrappers.FlattenObservation"
+                )
         model = self.model
         reference = State(model.qpos0.copy(), np.zeros(model.nv), np.zeros(model.nu), np.zeros(model.nv))
         self._observe = observation_method(self.base, self.name, lambda: self.set(reference))

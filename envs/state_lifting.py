@@ -16,7 +16,7 @@ from functools import cached_property
 import mujoco
 import numpy as np
 
-from rpp_rl.envs.geometry.body_matching import matches
+from rpp_rl.envs.geometry.body_matching import find_matches
 from rpp_rl.envs.geometry.isometry import WORLD_MAPS
 from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import Move, StateMap, activation_map, state_map_of
@@ -101,7 +101,7 @@ class Lifting:
         model, turn = self.simulator.model, WORLD_MAPS["rot90"]
         square = [np.linalg.matrix_power(turn, k) @ s for k in range(4) for s in (np.eye(3), WORLD_MAPS["x"])]
         none = np.zeros((model.nu, model.nu))
-        return [state_map_of(model, match, none) for linear in square for match in matches(model, linear)]
+        return [state_map_of(model, match, none) for linear in square for match in find_matches(model, linear).found]
 
     def observation_errors(self, state_map: StateMap, move: Move) -> Floats:
         """The largest |obs(g s) - g obs(s)| over the random states, for each entry."""

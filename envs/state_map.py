@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
-from rpp_rl.envs.geometry.body_matching import BALL, FREE, JointImage, Match
+from rpp_rl.envs.geometry.body_matching import Match
 from rpp_rl.envs.geometry.isometry import orientation_map
+from rpp_rl.envs.geometry.pairing import BALL, FREE, JointImage, coordinate_offset
 from rpp_rl.envs.simulator import Floats, State
 from rpp_rl.symmetry import Symmetry
 
@@ -116,8 +117,7 @@ def state_map_of(model: mujoco.MjModel, match: Match, controls: Floats) -> State
             L[e : e + 3, d : d + 3] = joint.frame.pseudo
         else:
             A[p, q] = L[e, d] = joint.sign
-            offset = float(model.qpos0[p] - joint.sign * model.qpos0[q] + joint.offset)
-            b[p] = offset if abs(offset) > 1e-9 else 0.0
+            b[p] = coordinate_offset(model, joint)
     return StateMap(_rounded(A), b, _rounded(L), controls)
 
 

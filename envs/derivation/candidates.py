@@ -11,14 +11,16 @@ import numpy as np
 
 from rpp_rl.envs.derivation.exchange import action_map, control_map, recognize_exchange
 from rpp_rl.envs.derivation.observation_layout import action_names, layout_of, look, recognized_names
-from rpp_rl.envs.geometry.body_matching import FREE, HINGE, Match, matches, misfit_in_words, size_of
+from rpp_rl.envs.geometry.body_matching import Match, find_matches, refusal, size_of
+from rpp_rl.envs.geometry.equalities import satisfy_equalities
 from rpp_rl.envs.geometry.isometry import world_map
+from rpp_rl.envs.geometry.pairing import FREE, HINGE
 from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import Move, StateMap, state_map_of
 from rpp_rl.errors import SymmetryError
 
-# Number of random states with which actuators and observations are recognized.
-_STATES = 60
+# Numbers of random states with which observations and actuators are recognized.
+_STATES, _COUPLED = 60, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,19 +48,27 @@ class Derivation:
     Args:
         env: a MuJoCo environment.
         seed: seed of the random states with which actuators and observations are recognized.
+
+    Attributes:
+        cut_off: a sentence if a search for mirror images was cut off, so that a better map may exist; else empty.
     """
 
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
         self.simulator = Simulator(env)
         env.reset(seed=seed)
+        # Random states may be such that a step from them diverges.
+        self._start = self.simulator.state()
+        self.cut_off = ""
         self._rng = np.random.default_rng(seed)
         self.states = [self._random_state() for _ in range(_STATES)]
+        # One motor may drive several joints that a constraint couples.
+        self._coupled = [self._random_state(coupled=True) for _ in range(_COUPLED)]
         self.layout = layout_of(self.simulator, self.states[0])
         self.observation_names = self.layout.names if self.layout else recognized_names(self.simulator, self.states)
         self.action_names = action_names(self.simulator.model, len(self.simulator.action_space.low))
 
-    def _random_state(self) -> State:
-        """Draw a state with bent joints and with bodies low enough for contacts."""
+    def _random_state(self, coupled: bool = False) -> State:
+        """Draw a state with bent joints and with bodies low enough for contacts, where `coupled` within constraints."""
         model, rng = self.simulator.model, self._rng
         qpos = model.qpos0 + 0.4 * rng.standard_normal(model.nq)
         for q in (int(model.jnt_qposadr[j]) for j in range(model.njnt) if model.jnt_type[j] != HINGE):
@@ -68,6 +78,8 @@ class Derivation:
             qpos[q : q + 3] = model.qpos0[q : q + 3] + 0.3 * size_of(model) * rng.standard_normal(3)
         mujoco.mj_normalizeQuat(model, qpos)
         qvel, ctrl = rng.standard_normal(model.nv), 0.3 * rng.standard_normal(model.nu)
+        if coupled:
+            satisfy_equalities(model, qpos, qvel)
         return State(qpos, qvel, ctrl, np.zeros(model.nv))
 
     def candidates(self, reflection: str) -> list[Candidate]:
@@ -83,7 +95,10 @@ class Derivation:
             raise SymmetryError(f"{self._none(reflection)}: gravity {gravity.tolist()} is not its own image")
         found: list[Candidate] = []
         errors: list[SymmetryError] = []
-        for match in matches(model, linear):
+        matches = find_matches(model, linear)
+        if not matches.complete:
+            self.cut_off = f"the search for mirror images was cut off after {matches.compared} comparisons of bodies"
+        for match in matches.found:
             try:
                 candidate = self._candidate(match)
             except SymmetryError as error:
@@ -94,7 +109,7 @@ class Derivation:
         if not found and errors:
             raise SymmetryError(f"{self._none(reflection)}: {errors[0]}")
         if not found:
-            raise SymmetryError(f"{self._none(reflection)}: {misfit_in_words(model, linear)}")
+            raise SymmetryError(f"{self._none(reflection)}: {refusal(model, linear)}")
         return found
 
     def _none(self, reflection: str) -> str:
@@ -103,9 +118,9 @@ class Derivation:
     def _candidate(self, match: Match) -> Candidate:
         simulator, model = self.simulator, self.simulator.model
         state_map = state_map_of(model, match, np.zeros((model.nu, model.nu)))
-        controls = control_map(simulator, state_map, self.states[:20], action_names(model, model.nu))
+        controls = control_map(simulator, state_map, self._coupled, action_names(model, model.nu))
         state_map = StateMap(state_map.positions, state_map.offsets, state_map.velocities, controls)
-        action = action_map(simulator, controls, self.states[0])
+        action = action_map(simulator, controls, self._start, self.action_names)
         if self.layout is not None:
             observation, offset = self.layout.map(match, state_map)
             return Candidate(Move(observation, offset, action), ())

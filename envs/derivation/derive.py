@@ -136,7 +136,7 @@ def _symmetry(deriving: Derivation, reflections: Sequence[str], choice: Sequence
         observation_names=deriving.observation_names,
         action_names=deriving.action_names,
         center=_center(deriving.simulator.name, choice),
-        source=f"derived from the model: {', '.join(reflections)}",
+        source="; ".join(filter(None, (f"derived from the model: {', '.join(reflections)}", deriving.cut_off))),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,33 +138,68 @@ def _refuse_offsets(simulator: Simulator, state_map: StateMap, names: tuple[str,
             )
 
 
-def action_map(simulator: Simulator, controls: Floats, state: State) -> Floats:
+def action_map(simulator: Simulator, controls: Floats, state: State, names: Sequence[str]) -> Floats:
     """The matrix sigma = B^-1 C B for an environment whose controls are B a + c; shape (actions, actions).
+
+    Args:
+        simulator: the environment.
+        controls: C, the map of controls.
+        state: a state that the environment can step from.
+        names: one per action, for messages.
 
     Raises:
         SymmetryError: if the controls are not such a function of the actions, or c is not its own image.
     """
-    box = simulator.action_space
-    low, high = box.low.astype(np.float64), box.high.astype(np.float64)
+    low, high = _action_range(simulator, len(controls), names)
     middle, half = (high + low) / 2, (high - low) / 4
-    if not np.isfinite(middle).all() or len(middle) != len(controls):
-        raise SymmetryError(
-            f"{simulator.name} has {len(middle)} actions for {len(controls)} actuators; a map can be derived only "
-            "where each action drives one actuator, within finite bounds; declare it by hand"
-        )
     start = _controls(simulator, state, middle)
     B = np.array([(_controls(simulator, state, middle + h) - start) / h.sum() for h in np.diag(half)]).T
+    unanswered = [name for name, column in zip(names, B.T, strict=True) if not column.any()]
+    if unanswered:
+        raise SymmetryError(
+            f"no control of {simulator.name} answers to action {unanswered[0]!r}; how it moves cannot be derived, so "
+            "declare the symmetry by hand"
+        )
     predicted = start + B @ (0.5 * half)
     if not np.allclose(_controls(simulator, state, middle + 0.5 * half), predicted, atol=1e-4 * np.abs(B).max()):
         raise SymmetryError(
             f"the controls of {simulator.name} are not a linear function of its actions; declare the symmetry by hand"
         )
-    if not np.allclose(controls @ start, start, atol=1e-6 * max(1.0, float(np.abs(start).max()))):
+    if np.linalg.matrix_rank(B) < len(B):
+        raise SymmetryError(f"several actions of {simulator.name} drive one control; declare the symmetry by hand")
+    sigma = np.asarray(np.linalg.inv(B) @ controls @ B)
+    off = np.abs(controls @ start - start)
+    if not (off <= 1e-5 * np.abs(start) + 1e-6 * max(1.0, float(np.abs(start).max()))).all():
+        one = int(np.abs(np.linalg.inv(B) @ off).argmax())
+        other = int(np.abs(sigma[one]).argmax())
+        ranges = [f"{names[i]!r} has the range {low[i]:g} to {high[i]:g}" for i in dict.fromkeys((other, one))]
         raise SymmetryError(
-            f"the middle of the action range of {simulator.name} is not its own image; rescale the actions so that the "
-            "symmetry preserves their bounds"
+            f"the middle of the action range of {simulator.name} is not its own image: {', and '.join(ranges)}; let "
+            "each range be the mirror image of the other, or rescale the actions"
         )
-    return np.asarray(np.linalg.inv(B) @ controls @ B)
+    return sigma
+
+
+def _action_range(simulator: Simulator, controls: int, names: Sequence[str]) -> tuple[Floats, Floats]:
+    """The bounds of the actions.
+
+    Raises:
+        SymmetryError: if there is not one action for each control, or a range is empty or infinite.
+    """
+    box = simulator.action_space
+    low, high = box.low.astype(np.float64), box.high.astype(np.float64)
+    if len(low) != controls:
+        raise SymmetryError(
+            f"{simulator.name} has {len(low)} actions for {controls} actuators; a map can be derived only where each "
+            "action drives one actuator; declare it by hand"
+        )
+    for name, least, most in zip(names, low, high, strict=True):
+        if not (np.isfinite([least, most]).all() and least < most):
+            raise SymmetryError(
+                f"action {name!r} of {simulator.name} has the range {least:g} to {most:g}; give it a finite range that "
+                "is not empty, for example by ctrlrange in the model"
+            )
+    return low, high
 
 
 def _controls(simulator: Simulator, state: State, action: Floats) -> Floats:

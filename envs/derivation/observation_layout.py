@@ -10,8 +10,9 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from rpp_rl.envs.geometry.body_matching import BALL, FREE, HINGE, Match
+from rpp_rl.envs.geometry.body_matching import Match
 from rpp_rl.envs.geometry.isometry import Isometry, tensor_map
+from rpp_rl.envs.geometry.pairing import BALL, FREE, HINGE
 from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import StateMap
 

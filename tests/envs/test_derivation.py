@@ -170,8 +170,9 @@ def test_the_audit_chooses_among_several_maps(tmp_path):
     ("env_id", "reflection", "message"),
     [
         ("HalfCheetah-v5", "y", "moves nothing in HalfCheetah-v5: every state is its own image"),
-        ("Humanoid-v5", "x", "no joints have axes that are the mirror images"),
+        ("Humanoid-v5", "rot90", "no joints have axes that are the mirror images"),
         ("Pusher-v5", "x", "no similar body is at the mirror image"),
+        ("Hopper-v5", "x", "range of joint 'thigh_joint' is 0 to 2.62, and joint 'thigh_joint' has -2.62 to 0"),
         ("Ant-v5", "z", "gravity"),
         ("Swimmer-v5", "rot90", "observe angles by their sines and cosines"),
         ("Ant-v5", "w", "unknown reflection 'w'"),

@@ -174,20 +174,6 @@ def half_cheetah():
     return declare("fore_aft", observation, action, breaks=breaks)
 
 
-def hopper():
-    """Every angle and the forward velocity change sign."""
-    observation = moved(
-        " z  pitch  thigh  leg  foot  vx vz  vpitch  vthigh  vleg  vfoot",
-        " z -pitch -thigh -leg -foot -vx vz -vpitch -vthigh -vleg -vfoot",
-    )
-    action = moved(" thigh  leg  foot", "-thigh -leg -foot")
-    breaks = (
-        "approximate: knee and hip bend one way only, the foot points forward, and the reward for hopping forward "
-        "changes sign"
-    )
-    return declare("mirror", observation, action, breaks=breaks)
-
-
 def swimmer():
     """Mirror in the vertical plane through the x axis: all angles and the lateral velocity change sign."""
     observation = moved(
@@ -218,7 +204,6 @@ BY_HAND = [
     ("Ant-v5", "y", ant),
     ("Ant-v5", ("rot90", "y"), ant_dihedral),
     ("HalfCheetah-v5", "x", half_cheetah),
-    ("Hopper-v5", "x", hopper),
     ("Humanoid-v5", "y", humanoid),
     ("HumanoidStandup-v5", "y", humanoid),
     ("InvertedDoublePendulum-v5", "x", inverted_double_pendulum),

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from rpp_rl.envs.geometry.body_matching import FREE, SLIDE, size_of
+from rpp_rl.envs.geometry.body_matching import size_of
 from rpp_rl.envs.geometry.isometry import Isometry
+from rpp_rl.envs.geometry.pairing import FREE, SLIDE
 from rpp_rl.envs.geometry.world_image import WorldImage
 from rpp_rl.envs.simulator import Floats, Simulator
 from rpp_rl.experiments.videos.films import Frame
