@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, cast
 
 import gymnasium as gym
 import mujoco
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 
+from rpp_rl.envs.extra_state import ExtraState
+from rpp_rl.envs.geometry.isometry import Floats as Floats
 from rpp_rl.envs.observation_method import observation_method
+from rpp_rl.envs.placements import find_placements
 from rpp_rl.errors import SymmetryError
-
-Floats = NDArray[np.float64]
 
 # Positions and velocities beyond this, in the units of the model, and observations beyond MuJoCo's own limit, belong to
 # a simulation that diverged.
 _FARTHEST, _LARGEST = 1e6, float(mujoco.mjMAXVAL)
 _BAD = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
+
+# Histories after which one state is observed, and differences that are rounding.
+_HISTORIES, _ALIKE = 4, 1e-9
 
 # The module of gymnasium's wrappers that remember earlier observations.
 _REMEMBERING = "gymnasium.wrappers.stateful_observation"
@@ -36,6 +41,8 @@ class State:
         ctrl: controls of the last step, on which observed actuator forces depend, shape (nu,).
         warmstart: accelerations with which the constraint solver starts, shape (nv,).
         act: activations of actuators with dynamics, shape (na,); empty for zeros.
+        places: poses of what the task places, see `rpp_rl.envs.placements`; empty to leave them as they are.
+        extra: what the environment keeps outside of the simulator, see `rpp_rl.envs.extra_state`; the same.
     """
 
     qpos: Floats
@@ -43,6 +50,8 @@ class State:
     ctrl: Floats
     warmstart: Floats
     act: Floats = field(default_factory=lambda: np.zeros(0))
+    places: Floats = field(default_factory=lambda: np.zeros(0))
+    extra: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,8 @@ class Simulator:
                     f"the {what}s of {self.name} must be a Box of one axis, got {str(space)[:80]}; flatten them, for "
                     "example with gymnasium.wrappers.FlattenObservation"
                 )
+        self.placements = find_placements(self.base)
+        self.extra = ExtraState.of(self.base, self.name)
         model = self.model
         reference = State(model.qpos0.copy(), np.zeros(model.nv), np.zeros(model.nu), np.zeros(model.nv))
         self._observe = observation_method(self.base, self.name, lambda: self.set(reference))
@@ -140,18 +151,23 @@ class Simulator:
     def state(self) -> State:
         """The current state."""
         d = self.data
-        return State(d.qpos.copy(), d.qvel.copy(), d.ctrl.copy(), d.qacc_warmstart.copy(), d.act.copy())
+        qpos, qvel, ctrl, warmstart, act = (x.copy() for x in (d.qpos, d.qvel, d.ctrl, d.qacc_warmstart, d.act))
+        return State(qpos, qvel, ctrl, warmstart, act, self.placements.read(self.model, d), self.extra.read())
 
     def set(self, state: State) -> None:
         """Reset the simulator and set a state, so that nothing of an earlier state remains.
 
         Contact forces in observations belong to an earlier step; they are zero until the next step.
         """
+        places = state.places if state.places.size else self.placements.read(self.model, self.data)
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[:], self.data.qvel[:] = state.qpos, state.qvel
         self.data.ctrl[:], self.data.qacc_warmstart[:] = state.ctrl, state.warmstart
         if state.act.size:
             self.data.act[:] = state.act
+        self.placements.write(self.model, self.data, places)
+        if state.extra.size:
+            self.extra.write(state.extra)
         mujoco.mj_forward(self.model, self.data)
 
     def observe(self) -> Floats:
@@ -171,6 +187,32 @@ class Simulator:
         for wrapper in self.observation_wrappers:
             observation = wrapper.observation(observation)
         return np.array(observation, dtype=np.float64)
+
+    @cached_property
+    def unreachable(self) -> tuple[int, ...]:
+        """Entries of the observation that no state determines: they depend on what was done before the state was set.
+
+        Nothing can be said for or against a map of such entries.
+        """
+        return self._varying(self.state())
+
+    @cached_property
+    def undetermined(self) -> tuple[int, ...]:
+        """The entries that the simulator alone does not determine: those, and what the extra state moves."""
+        return self._varying(replace(self.state(), extra=np.zeros(0)))
+
+    def _varying(self, state: State) -> tuple[int, ...]:
+        """Entries that differ in one state after different resets and steps."""
+        actions = copy.deepcopy(self.base.action_space)
+        actions.seed(0)
+        observed = []
+        for seed in range(_HISTORIES):
+            self.base.reset(seed=seed)
+            for _ in range(seed):
+                self.base.step(actions.sample())
+            self.set(state)
+            observed.append(self.observe())
+        return tuple(np.flatnonzero(np.ptp(observed, axis=0) > _ALIKE).tolist())
 
     @property
     def has_diverged(self) -> bool:

@@ -18,11 +18,14 @@ import numpy as np
 
 from rpp_rl.envs.geometry.body_matching import find_matches
 from rpp_rl.envs.geometry.isometry import WORLD_MAPS
+from rpp_rl.envs.geometry.world_image import world_image
 from rpp_rl.envs.simulator import Floats, Simulator, State
-from rpp_rl.envs.state_map import Move, StateMap, activation_map, state_map_of
+from rpp_rl.envs.state_map import Affine, Move, StateMap, activation_map, state_map_of
 
 # Number of random states with which coordinates are recognized and the observation map is measured.
 _STATES = 12
+# Steps after which an extra state is drawn.
+_MOST_STEPS = 4
 _QUARTERS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 # For more angles the product of offsets is too large to search.
 _MOST_ANGLES = 4
@@ -58,16 +61,29 @@ class Lifting:
     @cached_property
     def _samples(self) -> tuple[list[State], Floats]:
         """Random states around the reference, and their observations."""
-        sim, states, observations = self.simulator, [], []
+        sim, observations = self.simulator, []
+        states: list[State] = []
         model = sim.model
         for _ in range(_STATES):
             qpos = model.qpos0 + 0.2 * self._rng.standard_normal(model.nq)
             mujoco.mj_normalizeQuat(model, qpos)
             qvel = 0.5 * self._rng.standard_normal(model.nv)
-            states.append(State(qpos, qvel, np.zeros(model.nu), np.zeros(model.nv)))
+            extra = self._extra(len(states))
+            places = sim.placements.scattered(sim.state().places, 0.5, self._rng)
+            states.append(State(qpos, qvel, np.zeros(model.nu), np.zeros(model.nv), places=places, extra=extra))
             sim.set(states[-1])
             observations.append(sim.observe())
         return states, np.array(observations)
+
+    def _extra(self, seed: int) -> Floats:
+        """What the environment keeps outside of its simulator after a reset and a few steps."""
+        sim = self.simulator
+        if not sim.extra.read().size:
+            return np.zeros(0)
+        sim.base.reset(seed=seed)
+        for _ in range(seed % _MOST_STEPS):
+            sim.step(self._rng.uniform(sim.action_space.low, sim.action_space.high))
+        return sim.extra.read()
 
     @cached_property
     def seen_positions(self) -> dict[int, Coordinate]:
@@ -78,6 +94,16 @@ class Lifting:
     def seen_velocities(self) -> dict[int, Coordinate]:
         """The entry of the observation for each velocity that is observed."""
         return _recognized(np.array([s.qvel for s in self._samples[0]]), self._samples[1])
+
+    @cached_property
+    def seen_places(self) -> dict[int, Coordinate]:
+        """The entry of the observation for each coordinate of a place that is observed."""
+        return _recognized(np.array([s.places for s in self._samples[0]]), self._samples[1])
+
+    @cached_property
+    def seen_extra(self) -> dict[int, Coordinate]:
+        """The entry of the observation for each entry of the extra state that is observed."""
+        return _recognized(np.array([s.extra for s in self._samples[0]]), self._samples[1])
 
     def lift(self, move: Move) -> StateMap:
         """The map of full states for which observations of moved states are the moved observations."""
@@ -92,16 +118,36 @@ class Lifting:
         else:
             maps = [StateMap(A, _with(b, angles, values), L, controls) for values in self._offsets(angles)]
         activations = activation_map(self.simulator.model, controls)
-        maps = [replace(state_map, controls=controls, activations=activations) for state_map in maps]
+        extras = self._extra_map(move)
+        maps = [replace(m, controls=controls, activations=activations, extras=extras) for m in maps]
+        maps = [self._with_places(state_map, move) for state_map in maps]
         return min(maps, key=lambda state_map: self.observation_errors(state_map, move).mean())
+
+    def _extra_map(self, move: Move) -> Affine:
+        """The map of the extra state; entries that are not observed stay."""
+        matrix = np.eye(len(self._samples[0][0].extra))
+        A, b, known = _moves(self.seen_extra, move.observation, move.offset, len(matrix))
+        matrix[list(known)] = A[list(known)]
+        return Affine(matrix, b)
+
+    def _with_places(self, state_map: StateMap, move: Move) -> StateMap:
+        """Add the map of what the task places: it moves by the isometry of the world by which the bodies move."""
+        placements = self.simulator.placements
+        if not placements.size:
+            return state_map
+        A, _, known = _moves(self.seen_places, move.observation, move.offset, placements.size)
+        sources = {placements.part_of(k): placements.part_of(int(np.abs(A[k]).argmax())) for k in known}
+        world = world_image(self.simulator, state_map).isometry
+        return replace(state_map, places=Affine(*placements.image(world, sources)))
 
     @cached_property
     def _maps_of_the_model(self) -> list[StateMap]:
         """The maps of states that map the model to itself, for every symmetry of a square on the floor."""
-        model, turn = self.simulator.model, WORLD_MAPS["rot90"]
+        model, placed, turn = self.simulator.model, self.simulator.placements.bodies, WORLD_MAPS["rot90"]
         square = [np.linalg.matrix_power(turn, k) @ s for k in range(4) for s in (np.eye(3), WORLD_MAPS["x"])]
         none = np.zeros((model.nu, model.nu))
-        return [state_map_of(model, match, none) for linear in square for match in find_matches(model, linear).found]
+        found = [match for linear in square for match in find_matches(model, linear, placed).found]
+        return [state_map_of(model, match, none) for match in found]
 
     def observation_errors(self, state_map: StateMap, move: Move) -> Floats:
         """The largest |obs(g s) - g obs(s)| over the random states, for each entry."""
@@ -110,7 +156,9 @@ class Lifting:
         for state in states:
             self.simulator.set(state_map(state))
             moved.append(self.simulator.observe())
-        return np.asarray(np.abs(np.array(moved) - move.observe(observations)).max(axis=0))
+        errors = np.abs(np.array(moved) - move.observe(observations)).max(axis=0)
+        errors[list(self.simulator.unreachable)] = 0.0
+        return np.asarray(errors)
 
     def _offsets(self, angles: list[int]) -> itertools.product[tuple[float, ...]]:
         return itertools.product(_QUARTERS if len(angles) <= _MOST_ANGLES else (0.0,), repeat=len(angles))
@@ -150,6 +198,8 @@ def _recognized(coordinates: Floats, observations: Floats) -> dict[int, Coordina
     means, spread = observations.mean(axis=0), observations.std(axis=0)
     for j, values in enumerate(coordinates.T):
         centered = values - values.mean()
+        if not (centered @ centered) > 1e-12:
+            continue
         slopes = centered @ (observations - means) / (centered @ centered)
         residual = np.abs(observations - means - np.outer(centered, slopes)).max(axis=0)
         # Observations may be single precision.

@@ -11,8 +11,26 @@ import numpy as np
 from rpp_rl.envs.geometry.body_matching import Match
 from rpp_rl.envs.geometry.isometry import orientation_map
 from rpp_rl.envs.geometry.pairing import BALL, FREE, JointImage, coordinate_offset
+from rpp_rl.envs.placements import Placements
 from rpp_rl.envs.simulator import Floats, State
 from rpp_rl.symmetry import Symmetry
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """x -> M x + t; without rows it moves nothing.
+
+    Attributes:
+        matrix: M, shape (size, size).
+        offset: t, shape (size,).
+    """
+
+    matrix: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    offset: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def __call__(self, x: Floats) -> Floats:
+        """The moved vector."""
+        return np.asarray(self.matrix @ x + self.offset) if x.size and self.offset.size else x
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +43,8 @@ class StateMap:
         velocities: L, shape (nv, nv).
         controls: C, shape (nu, nu).
         activations: D, shape (na, na); see `activation_map`.
+        places: the map of the poses of what the task places.
+        extras: the map of what the environment keeps outside of the simulator.
     """
 
     positions: Floats
@@ -32,6 +52,8 @@ class StateMap:
     velocities: Floats
     controls: Floats
     activations: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    places: Affine = field(default_factory=Affine)
+    extras: Affine = field(default_factory=Affine)
 
     def __call__(self, state: State) -> State:
         """The moved state."""
@@ -41,6 +63,8 @@ class StateMap:
             self.controls @ state.ctrl,
             self.velocities @ state.warmstart,
             self.activations @ state.act if self.activations.size and state.act.size else state.act,
+            self.places(state.places),
+            self.extras(state.extra),
         )
 
 
@@ -96,7 +120,9 @@ def terms(row: Floats, names: Sequence[str]) -> str:
     )
 
 
-def state_map_of(model: mujoco.MjModel, match: Match, controls: Floats) -> StateMap:
+def state_map_of(
+    model: mujoco.MjModel, match: Match, controls: Floats, placements: Placements | None = None
+) -> StateMap:
     """The map of states under a match of bodies and joints.
 
     Free joints move by the isometry (R, t) of the world: position x -> R x + t, orientation Q -> R Q S^T with the frame
@@ -118,7 +144,8 @@ def state_map_of(model: mujoco.MjModel, match: Match, controls: Floats) -> State
         else:
             A[p, q] = L[e, d] = joint.sign
             b[p] = coordinate_offset(model, joint)
-    return StateMap(_rounded(A), b, _rounded(L), controls)
+    places = Affine(*placements.image(match.world)) if placements is not None else Affine()
+    return StateMap(_rounded(A), b, _rounded(L), controls, places=places)
 
 
 def _towards_reference(model: mujoco.MjModel, match: Match, joint: JointImage) -> Floats:

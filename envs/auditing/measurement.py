@@ -88,7 +88,7 @@ def audit_symmetry(
         _audit_generator(lifting, symmetry, generator, drawn, states, thoroughness, track, seed)
         for generator in range(len(symmetry.group.generators))
     )
-    return SymmetryAudit(simulator.name, symmetry, states, audits)
+    return SymmetryAudit(simulator.name, symmetry, states, audits, unmirrored=simulator.placements.other_fields)
 
 
 def _audit_generator(
@@ -144,6 +144,7 @@ def _audit_generator(
         untested=_named(control.untested_observation, observation_names)
         + _named(control.untested_action, action_names),
         suspects=suspects,
+        unreachable=_named(simulator.unreachable, observation_names),
         axes={
             "observation": observation_verdict(float(observation.max())),
             "dynamics": dynamics_verdict(median, p95, suspects),

@@ -59,6 +59,9 @@ def negative_control(
     untested: list[int] = []
     suspects: list[int] = []
     for i in range(len(move.offset)):
+        if i in simulator.unreachable:
+            untested.append(i)
+            continue
         if i not in coordinates:
             if not _static(move, i, done):
                 untested.append(i)

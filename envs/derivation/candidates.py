@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -80,7 +80,8 @@ class Derivation:
         qvel, ctrl = rng.standard_normal(model.nv), 0.3 * rng.standard_normal(model.nu)
         if coupled:
             satisfy_equalities(model, qpos, qvel)
-        return State(qpos, qvel, ctrl, np.zeros(model.nv))
+        places = self.simulator.placements.scattered(self._start.places, 0.3 * size_of(model), rng)
+        return State(qpos, qvel, ctrl, np.zeros(model.nv), places=places, extra=self._start.extra)
 
     def candidates(self, reflection: str) -> list[Candidate]:
         """All candidates for a map of the world, the best fit first.
@@ -95,7 +96,8 @@ class Derivation:
             raise SymmetryError(f"{self._none(reflection)}: gravity {gravity.tolist()} is not its own image")
         found: list[Candidate] = []
         errors: list[SymmetryError] = []
-        matches = find_matches(model, linear)
+        placed = self.simulator.placements.bodies
+        matches = find_matches(model, linear, placed)
         if not matches.complete:
             self.cut_off = f"the search for mirror images was cut off after {matches.compared} comparisons of bodies"
         for match in matches.found:
@@ -109,7 +111,7 @@ class Derivation:
         if not found and errors:
             raise SymmetryError(f"{self._none(reflection)}: {errors[0]}")
         if not found:
-            raise SymmetryError(f"{self._none(reflection)}: {refusal(model, linear)}")
+            raise SymmetryError(f"{self._none(reflection)}: {refusal(model, linear, placed)}")
         return found
 
     def _none(self, reflection: str) -> str:
@@ -117,9 +119,9 @@ class Derivation:
 
     def _candidate(self, match: Match) -> Candidate:
         simulator, model = self.simulator, self.simulator.model
-        state_map = state_map_of(model, match, np.zeros((model.nu, model.nu)))
+        state_map = state_map_of(model, match, np.zeros((model.nu, model.nu)), simulator.placements)
         controls = control_map(simulator, state_map, self._coupled, action_names(model, model.nu))
-        state_map = StateMap(state_map.positions, state_map.offsets, state_map.velocities, controls)
+        state_map = replace(state_map, controls=controls)
         action = action_map(simulator, controls, self._start, self.action_names)
         if self.layout is not None:
             observation, offset = self.layout.map(match, state_map)
@@ -134,7 +136,11 @@ class Derivation:
         exchange = recognize_exchange(values, moved)
         # The image of a constant entry is known if the entry depends on the simulator and is not zero.
         untold = tuple(i for i in exchange.constant if not self._from_simulator(i) or abs(values[0, i]) < 1e-9)
-        return exchange.matrix, exchange.offset, tuple(sorted({*exchange.unknown, *untold}))
+        return (
+            exchange.matrix,
+            exchange.offset,
+            tuple(sorted({*exchange.unknown, *untold, *self.simulator.undetermined})),
+        )
 
     def _from_simulator(self, entry: int) -> bool:
         """Whether an entry of the observation depends on places in the simulator's data."""

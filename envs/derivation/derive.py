@@ -123,10 +123,14 @@ class Derived:
 def _symmetry(deriving: Derivation, reflections: Sequence[str], choice: Sequence[Candidate], name: str) -> Symmetry:
     for reflection, candidate in zip(reflections, choice, strict=True):
         if candidate.unknown:
-            entry = deriving.observation_names[candidate.unknown[0]]
+            index = candidate.unknown[0]
+            entry = deriving.observation_names[index]
+            outside = (
+                "" if index not in deriving.simulator.undetermined else ", since it is kept outside of the simulator"
+            )
             raise SymmetryError(
                 f"how entry {entry!r} of the observation of {deriving.simulator.name} moves under {reflection!r} "
-                "cannot be derived; `rpp-rl new-symmetry` writes a file in which it can be declared by hand"
+                f"cannot be derived{outside}; `rpp-rl new-symmetry` writes a file in which it can be declared by hand"
             )
     return Symmetry.from_generators(
         name,

@@ -15,9 +15,8 @@ import mujoco
 import numpy as np
 
 from rpp_rl.envs.geometry.equalities import keeps_equalities
-from rpp_rl.envs.geometry.isometry import Isometry
+from rpp_rl.envs.geometry.isometry import Floats, Isometry
 from rpp_rl.envs.geometry.pairing import AXES, TOLERANCE, JointImage, Pair, Pairing
-from rpp_rl.envs.simulator import Floats
 
 MOST = 64
 """The most matches that are returned; a model with many equal parts has a factorial number of them."""
@@ -77,16 +76,19 @@ class Matches:
     compared: int
 
 
-def find_matches(model: mujoco.MjModel, linear: Floats, limit: int = LIMIT) -> Matches:
+def find_matches(
+    model: mujoco.MjModel, linear: Floats, placed: frozenset[int] = frozenset(), limit: int = LIMIT
+) -> Matches:
     """Find the matches under a linear map of the world about the origin or about a top-level body.
 
     Args:
         model: the compiled model.
         linear: an orthogonal matrix, shape (3, 3).
+        placed: bodies that the task places anywhere; the image of each is itself.
         limit: the most pairs of bodies to compare.
     """
-    search = _Search(model, limit)
-    worlds = [Isometry(linear, shift) for shift in _shifts(model, linear)]
+    search = _Search(model, placed, limit)
+    worlds = worlds_of(model, linear, placed)
     found: list[Match] = []
     complete = True
     try:
@@ -106,12 +108,12 @@ def find_matches(model: mujoco.MjModel, linear: Floats, limit: int = LIMIT) -> M
     return Matches(tuple(sorted(found, key=lambda match: match.cost)[:MOST]), complete, search.compared)
 
 
-def refusal(model: mujoco.MjModel, linear: Floats) -> str:
+def refusal(model: mujoco.MjModel, linear: Floats, placed: frozenset[int] = frozenset()) -> str:
     """Explain why no match exists: the first body without an image, and the reason."""
-    search = _Search(model, LIMIT)
+    search = _Search(model, placed, LIMIT)
     try:
-        for shift in _shifts(model, linear):
-            search.within(Isometry(linear, shift), np.inf)
+        for world in worlds_of(model, linear, placed):
+            search.within(world, np.inf)
     except _CutOffError:
         return f"the search for mirror images was cut off after {LIMIT} comparisons of bodies"
     pairing = search.pairing
@@ -140,15 +142,15 @@ def size_of(model: mujoco.MjModel) -> float:
     return float(np.linalg.norm(points.max(axis=0) - points.min(axis=0)))
 
 
-def _shifts(model: mujoco.MjModel, linear: Floats) -> list[Floats]:
-    """Translations for which the origin, or then a top-level body, is a fixed point."""
-    found = [np.zeros(3)]
+def worlds_of(model: mujoco.MjModel, linear: Floats, placed: frozenset[int] = frozenset()) -> list[Isometry]:
+    """Isometries of a linear part that fix the origin, or then a top-level body that the task does not place."""
+    shifts = [np.zeros(3)]
     for body in range(1, model.nbody):
-        if model.body_parentid[body] == 0:
+        if model.body_parentid[body] == 0 and body not in placed:
             shift = model.body_pos[body] - linear @ model.body_pos[body]
-            if all(np.linalg.norm(shift - s) > 1e-6 for s in found):
-                found.append(shift)
-    return found
+            if all(np.linalg.norm(shift - s) > 1e-6 for s in shifts):
+                shifts.append(shift)
+    return [Isometry(linear, shift) for shift in shifts]
 
 
 class _CutOffError(Exception):
@@ -168,13 +170,14 @@ class _Search:
 
     Args:
         model: the compiled model.
+        placed: bodies that the task places anywhere.
         limit: the most pairs of bodies to compare.
     """
 
-    def __init__(self, model: mujoco.MjModel, limit: int) -> None:
+    def __init__(self, model: mujoco.MjModel, placed: frozenset[int], limit: int) -> None:
         self.model, self.limit, self.compared = model, limit, 0
         self.uneven = False
-        self.pairing = Pairing(model, size_of(model))
+        self.pairing = Pairing(model, size_of(model), placed)
         self.children_of: list[list[int]] = [[] for _ in range(model.nbody)]
         for body in range(1, model.nbody):
             self.children_of[model.body_parentid[body]].append(body)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import mujoco
 import numpy as np
 
+from rpp_rl.envs.geometry.isometry import Floats
 from rpp_rl.envs.geometry.pairing import JointImage, coordinate_offset
-from rpp_rl.envs.simulator import Floats
 
 # Values of the joints, from their references, at which two polynomials are compared; radians or meters.
 _VALUES = np.array([-0.1, 0.0, 0.1])

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
-from rpp_rl.envs.simulator import Floats
 from rpp_rl.errors import UnknownNameError
+
+Floats = NDArray[np.float64]
 
 # Reflections in the planes x = 0, y = 0, z = 0, and turns about the vertical.
 WORLD_MAPS: dict[str, Floats] = {

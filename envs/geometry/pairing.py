@@ -15,8 +15,7 @@ from functools import cached_property
 import mujoco
 import numpy as np
 
-from rpp_rl.envs.geometry.isometry import Isometry
-from rpp_rl.envs.simulator import Floats
+from rpp_rl.envs.geometry.isometry import Floats, Isometry
 
 # As numbers: a member of mujoco's enumeration does not equal numpy's numbers from its own side.
 FREE, BALL, SLIDE, HINGE = (int(mujoco.mjtJoint(k)) for k in range(4))
@@ -84,6 +83,7 @@ class Pairing:
     Args:
         model: the compiled model.
         size: the size of the robot, in meters; distances are relative to it.
+        placed: bodies that the task places anywhere; the image of each is itself.
 
     Attributes:
         refused: for bodies without an image so far, the last reason.
@@ -91,8 +91,8 @@ class Pairing:
         out_of_range: the first joint that a pair would send out of the range of its image, in words.
     """
 
-    def __init__(self, model: mujoco.MjModel, size: float) -> None:
-        self.model, self.size = model, size
+    def __init__(self, model: mujoco.MjModel, size: float, placed: frozenset[int] = frozenset()) -> None:
+        self.model, self.size, self.placed = model, size, placed
         self.refused: dict[int, str] = {}
         self.accepted: set[int] = set()
         self.out_of_range = ""
@@ -100,6 +100,11 @@ class Pairing:
     def pairs(self, body: int, image: int, parent: Isometry) -> Iterator[Pair]:
         """The frames in which a body may be taken for another one's image, given their parents' frame."""
         start = self._poses[image].inverse @ parent @ self._poses[body]
+        if body in self.placed or image in self.placed:
+            if body == image:
+                self.accepted.add(body)
+                yield Pair(body, image, Isometry(start.linear, np.zeros(3)), (), 0.0, 0.0, False)
+            return
         for frame, offsets in self._frames(body, image, start):
             misfit = self._misfit(body, image, frame)
             if misfit > TOLERANCE:

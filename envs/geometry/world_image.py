@@ -89,6 +89,8 @@ def _random_state(model: mujoco.MjModel, rng: np.random.Generator) -> State:
 
 
 def _places(simulator: Simulator, state: State) -> tuple[Floats, Floats]:
-    """The centers of mass of all bodies but the world, shape (bodies, 3), and that of the robot, shape (3,)."""
+    """The centers of mass of all bodies that joints move, shape (bodies, 3), and that of them together, shape (3,)."""
     simulator.set(state)
-    return simulator.data.xipos[1:].copy(), simulator.data.subtree_com[0].copy()
+    moving = np.flatnonzero((simulator.model.body_weldid > 0) & (simulator.model.body_mocapid < 0))
+    places, mass = simulator.data.xipos[moving], simulator.model.body_mass[moving]
+    return places.copy(), np.asarray(mass @ places / max(float(mass.sum()), 1e-300))

@@ -83,7 +83,7 @@ def test_servos_of_unequal_ranges_are_named_with_their_ranges(boat, left, right)
         assert part in str(caught.value)
 
 
-def test_mirrored_ranges_are_no_obstacle(boat):
+def test_mirrored_ranges_are_allowed(boat):
     servos = motors('kp="1" ctrlrange="-1 2.5"', 'kp="1" ctrlrange="-2.5 1"', "position")
     assert derive_symmetry(boat(servos), "y").action.images[0].sign == (-1, -1)
 
@@ -103,7 +103,7 @@ def test_a_light_robot_is_measured_at_its_own_scale(boat):
     ],
     ids=["dictionary", "two axes"],
 )
-def test_observations_that_are_no_vectors_are_refused(boat, space):
+def test_observations_without_one_axis_are_refused(boat, space):
     with pytest.raises(SymmetryError, match=r"observations of Robot must be a Box of one axis.*FlattenObservation"):
         derive_symmetry(boat(motors(), space=space), "y")
 
