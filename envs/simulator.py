@@ -192,7 +192,7 @@ class Simulator:
     def unreachable(self) -> tuple[int, ...]:
         """Entries of the observation that no state determines: they depend on what was done before the state was set.
 
-        Nothing can be said for or against a map of such entries.
+        A map of such entries can neither be supported nor refuted.
         """
         return self._varying(self.state())
 
