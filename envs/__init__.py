@@ -2,7 +2,7 @@
 
 from rpp_rl.declared import add_finder
 from rpp_rl.envs.auditing import Thoroughness, Verdict, audit, quick_audit
-from rpp_rl.envs.derivation import derive_symmetries, derive_symmetry, try_reflections
+from rpp_rl.envs.derivation import DerivedMap, derive_maps, derive_symmetries, derive_symmetry, try_reflections
 from rpp_rl.envs.listing import declared_symmetries
 from rpp_rl.envs.reflections import reflection
 from rpp_rl.envs.registration import register_symmetry
@@ -17,6 +17,7 @@ add_finder(default_symmetry)
 
 __all__ = [
     "REGISTRY",
+    "DerivedMap",
     "ResidualPolicy",
     "ResumableWrapper",
     "SymmetryRegistry",
@@ -25,6 +26,7 @@ __all__ = [
     "Verdict",
     "audit",
     "declared_symmetries",
+    "derive_maps",
     "derive_symmetries",
     "derive_symmetry",
     "draft_symmetry",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import mujoco
 from rpp_rl.envs.ids import import_module_of
 from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.envs.state_map import terms
+from rpp_rl.errors import RPPError
 from rpp_rl.representations import as_matrix
 from rpp_rl.signed_permutation import SignedPermutation
 from rpp_rl.symmetry import Symmetry
@@ -21,7 +23,8 @@ def declared_symmetries(env_id: str | None = None) -> dict[str, tuple[Symmetry, 
     MuJoCo's warnings about models are silenced; MuJoCo gives them again when the model is used.
 
     Args:
-        env_id: one environment; None for all.
+        env_id: one environment; None for all, without those whose symmetries cannot be derived, of which a warning
+            tells the reason.
 
     Raises:
         RPPError: if the module of the id cannot be imported, or no symmetry is declared for the environment.
@@ -29,8 +32,19 @@ def declared_symmetries(env_id: str | None = None) -> dict[str, tuple[Symmetry, 
     mujoco.set_mju_user_warning(lambda message: None)
     if env_id is not None:
         import_module_of(env_id)
-    env_ids = REGISTRY.environments() if env_id is None else (env_id,)
-    return {each: tuple(REGISTRY.get(each, name) for name in REGISTRY.names(each)) for each in env_ids}
+    if env_id is not None:
+        return {env_id: _declared(env_id)}
+    found = {}
+    for each in REGISTRY.environments():
+        try:
+            found[each] = _declared(each)
+        except RPPError as error:
+            warnings.warn(f"{each} is left out: {error}", stacklevel=2)
+    return found
+
+
+def _declared(env_id: str) -> tuple[Symmetry, ...]:
+    return tuple(REGISTRY.get(env_id, name) for name in REGISTRY.names(env_id))
 
 
 def described(symmetry: Symmetry, default: bool = False) -> dict[str, Any]:

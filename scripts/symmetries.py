@@ -10,13 +10,13 @@ from typing import Annotated
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from rpp_rl.envs.derivation import derive_symmetries, try_reflections
+from rpp_rl.envs.derivation import DerivedMap, derive_maps, try_reflections
 from rpp_rl.envs.listing import declared_symmetries, described
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.environments import make_checked
 from rpp_rl.experiments.options import key_values
-from rpp_rl.experiments.symmetry_reports import moves_table, overview_table
+from rpp_rl.experiments.symmetry_reports import audit_lines, moves_table, overview_table
 from rpp_rl.scripts.main import main
 from rpp_rl.symmetry import Symmetry
 
@@ -41,26 +41,28 @@ def symmetries(arguments: Annotated[SymmetriesArguments, arg(name="")]) -> None:
     """List the declared symmetries of an environment, or of all environments."""
     a = arguments
     if a.derive:
-        _show(_derived(a), a.json, has_default=False)
+        _show([(one.symmetry, one.line) for one in _derived(a)], a.json, has_default=False)
         return
     if a.reflection or a.env_kwargs:
         raise RunError("--reflection and --env-kwargs belong to --derive; add it, or leave them out")
-    declared = declared_symmetries(a.env)
     if a.env is not None:
-        _show(declared[a.env], a.json, has_default=True)
-    elif a.json:
+        found = declared_symmetries(a.env)[a.env]
+        _show(list(zip(found, audit_lines(a.env, found), strict=True)), a.json, has_default=True)
+        return
+    declared = declared_symmetries()
+    if a.json:
         print(json.dumps({env_id: [described(s, i == 0) for i, s in enumerate(d)] for env_id, d in declared.items()}))
     else:
         Console().print(overview_table(declared))
 
 
-def _derived(a: SymmetriesArguments) -> tuple[Symmetry, ...]:
+def _derived(a: SymmetriesArguments) -> tuple[DerivedMap, ...]:
     if a.env is None:
         raise RunError("--derive needs an environment: rpp-rl symmetries MyRobot-v0 --derive")
     env = make_checked(make_plain, a.env, key_values(a.env_kwargs, "--env-kwargs"))
     try:
         if a.reflection:
-            return derive_symmetries(env, tuple(a.reflection.split(",")))
+            return derive_maps(env, tuple(a.reflection.split(",")))
         found, refused = try_reflections(env)
     finally:
         env.close()
@@ -68,12 +70,16 @@ def _derived(a: SymmetriesArguments) -> tuple[Symmetry, ...]:
     return found
 
 
-def _show(shown: tuple[Symmetry, ...], as_json: bool, has_default: bool) -> None:
+def _show(shown: list[tuple[Symmetry, str]], as_json: bool, has_default: bool) -> None:
+    """Print each symmetry with the line of its audit."""
     if as_json:
-        print(json.dumps([described(symmetry, has_default and i == 0) for i, symmetry in enumerate(shown)]))
+        print(
+            json.dumps([{**described(s, has_default and i == 0), "audit": line} for i, (s, line) in enumerate(shown)])
+        )
         return
-    for i, symmetry in enumerate(shown):
+    for i, (symmetry, line) in enumerate(shown):
         Console().print(moves_table(symmetry, has_default and i == 0))
+        print(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ class Symmetric:
     """A declared symmetry (see `rpp-rl symmetries`) or a YAML file; the environment's default if left out."""
     audit: bool = True
     """Check the symmetry on the simulator first, for a second or so."""
+    force: bool = False
+    """Train exact networks, or on mirrored data, with a symmetry that the check finds wrong."""
 
 
 @dataclass(frozen=True)

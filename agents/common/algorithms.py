@@ -58,6 +58,11 @@ class AlgorithmUse:
         return self.uses_symmetry
 
     @property
+    def imposes_symmetry(self) -> bool:
+        """Whether the agent cannot learn where the symmetry fails."""
+        return self.use in ("equivariant", "augment")
+
+    @property
     def policy(self) -> str:
         """The policy's name."""
         return USES[self.use][1]

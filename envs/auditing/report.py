@@ -20,7 +20,8 @@ class Verdict(IntEnum):
     EXACT = 0
     NEAR_EXACT = 1
     APPROXIMATE = 2
-    MIS_SPECIFIED = 3
+    WEAK = 3
+    MIS_SPECIFIED = 4
 
     def __str__(self) -> str:
         return self.name.lower().replace("_", "-")
@@ -30,13 +31,16 @@ EXACT = 1e-8
 """A map is exact if the 95th percentile of the relative error, or the observation error, is at most this (rounding)."""
 NEAR_EXACT = 0.05
 """A map is nearly exact if the median of the relative error is at most this."""
+APPROXIMATE = 0.3
+"""A map is approximate if the median of the relative error is at most this, and weak beyond."""
 UNRELATED = 2**0.5
 """The relative error of two unrelated steps: the distance of two orthogonal vectors of length 1."""
 
 THRESHOLDS = (
     f"exact: 95 % of steps within {EXACT:g}; near-exact: half of them within {NEAR_EXACT:g}; approximate: half of them "
-    f"within {UNRELATED:.3g}, the error of an unrelated step; mis-specified: beyond that, or an observation map that "
-    "does not hold, or an entry whose other sign is clearly better"
+    f"within {APPROXIMATE:g}; weak: half of them within {UNRELATED:.3g}, the error of an unrelated step; "
+    "mis-specified: beyond that, or an observation map that does not hold, or an entry whose other sign is clearly "
+    "better"
 )
 
 
@@ -46,7 +50,9 @@ def dynamics_verdict(median: float, p95: float, suspects: Sequence[str] = ()) ->
         return Verdict.MIS_SPECIFIED
     if p95 <= EXACT:
         return Verdict.EXACT
-    return Verdict.NEAR_EXACT if median <= NEAR_EXACT else Verdict.APPROXIMATE
+    if median <= NEAR_EXACT:
+        return Verdict.NEAR_EXACT
+    return Verdict.APPROXIMATE if median <= APPROXIMATE else Verdict.WEAK
 
 
 def observation_verdict(error: float) -> Verdict:
@@ -78,6 +84,23 @@ def verdict_sentence(
     if task == Verdict.APPROXIMATE:
         return f"dynamics {dynamics}, but reward or termination break it: not a symmetry of the task{start}"
     return f"dynamics {dynamics}, reward and termination {task}{start}"
+
+
+EXPECTED: Mapping[Verdict, str] = MappingProxyType(
+    {
+        Verdict.EXACT: "exact networks and mirrored data cost nothing; a residual has nothing to learn",
+        Verdict.NEAR_EXACT: "exact networks and mirrored data cost little; a residual can learn the difference",
+        Verdict.APPROXIMATE: (
+            "a residual can learn what differs; exact networks and mirrored data cannot, so they may end lower"
+        ),
+        Verdict.WEAK: (
+            "exact networks and mirrored data teach much that is false; a residual may gain nothing, so compare it "
+            "with --symmetry trivial"
+        ),
+        Verdict.MIS_SPECIFIED: "no use of this map; mend it, or train without a symmetry",
+    }
+)
+"""What to expect of each use of a map, by its verdict."""
 
 
 @dataclass(frozen=True)
@@ -247,8 +270,14 @@ class SymmetryAudit:
 
     @property
     def sentences(self) -> list[str]:
-        """All findings of the generators, and the warnings."""
-        return [*(f"{g.name}: {line}" for g in self.generators for line in g.findings), *self.warnings]
+        """All findings of the generators, the warnings, and what to expect of the map."""
+        found = [f"{g.name}: {line}" for g in self.generators for line in g.findings]
+        return [*found, *self.warnings, f"expect: {self.expected}"]
+
+    @property
+    def expected(self) -> str:
+        """What to expect of each use of the map."""
+        return EXPECTED[self.verdict]
 
     @property
     def warnings(self) -> list[str]:
@@ -269,6 +298,7 @@ class SymmetryAudit:
             "group": self.symmetry.group.name,
             "verdict": str(self.verdict),
             "states": self.states,
+            "expected": self.expected,
             "generators": [g.to_dict() for g in self.generators],
             "better": [b.to_dict() for b in self.better],
             "unmirrored": list(self.unmirrored),

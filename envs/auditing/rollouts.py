@@ -132,7 +132,7 @@ def transitions(simulator: Simulator, drawn: Iterable[Sample], move: Move, state
     if not rows:
         raise diverging(simulator)
     done = Transitions(*(np.array(column) for column in zip(*rows, strict=True)))
-    # Where nothing can be said, the map counts as right.
+    # Where neither can be shown, the map counts as right.
     entries = list(simulator.unreachable)
     for observed, moved_observed in ((done.before, done.moved_before), (done.after, done.moved_after)):
         moved_observed[:, entries] = move.observe(observed)[:, entries]

@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from rpp_rl.envs.auditing.measurement import QUICK, audit_symmetry
+from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.derivation.candidates import Candidate, Derivation, is_identity
 from rpp_rl.envs.geometry.isometry import WORLD_MAPS
 from rpp_rl.envs.simulator import Simulator
@@ -20,32 +21,65 @@ from rpp_rl.named_groups import cyclic_group, dihedral_group, matrix_group
 from rpp_rl.representations import as_matrix
 from rpp_rl.symmetry import Symmetry
 
-# Number of transitions in the audits that choose among several maps.
-_AUDITED = 60
+# Number of transitions in the audit of each map.
+_AUDITED = 40
+
+
+@dataclass(frozen=True)
+class DerivedMap:
+    """A symmetry that was derived from a model.
+
+    Attributes:
+        symmetry: the symmetry.
+        misfit: the root mean square distance of bodies from the images of their partners, relative to the robot's
+            size; the largest of its generators.
+        audit: its quick audit; None for a map that moves nothing, or if the environment cannot be audited.
+    """
+
+    symmetry: Symmetry
+    misfit: float
+    audit: SymmetryAudit | None = None
+
+    @property
+    def line(self) -> str:
+        """Misfit and verdict in one line."""
+        verdict = "it moves nothing, or cannot be audited" if self.audit is None else self.audit.line
+        return f"misfit of the bodies {self.misfit:.2g} of the robot's size; {verdict}"
+
+
+def derive_maps(
+    env: gym.Env[Any, Any], reflection: str | Sequence[str] = "y", *, name: str = "", seed: int = 0
+) -> tuple[DerivedMap, ...]:
+    """Derive all maps that fit and audit each, the best first, one that moves nothing last; see `derive_symmetry`."""
+    reflections = (reflection,) if isinstance(reflection, str) else tuple(reflection)
+    deriving = Derivation(env, seed)
+    per_generator = [deriving.candidates(r) for r in reflections]
+    found: list[DerivedMap] = []
+    refused: list[RPPError] = []
+    for choice in itertools.product(*per_generator):
+        try:
+            symmetry = _symmetry(deriving, reflections, choice, name or "derived_" + "_".join(reflections))
+            audit = None if _is_trivial(symmetry) else _audit(env, symmetry, seed)
+        except RPPError as error:
+            refused.append(error)
+            continue
+        if audit is not None and audit.is_wrong:
+            refused.append(SymmetryError(f"the map derived from {deriving.simulator.name} does not hold: {audit.line}"))
+        else:
+            found.append(DerivedMap(symmetry, max(candidate.misfit for candidate in choice), audit))
+    if refused and all(_is_trivial(one.symmetry) for one in found):
+        raise refused[0]
+    if len(found) > 1:
+        source = f"{found[0].symmetry.source}, chosen among {len(found)} maps that fit"
+        found = [replace(one, symmetry=replace(one.symmetry, source=source)) for one in sorted(found, key=_rank)]
+    return tuple(found)
 
 
 def derive_symmetries(
     env: gym.Env[Any, Any], reflection: str | Sequence[str] = "y", *, name: str = "", seed: int = 0
 ) -> tuple[Symmetry, ...]:
     """Derive all symmetries that fit, the best first, one that moves nothing last; see `derive_symmetry`."""
-    reflections = (reflection,) if isinstance(reflection, str) else tuple(reflection)
-    deriving = Derivation(env, seed)
-    per_generator = [deriving.candidates(r) for r in reflections]
-    found: list[Symmetry] = []
-    refused: RPPError | None = None
-    for choice in itertools.product(*per_generator):
-        try:
-            found.append(_symmetry(deriving, reflections, choice, name or "derived_" + "_".join(reflections)))
-        except RPPError as error:
-            refused = refused or error
-    if not found and refused is not None:
-        raise refused
-    if len(found) > 1:
-        source = f"{found[0].source}, chosen among {len(found)} maps that fit"
-        moving = [s for s in found if not _is_trivial(s)]
-        ranked = sorted(moving, key=lambda s: _rank(env, s, seed)) if len(moving) > 1 else moving
-        found = [replace(s, source=source) for s in (*ranked, *(s for s in found if _is_trivial(s)))]
-    return tuple(found)
+    return tuple(one.symmetry for one in derive_maps(env, reflection, name=name, seed=seed))
 
 
 def derive_symmetry(
@@ -56,7 +90,7 @@ def derive_symmetry(
     Bodies and joints are matched with their mirror images by geometry, actuators by their forces. Entries of the
     observation are found through `observation_structure` or, if an environment has none, by comparing observations of
     states with those of their mirror images. If several maps fit, for example the identity and the exchange of two legs
-    of a planar robot, a short audit chooses; `derive_symmetries` returns them all.
+    of a planar robot, a short audit chooses; `derive_maps` returns them all with their audits.
 
     Args:
         env: a MuJoCo environment like gymnasium's, which is reset.
@@ -66,8 +100,8 @@ def derive_symmetry(
         seed: seed of the random states that are compared.
 
     Raises:
-        SymmetryError: if the robot is not its own image even approximately, if the map moves nothing, or if the image
-            of an entry of the observation is not found.
+        SymmetryError: if the robot is not its own image even approximately, if the map moves nothing or is
+            mis-specified, or if the image of an entry of the observation is not found.
         UnknownNameError: if there is no such reflection.
     """
     best, *_ = derive_symmetries(env, reflection, name=name, seed=seed)
@@ -81,21 +115,21 @@ def derive_symmetry(
 
 def try_reflections(
     env: gym.Env[Any, Any], reflections: Sequence[str] = ("x", "y", "rot90", "rot180")
-) -> tuple[tuple[Symmetry, ...], tuple[SymmetryError, ...]]:
-    """Derive the symmetries of an environment under each of several reflections and turns.
+) -> tuple[tuple[DerivedMap, ...], tuple[SymmetryError, ...]]:
+    """Derive the maps of an environment under each of several reflections and turns.
 
     Args:
         env: a MuJoCo environment like gymnasium's, which is reset.
-        reflections: each as for `derive_symmetries`.
+        reflections: each as for `derive_maps`.
 
     Returns:
-        The symmetries, and the reasons why the other reflections are not symmetries.
+        The maps, and the reasons why the other reflections are not symmetries.
     """
-    found: list[Symmetry] = []
+    found: list[DerivedMap] = []
     refused: list[SymmetryError] = []
     for reflection in reflections:
         try:
-            found += derive_symmetries(env, reflection)
+            found += derive_maps(env, reflection)
         except SymmetryError as error:
             refused.append(error)
     return tuple(found), tuple(refused)
@@ -175,13 +209,19 @@ def _center(where: str, choice: Sequence[Candidate]) -> tuple[float, ...]:
     return tuple(float(np.round(value, 9)) for value in center.tolist())
 
 
-def _rank(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> tuple[float, ...]:
-    """The key by which maps are sorted; better maps have smaller keys."""
+def _audit(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> SymmetryAudit | None:
+    """The quick audit of a symmetry; None if the environment cannot be audited."""
     try:
-        done = audit_symmetry(Simulator(env), symmetry, _AUDITED, seed=seed, thoroughness=QUICK)
+        return audit_symmetry(Simulator(env), symmetry, _AUDITED, seed=seed, thoroughness=QUICK)
     except SymmetryError:
-        return (np.inf,)
-    return (float(done.verdict), max(g.dynamics_median for g in done.generators))
+        return None
+
+
+def _rank(one: DerivedMap) -> tuple[float, ...]:
+    """The key by which maps are sorted; better maps have smaller keys, and one that moves nothing comes last."""
+    if one.audit is None:
+        return (1.0 + _is_trivial(one.symmetry),)
+    return (0.0, float(one.audit.verdict), max(g.dynamics_median for g in one.audit.generators))
 
 
 def _is_trivial(symmetry: Symmetry) -> bool:

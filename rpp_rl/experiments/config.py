@@ -52,6 +52,7 @@ class RunConfig:
         save_freq: environment steps between checkpoints; -1 writes one only when the run is asked to stop.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         audit: whether to check the symmetry on the simulator before training.
+        force: whether to train an agent that cannot learn where the symmetry fails, though the audit finds it wrong.
         trained_agent: a model or run folder to continue in a new run; its replay buffer starts empty.
         log_folder: folder of all runs.
         tensorboard_log: another folder for TensorBoard's events; None for the run's own.
@@ -76,6 +77,7 @@ class RunConfig:
     save_freq: int = -1
     device: str = "auto"
     audit: bool = True
+    force: bool = False
     trained_agent: Path | None = None
     log_folder: Path = Path("runs")
     tensorboard_log: Path | None = None
@@ -280,8 +282,9 @@ def _check_kinds(config: RunConfig) -> None:
         _check(config, name, (str,))
     _check(config, "symmetry", (str, Symmetry, type(None)))
     _check(config, "env_timeout", (int, float))
-    if type(config.audit) is not bool:
-        raise RunError(f"audit must be true or false, got {config.audit!r}")
+    for name in ("audit", "force"):
+        if type(getattr(config, name)) is not bool:
+            raise RunError(f"{name} must be true or false, got {getattr(config, name)!r}")
     if config.vec_env not in get_args(VecEnvKind):
         raise RunError(f"vec_env must be one of {', '.join(get_args(VecEnvKind))}, got {config.vec_env!r}")
     config.to_dict()

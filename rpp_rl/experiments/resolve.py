@@ -175,6 +175,9 @@ def audited(task: Resolved) -> SymmetryAudit | None:
     """Audit the symmetry for a second or so, and print its verdict in one line; None without an audit.
 
     A line of its own names each map that fits the model better. Without MuJoCo there are checks, but no audit.
+
+    Raises:
+        RunError: if the symmetry is wrong and the agent cannot learn where it fails.
     """
     if task.symmetry is None:
         return None
@@ -188,6 +191,13 @@ def audited(task: Resolved) -> SymmetryAudit | None:
     except SymmetryError as error:
         print(f"symmetry {name}: not audited: {error}")
         return None
+    use = task.config.use
+    better = [str(one) for one in found.better] if isinstance(found, SymmetryAudit) else []
+    if (found.is_wrong or better) and use.imposes_symmetry and not task.config.force:
+        raise RunError(
+            f"{'; '.join([found.line, *better])}; {use.name} cannot learn where a map is wrong: mend the map (rpp-rl "
+            f"audit {found.environment} says more), train rpp_{use.algorithm}, or add --force"
+        )
     print(f"warning: {found.line}; see rpp-rl audit {found.environment}" if found.is_wrong else found.line)
     for sentence in found.warnings:
         print(f"warning: {sentence}")

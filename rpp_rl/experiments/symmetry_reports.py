@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from rpp_rl.envs.auditing import Check, PlainAudit, SymmetryAudit, audit
+from rpp_rl.envs.auditing import Check, PlainAudit, SymmetryAudit, audit, quick_audit
 from rpp_rl.envs.auditing.measurement import Track
 from rpp_rl.envs.auditing.recorded import recorded_check
 from rpp_rl.envs.auditing.report import MEASURED
@@ -17,8 +17,8 @@ from rpp_rl.envs.listing import moves
 from rpp_rl.envs.registry import REGISTRY
 from rpp_rl.envs.simulator import has_simulator
 from rpp_rl.envs.wrapper import make_plain
-from rpp_rl.errors import RunError
-from rpp_rl.experiments.environments import make_checked
+from rpp_rl.errors import RunError, SymmetryError
+from rpp_rl.experiments.environments import Env, make_checked
 from rpp_rl.experiments.evaluation import load
 from rpp_rl.experiments.plots import new_figure, save_figure
 from rpp_rl.experiments.recorded_transitions import recorded_transitions
@@ -80,6 +80,22 @@ def _with_recorded(done: PlainAudit, buffer: Path | None) -> PlainAudit:
         sizes = symmetry.observation.size, symmetry.action.size
         check = recorded_check(symmetry, recorded_transitions(buffer, *sizes))
     return replace(done, checks=(*done.checks, check))
+
+
+def audit_lines(env_id: str, symmetries: Sequence[Symmetry]) -> list[str]:
+    """The verdict of a quick audit of each symmetry, in one line; or why there is none."""
+    env = make_checked(make_plain, env_id, {})
+    try:
+        return [_audit_line(env, symmetry) for symmetry in symmetries]
+    finally:
+        env.close()
+
+
+def _audit_line(env: Env, symmetry: Symmetry) -> str:
+    try:
+        return quick_audit(env, symmetry, 0).line
+    except SymmetryError as error:
+        return f"symmetry {symmetry.name}: not audited: {error}"
 
 
 def overview_table(declared: Mapping[str, Sequence[Symmetry]]) -> Table:

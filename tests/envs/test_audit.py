@@ -25,12 +25,12 @@ KNOWN = {
     ("Ant-v5", "sagittal"): ("exact", {}),
     ("Ant-v5", "dihedral"): ("approximate", {}),
     ("Ant-v5", "rpp2021"): ("mis-specified", {"range": "ankle_1"}),
-    ("HalfCheetah-v5", "rpp2021"): ("approximate", {"range": "bthigh"}),
+    ("HalfCheetah-v5", "rpp2021"): ("weak", {"range": "bthigh"}),
     ("HalfCheetah-v5", "fore_aft"): (
-        "approximate",
+        "weak",
         {"stiffness": "bthigh", "damping": "bfoot", "range": "bshin", "mass": "bshin", "gear": "bfoot"},
     ),
-    ("Hopper-v5", "rpp2021"): ("approximate", {"range": "leg_joint", "geometry": "foot"}),
+    ("Hopper-v5", "rpp2021"): ("weak", {"range": "leg_joint", "geometry": "foot"}),
     ("Humanoid-v5", "sagittal"): ("near-exact", {"stiffness": "left_knee", "armature": "left_hip_y"}),
     ("Humanoid-v5", "rpp2021"): ("mis-specified", {"range": "left_hip_x"}),
     ("HumanoidStandup-v5", "sagittal"): (

@@ -24,7 +24,8 @@ def test_moves_name_the_image_of_each_entry():
 
 def test_each_reflection_is_derived_or_refused_with_a_reason():
     found, refused = try_reflections(gym.make("Reacher-v5"), ("y", "rot90", "z"))
-    assert [s.name for s in found] == ["derived_y", "derived_rot90"]
+    assert [one.symmetry.name for one in found] == ["derived_y", "derived_rot90"]
+    assert all(one.misfit < 1e-6 and str(one.audit.verdict) == "exact" for one in found)
     (error,) = refused
     assert isinstance(error, SymmetryError)
     assert "no symmetry under 'z': gravity" in str(error)

@@ -1,4 +1,4 @@
-"""What a task keeps outside of positions and velocities: places are mirrored, the rest is said to be not reachable."""
+"""What a task keeps outside of positions and velocities: places are mirrored, the rest is named as not reachable."""
 
 from dataclasses import replace
 
@@ -115,7 +115,7 @@ def test_a_goal_is_mirrored_wherever_it_is_kept(push, goal, kind):
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_a_goal_that_is_said_not_to_move_is_mis_specified(push, goal):
+def test_a_declaration_that_leaves_a_goal_in_place_is_mis_specified(push, goal):
     wrong = audit(push(Push, goal), mirror(flip=["y", "vy", "fy"]), 60)
     assert wrong.verdict == Verdict.MIS_SPECIFIED
 

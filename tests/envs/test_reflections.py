@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import rpp_rl
-from rpp_rl.envs import REGISTRY, read_symmetry, reflection
-from rpp_rl.errors import RPPError
+from rpp_rl.envs import REGISTRY, declared_symmetries, read_symmetry, reflection
+from rpp_rl.errors import RPPError, SymmetryError
 from rpp_rl.representations import as_matrix
 
 WALKER = {
@@ -79,9 +79,36 @@ def test_a_symmetry_is_registered_with_the_joints_of_the_model():
 
 def test_a_symmetry_is_registered_with_a_reflection_of_the_model():
     gym.register("Creeping-v0", "rpp_rl.envs.robots:Crawler", max_episode_steps=100)
-    symmetry = rpp_rl.register_symmetry("Creeping-v0", reflection="y", name="sides", breaks="a heavy hand")
+    recipe = rpp_rl.register_symmetry("Creeping-v0", reflection="y", name="sides", breaks="a heavy hand")
+    symmetry = rpp_rl.make("Creeping-v0").symmetry
     assert (symmetry.name, symmetry.breaks, symmetry.group.order) == ("sides", "a heavy hand", 2)
-    assert rpp_rl.make("Creeping-v0").symmetry == symmetry
+    # The same cell of a notebook may run twice.
+    assert rpp_rl.register_symmetry("Creeping-v0", reflection="y", name="sides", breaks="a heavy hand") == recipe
+
+
+def test_a_robot_that_cannot_be_derived_fails_alone_and_when_it_is_used():
+    gym.register("Still-v0", "gymnasium.envs.mujoco.half_cheetah_v5:HalfCheetahEnv", max_episode_steps=100)
+    gym.register("Mobile-v0", "rpp_rl.envs.robots:Crawler", max_episode_steps=100)
+    for env_id in ("Still-v0", "Mobile-v0"):
+        rpp_rl.register_symmetry(env_id, reflection="y")
+    assert rpp_rl.make("Mobile-v0").symmetry.name == "derived_y"
+    with pytest.raises(SymmetryError, match="moves nothing in Still-v0"):
+        rpp_rl.make("Still-v0")
+    with pytest.raises(SymmetryError, match="moves nothing in Still-v0"):
+        rpp_rl.register_symmetry("Still-v0", reflection="y", name="now", check=True)
+    assert "now" not in REGISTRY.names("Still-v0")
+    with pytest.warns(UserWarning, match="moves nothing in Still-v0"):
+        listed = declared_symmetries()
+    assert "Mobile-v0" in listed
+    assert "Still-v0" not in listed
+    # Other tests list all symmetries, in the same process.
+    REGISTRY._by_env.pop("Still-v0")
+
+
+def test_a_derived_map_that_is_only_approximate_is_warned_of_with_its_numbers():
+    numbers = r"symmetry limps: approximate \(audit of 100 states; median error of a step 0\."
+    with pytest.warns(UserWarning, match=numbers):
+        rpp_rl.register_symmetry("rpp_rl.envs.robots:Crawler-v0", reflection="y", name="limps", check=True)
 
 
 def test_a_file_without_names_takes_those_of_the_model(tmp_path):

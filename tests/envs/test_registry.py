@@ -198,8 +198,8 @@ def test_remedies_name_the_module_of_the_environment(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "late_robots", raising=False)
-    symmetry = rpp_rl.register_symmetry("late_robots:Late-v0", reflection="y")
-    assert rpp_rl.make("late_robots:Late-v0").symmetry == symmetry
+    recipe = rpp_rl.register_symmetry("late_robots:Late-v0", reflection="y")
+    assert rpp_rl.make("late_robots:Late-v0").symmetry.name == recipe.name == "derived_y"
     with pytest.raises(SymmetryError, match="rpp-rl new-symmetry late_robots:Pendulum-v1 writes a draft"):
         REGISTRY.names("late_robots:Pendulum-v1")
 
