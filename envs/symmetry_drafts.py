@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,10 @@ class SymmetryDraft:
     declaration: dict[str, Any]
     remark: str
     obstacle: str = ""
+
+    def with_declaration(self, declaration: dict[str, Any]) -> SymmetryDraft:
+        """The same draft with other keys."""
+        return replace(self, declaration=declaration)
 
     @property
     def unknown(self) -> tuple[str, ...]:

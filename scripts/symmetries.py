@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
@@ -12,9 +13,11 @@ from tyro.conf import Positional, arg
 
 from rpp_rl.envs.derivation import DerivedMap, derive_maps, try_reflections
 from rpp_rl.envs.listing import declared_symmetries, described
+from rpp_rl.envs.model_files import is_model
 from rpp_rl.envs.wrapper import make_plain
 from rpp_rl.errors import RunError
 from rpp_rl.experiments.environments import make_checked
+from rpp_rl.experiments.model_reports import show_model
 from rpp_rl.experiments.options import key_values
 from rpp_rl.experiments.symmetry_reports import audit_lines, moves_table, overview_table
 from rpp_rl.scripts.main import main
@@ -26,13 +29,15 @@ class SymmetriesArguments:
     """List declared symmetries."""
 
     env: Positional[str | None] = None
-    """Environment id; all environments if left out."""
+    """Environment id; all environments if left out. Or a model: a file, such as robot.xml, or menagerie:unitree_g1."""
     derive: bool = False
     """Derive symmetries from the environment's model instead."""
-    reflection: str | None = None
-    """With --derive: x, y, z, rot90 or rot180, or several such as x,y; each of x, y, rot90 and rot180 if left out."""
+    reflection: Annotated[str | None, arg(aliases=["--plane"])] = None
+    """With --derive, and for models: x, y, z, rot90 or rot180, or several such as x,y; each but z if left out."""
     env_kwargs: tuple[str, ...] = ()
     """With --derive: arguments of the environment, as key:value."""
+    out: Path | None = None
+    """For a model: the file for --symmetry and register_symmetry to write, in YAML."""
     json: bool = False
     """Print JSON."""
 
@@ -40,6 +45,11 @@ class SymmetriesArguments:
 def symmetries(arguments: Annotated[SymmetriesArguments, arg(name="")]) -> None:
     """List the declared symmetries of an environment, or of all environments."""
     a = arguments
+    if a.env is not None and is_model(a.env):
+        show_model(a.env, a.reflection, a.out)
+        return
+    if a.out is not None:
+        raise RunError("--out belongs to a model file; for an environment use rpp-rl new-symmetry")
     if a.derive:
         _show([(one.symmetry, one.line) for one in _derived(a)], a.json, has_default=False)
         return
