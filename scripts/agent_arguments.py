@@ -25,6 +25,8 @@ class AgentArguments:
     """Another environment than the run's."""
     env_kwargs: tuple[str, ...] = ()
     """Arguments of the environment, as key:value, beside the run's."""
+    eval_max_steps: int | None = None
+    """Steps after which an episode is cut off; the run's own setting, or the task's limit, if left out."""
     device: str = "auto"
     """auto, cpu, cuda, ..."""
     trust: bool = False
@@ -32,9 +34,10 @@ class AgentArguments:
 
     def settings(self) -> dict[str, Any]:
         """The arguments of `rpp_rl.experiments.load` after the run."""
+        limit = {} if self.eval_max_steps is None else {"max_episode_steps": self.eval_max_steps}
         return {
             "env": self.env,
-            "env_kwargs": key_values(self.env_kwargs, "--env-kwargs"),
+            "env_kwargs": {**key_values(self.env_kwargs, "--env-kwargs"), **limit},
             "seed": self.seed,
             "device": self.device,
             "trust": self.trust,

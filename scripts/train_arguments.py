@@ -56,6 +56,8 @@ class Evaluation:
     """Environment steps between evaluations; 10000, or a fifth of a shorter run, if left out."""
     eval_episodes: int = 10
     """Episodes of an evaluation."""
+    eval_max_steps: Steps = None
+    """Steps after which an episode of an evaluation is cut off, for tasks without a time limit of their own."""
 
 
 @dataclass(frozen=True)

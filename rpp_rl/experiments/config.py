@@ -49,6 +49,7 @@ class RunConfig:
         env_timeout: seconds that an environment in its own process may take for a step.
         eval_freq: environment steps between evaluations; None for 10 000, or a fifth of a shorter run.
         eval_episodes: episodes of an evaluation.
+        eval_max_steps: steps after which an episode of an evaluation is cut off; None for the task's own limit.
         save_freq: environment steps between checkpoints; -1 writes one only when the run is asked to stop.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         audit: whether to check the symmetry on the simulator before training.
@@ -74,6 +75,7 @@ class RunConfig:
     env_timeout: float = 300.0
     eval_freq: int | None = None
     eval_episodes: int = 10
+    eval_max_steps: int | None = None
     save_freq: int = -1
     device: str = "auto"
     audit: bool = True
@@ -93,7 +95,7 @@ class RunConfig:
             raise RunError("env must be the id of an environment, got nothing; name one, such as HalfCheetah-v5")
         object.__setattr__(self, "env", full_id(self.env))
         algorithm(self.algo)
-        for name in ("eval_episodes", "eval_freq", "n_timesteps", "n_envs"):
+        for name in ("eval_episodes", "eval_freq", "eval_max_steps", "n_timesteps", "n_envs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise RunError(f"{name} must be at least 1, got {value}")
@@ -113,6 +115,12 @@ class RunConfig:
     def folder(self) -> Path:
         """The folder of the run, ``<log_folder>/<env>/<algo>/seed<seed>``; later runs get ``-2``, ``-3``, ..."""
         return self.log_folder / base_id(self.env).replace("/", "-") / self.algo / f"seed{self.seed}"
+
+    @property
+    def evaluation_kwargs(self) -> dict[str, Any]:
+        """Arguments of the environment on which the agent is evaluated."""
+        limit = {} if self.eval_max_steps is None else {"max_episode_steps": self.eval_max_steps}
+        return {**self.env_kwargs, **limit}
 
     @property
     def evaluation_seed(self) -> int:
@@ -274,7 +282,7 @@ def _check_kinds(config: RunConfig) -> None:
     Raises:
         RunError: if one is of another type.
     """
-    for name in ("n_timesteps", "n_envs", "eval_freq"):
+    for name in ("n_timesteps", "n_envs", "eval_freq", "eval_max_steps"):
         _check(config, name, (int, type(None)))
     for name in ("seed", "eval_episodes", "save_freq"):
         _check(config, name, (int,))

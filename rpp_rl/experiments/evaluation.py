@@ -164,7 +164,9 @@ def task_of(path: Path, env: str | None, env_kwargs: Mapping[str, Any], trust: b
         raise RunError(f"there is no config.json beside {path} to say which environment it was trained on; give --env")
     if env is None and not trust:
         refuse_modules([env_id], path)
-    return full_id(env_id), {**record.get("env_kwargs", {}), **env_kwargs}
+    limit = record.get("eval_max_steps")
+    own = {} if limit is None else {"max_episode_steps": limit}
+    return full_id(env_id), {**record.get("env_kwargs", {}), **own, **env_kwargs}
 
 
 def _check_spaces(agent: BaseAlgorithm, env: VecEnv, env_id: str, path: Path) -> None:

@@ -169,7 +169,7 @@ def _evaluate(session: Session) -> None:
         RunError: if the evaluation is interrupted.
     """
     run, config = session.run, session.config
-    remedy = f"evaluate it with: rpp-rl evaluate {run.path}"
+    remedy = f"evaluate it with: {shell_command(['rpp-rl', 'evaluate', run.path])}"
     try:
         env = session.evaluation_env
         trained_on = session.agent.get_env()

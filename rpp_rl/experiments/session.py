@@ -203,6 +203,7 @@ def record_of_run(task: Resolved, agent: OffPolicyAlgorithm) -> dict[str, Any]:
         "normalize": task.normalize,
         "eval_freq": task.eval_freq,
         "eval_episodes": config.eval_episodes,
+        "eval_max_steps": config.eval_max_steps,
         "evaluation_seed": config.evaluation_seed,
         "trained_agent": None if config.trained_agent is None else str(config.trained_agent),
         # As the agent has them: an agent that continues another one has its hyperparameters.
@@ -224,7 +225,7 @@ def _accompanied(
 ) -> tuple[Session, RunCheckpoint]:
     """The session of an agent, with the callbacks that evaluate, check and save it."""
     config, names = task.config, task.observation_names
-    finite = FiniteVecEnv(vec_env(config.env, task.symmetry, config.env_kwargs), names, stop)
+    finite = FiniteVecEnv(vec_env(config.env, task.symmetry, config.evaluation_kwargs), names, stop)
     evaluation_env = normalized_for_evaluation(VecMonitor(finite), task.normalize, task.symmetry)
     evaluation_env.seed(config.evaluation_seed)
     callbacks: list[BaseCallback] = [

@@ -50,7 +50,7 @@ def train(
     """
     with resolved(config, trust) as task:
         agent = build(task, verbose, trust)
-        _note_that_nothing_is_learnt(task, agent)
+        note_what_may_surprise(task, agent)
         audit = audited(task)
         with stop_when_asked() as stop, started(task, agent, audit, stop, verbose, track) as session:
             learn(session, task.steps, config.trained_agent is None, progress_bar)
@@ -90,7 +90,7 @@ def train_seeds(
     with resolved(configs[seeds[0]]) as task, ExitStack() as sessions:
         tasks = {seed: replace(task, config=one) for seed, one in configs.items()}
         together = config.use.together(lambda seed: build(tasks[seed], verbose), seeds)
-        _note_that_nothing_is_learnt(task, together.agents[0])
+        note_what_may_surprise(task, together.agents[0])
         audit = audited(task)
         stop = sessions.enter_context(stop_when_asked())
         opened = [
@@ -265,9 +265,17 @@ def _steps_left(sessions: Sequence[Session], n_timesteps: int | None) -> int:
     return left
 
 
-def _note_that_nothing_is_learnt(task: Resolved, agent: OffPolicyAlgorithm) -> None:
-    if task.steps <= agent.learning_starts and task.config.trained_agent is None:
+def note_what_may_surprise(task: Resolved, agent: OffPolicyAlgorithm) -> None:
+    """Print a note if nothing will be learnt, or if an evaluation may not end."""
+    config, spec = task.config, task.probe.spec
+    if task.steps <= agent.learning_starts and config.trained_agent is None:
         print(
             f"note: the first {agent.learning_starts} steps are random and nothing is learnt from {task.steps}; "
             "give more steps, or -params learning_starts:N"
+        )
+    has_limit = spec is None or spec.max_episode_steps is not None or "max_episode_steps" in config.evaluation_kwargs
+    if not has_limit:
+        print(
+            f"note: {config.env} has no time limit, so an evaluation lasts until its episodes end by themselves; "
+            "--eval-max-steps cuts them off"
         )
