@@ -119,6 +119,7 @@ def _audit_generator(
     observation_names, action_names = symmetry.observation_names, symmetry.action_names
     suspects = _named(control.suspect_observation, observation_names) + _named(control.suspect_action, action_names)
     observation = np.abs(done.moved_before - move.observe(done.before)).max(axis=0)
+    relative = _observation_error(done, move)
     broken = _broken_at_reset(simulator, move, observation_names, thoroughness.resets, seed)
     median, p95 = float(np.median(errors)), float(np.quantile(errors, 0.95))
     reward_error = _reward_error(done)
@@ -128,6 +129,7 @@ def _audit_generator(
         diverged=states - len(drawn),
         observation_error=float(observation.max()),
         observation_worst=observation_names[int(observation.argmax())],
+        observation_relative=relative,
         dynamics_median=median,
         dynamics_p95=p95,
         contact_free_median=_median(errors[~done.contact]),
@@ -146,11 +148,21 @@ def _audit_generator(
         suspects=suspects,
         unreachable=_named(simulator.unreachable, observation_names),
         axes={
-            "observation": observation_verdict(float(observation.max())),
+            "observation": observation_verdict(relative),
             "dynamics": dynamics_verdict(median, p95, suspects),
             "task": task_verdict(reward_error, mismatch),
         },
     )
+
+
+def _observation_error(done: Transitions, move: Move) -> float:
+    """The largest root mean square error of an entry of the observation, relative to its standard deviation."""
+    error = np.sqrt(np.mean((done.moved_before - move.observe(done.before)) ** 2, axis=0))
+    deviation = done.before.std(axis=0)
+    # A constant entry is compared with its value, and with 1 if that is zero.
+    still = np.abs(done.before).max(axis=0)
+    scale = np.where(deviation > 1e-9, deviation, np.where(still > 1e-9, still, 1.0))
+    return float((error / scale).max())
 
 
 def _spread(drawn: Sequence[Sample], count: int) -> Sequence[Sample]:

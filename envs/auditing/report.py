@@ -56,10 +56,15 @@ def dynamics_verdict(median: float, p95: float, suspects: Sequence[str] = ()) ->
 
 
 def observation_verdict(error: float) -> Verdict:
-    """The verdict on the observation map; it depends on geometry only, so a large error means a wrong declaration."""
+    """The verdict on the observation map, from the largest error of an entry relative to its spread.
+
+    It depends on geometry only: sensors beside the mirror plane have small errors, a wrong declaration has large ones.
+    """
     if error <= EXACT:
         return Verdict.EXACT
-    return Verdict.NEAR_EXACT if error <= NEAR_EXACT else Verdict.MIS_SPECIFIED
+    if error <= NEAR_EXACT:
+        return Verdict.NEAR_EXACT
+    return Verdict.APPROXIMATE if error <= APPROXIMATE else Verdict.MIS_SPECIFIED
 
 
 def task_verdict(reward_error: float, termination_mismatch: float) -> Verdict:
@@ -112,6 +117,7 @@ class GeneratorAudit:
         diverged: number of states that were left out, because the simulation diverged from them or their mirror images.
         observation_error: the largest |obs(g s) - g obs(s)|.
         observation_worst: the entry with the largest error.
+        observation_relative: the largest root mean square error of an entry, relative to its standard deviation.
         dynamics_median: median error of one step over the transitions.
         dynamics_p95: 95th percentile of the error of one step.
         contact_free_median: median error without contacts; None if every transition has contacts.
@@ -136,6 +142,7 @@ class GeneratorAudit:
     diverged: int
     observation_error: float
     observation_worst: str
+    observation_relative: float
     dynamics_median: float
     dynamics_p95: float
     contact_free_median: float | None
@@ -209,6 +216,7 @@ def _number(value: float | None) -> str:
 MEASURED: Mapping[str, Callable[[GeneratorAudit], str]] = MappingProxyType(
     {
         "observation map, largest error": lambda g: f"{g.observation_error:.2g} ({g.observation_worst})",
+        "observation map, error / deviation": lambda g: f"{g.observation_relative:.2g}",
         "one step, median relative error": lambda g: f"{g.dynamics_median:.2g}",
         "one step, 95th percentile": lambda g: f"{g.dynamics_p95:.2g}",
         "  without contact, median": lambda g: _number(g.contact_free_median),

@@ -9,7 +9,7 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 
-from rpp_rl.envs.derivation.exchange import action_map, control_map, recognize_exchange
+from rpp_rl.envs.derivation.exchange import action_map, control_map, recognize_exchange, recognize_mixture
 from rpp_rl.envs.derivation.observation_layout import action_names, layout_of, look, recognized_names
 from rpp_rl.envs.geometry.body_matching import Match, find_matches, refusal, size_of
 from rpp_rl.envs.geometry.equalities import satisfy_equalities
@@ -138,11 +138,14 @@ class Derivation:
         exchange = recognize_exchange(values, moved)
         # The image of a constant entry is known if the entry depends on the simulator and is not zero.
         untold = tuple(i for i in exchange.constant if not self._from_simulator(i) or abs(values[0, i]) < 1e-9)
-        return (
-            exchange.matrix,
-            exchange.offset,
-            tuple(sorted({*exchange.unknown, *untold, *self.simulator.undetermined})),
-        )
+        matrix, offset, unknown = exchange.matrix, exchange.offset.copy(), {*exchange.unknown, *untold}
+        # Entries whose images were not found, and those that nothing was the image of, may be mixed.
+        rows = sorted({*exchange.unknown, *np.flatnonzero(~matrix.any(axis=0)).tolist()})
+        mixture = recognize_mixture(values, moved, rows) if rows else None
+        if mixture is not None:
+            matrix[np.ix_(rows, rows)], offset[rows] = mixture
+            unknown -= set(rows)
+        return matrix, offset, tuple(sorted(unknown | set(self.simulator.undetermined)))
 
     def _from_simulator(self, entry: int) -> bool:
         """Whether an entry of the observation depends on places in the simulator's data."""

@@ -14,8 +14,11 @@ from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import StateMap
 from rpp_rl.errors import SymmetryError
 
-# The least correlation of a signal with its source; the second if the two may differ by a factor.
-_ALIKE, _ALIKE_SCALED = 0.99999, 0.99
+# The least correlation of a signal with its source; the second if the two may differ by a factor. Robots are not quite
+# symmetric: a sensor two centimeters beside the plane has about 0.999.
+_ALIKE, _ALIKE_SCALED = 0.98, 0.99
+# Signals that a matrix mixes must follow from each other up to this, relative to their spread.
+_MIXED = 0.05
 _CONSTANT = 1e-7
 
 
@@ -70,18 +73,53 @@ def recognize_exchange(values: Floats, moved: Floats, scaled: bool = False, cost
         ratio = moved_spread[:, None] / np.where(moving, spread, 1.0)[None, :]
         fit = np.where(np.abs(ratio - 1) < 0.1, fit, 0.0)
     fit[~moved_moving] = fit[:, ~moving] = 0.0
-    penalty = -np.round(fit, 6) + (0 if cost is None else cost)
+    least = _ALIKE_SCALED if scaled else _ALIKE
+    # A poor fit may not take the source of a good one.
+    penalty = -np.round(np.where(fit > least, fit, 0.0), 6) + (0 if cost is None else cost)
     # Among equal signals each is preferred as its own source.
     rows, columns = linear_sum_assignment(penalty - 1e-9 * np.eye(count))
     source, sign, offset = np.full(count, -1), np.ones(count), np.zeros(count)
     for i, j in zip(rows, columns, strict=True):
-        if fit[i, j] > (_ALIKE_SCALED if scaled else _ALIKE):
+        if fit[i, j] > least:
             source[i], sign[i] = j, np.sign(correlation[i, j])
             constant = float(moved[:, i].mean() - sign[i] * values[:, j].mean())
-            offset[i] = constant if abs(constant) > 1e-5 * spread[j] else 0.0
+            missed = float((moved[:, i] - sign[i] * values[:, j]).std())
+            offset[i] = constant if abs(constant) > max(1e-5 * spread[j], missed) else 0.0
     still = np.flatnonzero(~moving & ~moved_moving & np.isclose(values.mean(0), moved.mean(0), atol=_CONSTANT))
     source[still] = still
     return Exchange(source, sign, offset, tuple(still.tolist()))
+
+
+def recognize_mixture(values: Floats, moved: Floats, signals: Sequence[int]) -> tuple[Floats, Floats] | None:
+    """Find the orthogonal matrix and the offset by which some signals move into each other.
+
+    A frame that is turned against the mirror plane mixes the components of vectors and quaternions.
+
+    Args:
+        values: signals in a number of states, shape (states, signals).
+        moved: the same signals in the mirrored states.
+        signals: the signals that move into each other.
+
+    Returns:
+        The matrix, shape (k, k), and the offset, shape (k,); None if there is no such matrix.
+    """
+    x, y = values[:, signals], moved[:, signals]
+    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
+    spread = x.std(axis=0)
+    if len(x) <= len(signals) or (spread < _CONSTANT).any():
+        return None
+    fitted = np.linalg.lstsq(x - x_mean, y - y_mean, rcond=None)[0].T
+    u, sizes, vt = np.linalg.svd(fitted)
+    if np.abs(sizes - 1).max() > _MIXED:
+        return None
+    matrix = u @ vt
+    near = np.abs(matrix - np.rint(matrix)) < 1e-6
+    matrix = np.where(near, np.rint(matrix) + 0.0, matrix)
+    offset = y_mean - matrix @ x_mean
+    missed = (y - x @ matrix.T).std(axis=0)
+    if (missed > _MIXED * spread).any():
+        return None
+    return matrix, np.where(np.abs(offset) > np.maximum(1e-5 * spread, missed), offset, 0.0)
 
 
 def control_map(simulator: Simulator, state_map: StateMap, states: list[State], names: tuple[str, ...]) -> Floats:

@@ -131,3 +131,66 @@ def test_coupled_fingers_with_one_motor_keep_the_sign_of_the_grip(tmp_path, axis
     one, two = (symmetry.observation_names.index(name) for name in ("one", "two"))
     assert symmetry.observation.matrix(1)[one, two] == -axis
     assert audit(env, symmetry, 40).generators[0].observation_error < 1e-9
+
+
+IMU = """<mujoco><option timestep=".004"/><default><geom contype="0" conaffinity="0"/></default><worldbody>
+<body name="hull" pos="0 0 1" {frame}><freejoint/><geom type="box" size="{box}" mass="3" {back}/>
+<site name="imu" pos="0 {beside} .05" {back}/>
+<body name="left" pos="{left}" {back}><joint name="left" axis="1 0 0" damping=".1"/>
+<geom type="box" size=".05 .1 .01" pos="0 .1 0" mass="{heavy}"/></body>
+<body name="right" pos="{right}" {back}><joint name="right" axis="1 0 0" damping=".1"/>
+<geom type="box" size=".05 .1 .01" pos="0 -.1 0" mass=".3"/></body></body></worldbody>
+<actuator><motor name="ml" joint="left" ctrlrange="-1 1"/><motor name="mr" joint="right" ctrlrange="-1 1"/></actuator>
+<sensor><velocimeter site="imu"/><gyro site="imu"/><framezaxis objtype="site" objname="imu"/></sensor></mujoco>"""
+STRAIGHT = {
+    "frame": "",
+    "back": "",
+    "box": ".3 .1 .05",
+    "left": "0 .1 0",
+    "right": "0 -.1 0",
+    "beside": 0,
+    "heavy": 0.3,
+}
+
+
+class Sensing(Robot):
+    """A robot that observes its orientation, its joints and an inertial sensor."""
+
+    def _get_obs(self):
+        return np.concatenate([self.data.qpos[3:], self.data.qvel[3:], self.data.sensordata])
+
+
+@pytest.mark.parametrize("fault", [{}, {"beside": 0.02}, {"heavy": 0.303}, {"beside": -0.02, "heavy": 0.303}])
+def test_sensors_of_a_nearly_symmetric_robot_are_recognized(tmp_path, fault):
+    env = Sensing(tmp_path / "imu.xml", IMU.format(**{**STRAIGHT, **fault}), 20)
+    symmetry = derive_symmetry(env, "y")
+    signs = np.diag(symmetry.observation.matrix(1))[-9:]
+    assert signs.tolist() == [1, -1, 1, -1, 1, -1, 1, -1, 1]
+    (g,) = audit(env, symmetry, 60).generators
+    assert (g.observation_relative < 1e-9) == ("beside" not in fault)
+    assert g.observation_relative < 0.3
+
+
+@pytest.mark.parametrize("degrees", [45, 30])
+def test_a_root_frame_that_is_turned_against_the_plane_is_found_by_probing(tmp_path, degrees):
+    a = np.deg2rad(degrees)
+    turn = np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    left, right = (" ".join(f"{x:.12g}" for x in turn @ np.array([0, y, 0])) for y in (0.1, -0.1))
+    frames = {"frame": f'euler="0 0 {degrees}"', "back": f'euler="0 0 {-degrees}"', "left": left, "right": right}
+    env = Sensing(tmp_path / "turned.xml", IMU.format(**{**STRAIGHT, **frames}), 20)
+    symmetry = derive_symmetry(env, "y")
+    matrix = symmetry.observation.matrix(1)
+    assert np.allclose(matrix @ matrix, np.eye(20))
+    assert not np.allclose(np.abs(matrix), np.round(np.abs(matrix)), atol=0.05)
+    (g,) = audit(env, symmetry, 60).generators
+    assert g.observation_relative < 1e-5
+    assert g.dynamics_p95 < 1e-4
+
+
+def test_a_wrong_sign_of_a_sensor_is_still_mis_specified(tmp_path):
+    env = Sensing(tmp_path / "imu.xml", IMU.format(**{**STRAIGHT, "beside": 0.02}), 20)
+    right = derive_symmetry(env, "y")
+    matrix = right.observation.matrix(1).copy()
+    matrix[-8] *= -1
+    wrong = type(right).from_generators("wrong", right.group, [matrix], right.action.images)
+    assert str(audit(env, wrong, 60).verdict) == "mis-specified"
