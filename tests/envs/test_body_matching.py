@@ -43,12 +43,24 @@ class Tree:
             return self.text(
                 [{**b, "offset": b["offset"] * [1, 0, 1], "axis": AXES[1]} for b in bodies], place, ["m"] * 9
             )
-        mirrored = [{**b, "offset": MIRROR @ b["offset"], "axis": -MIRROR @ b["axis"]} for b in bodies]
+        # Some joints of the right limb have their zero a quarter turn away.
+        mirrored = [
+            {
+                **b,
+                "offset": MIRROR @ b["offset"],
+                "axis": -MIRROR @ b["axis"],
+                "turn": not b["limited"] and self.turned(),
+            }
+            for b in bodies
+        ]
         names = [[f"{side}{self.count}_{k}" for k in range(len(bodies))] for side in "lr"]
         self.count += 1
         for left, right in zip(*names, strict=True):
             self.images |= {left: right, right: left}
         return self.text(bodies, place, names[0]) + self.text(mirrored, MIRROR @ place, names[1])
+
+    def turned(self):
+        return self.rng.random() < 0.5
 
     def body(self):
         return {
@@ -67,8 +79,11 @@ class Tree:
         for name, body, at in zip(reversed(names), reversed(bodies), range(len(bodies) - 1, -1, -1), strict=False):
             where = place if at == 0 else 2 * bodies[at - 1]["offset"]
             limits = 'range="-1 1" limited="true"' if body["limited"] else ""
+            half = np.pi / 4 if body.get("turn") else 0.0
+            quat = numbers([np.cos(half), *(np.sin(half) * body["axis"])])
+            joint = f'<joint axis="{numbers(body["axis"])}" {limits}/>'
             found = (
-                f'<body name="{name}" pos="{numbers(where)}"><joint axis="{numbers(body["axis"])}" {limits}/>'
+                f'<body name="{name}" pos="{numbers(where)}" quat="{quat}">{joint}'
                 f'<geom type="sphere" size=".03" pos="{numbers(body["offset"])}" mass="{body["mass"]}"/>{found}</body>'
             )
         return found
@@ -98,11 +113,11 @@ def all_costs(model, world):
     return list(children(0, 0, world))
 
 
+# Up to two limbs of two bodies, or one of three: the number of all matches grows fast.
 trees = st.builds(
-    lambda seed, limbs, depth, apart, perturbed: Tree(np.random.default_rng(seed), limbs, depth, apart, perturbed),
+    lambda seed, shape, apart, perturbed: Tree(np.random.default_rng(seed), *shape, apart, perturbed),
     st.integers(0, 2**32 - 1),
-    st.integers(1, 2),
-    st.integers(1, 2),
+    st.sampled_from([(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)]),
     st.sampled_from([0.02, 0.1, 0.5]),
     st.sampled_from([0.0, 0.01, 0.3]),
 )
@@ -137,7 +152,8 @@ def test_sixty_bodies_are_matched_within_the_limit():
     assert tree.model.nbody > 40
     found = find_matches(tree.model, MIRROR)
     assert found.complete
-    assert found.compared < 5000
+    # Without bounds on the cost it compares all that is possible.
+    assert found.compared < 1000
 
 
 def test_a_search_that_is_cut_off_says_so():

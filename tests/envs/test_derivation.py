@@ -185,6 +185,34 @@ def test_models_without_the_symmetry_are_refused_with_a_reason(env_id, reflectio
     assert "\n" not in str(caught.value)
 
 
+def test_a_map_that_its_own_audit_refutes_is_not_returned(tmp_path):
+    """The model file does not show a strong wind from the side."""
+    path = tmp_path / "sled.xml"
+    path.write_text(
+        """<mujoco><option timestep="0.005"/><worldbody><body name="sled" pos="0 0 1"><joint name="way" type="slide"
+        axis="0 1 0"/><geom size="0.1" mass="1"/></body></worldbody><actuator><motor joint="way" ctrlrange="-1 1"/>
+        </actuator></mujoco>"""
+    )
+
+    class Windy(robots.Robot):
+        model_file = str(path)
+
+        def _get_obs(self):
+            return self.data.qvel.copy()
+
+        def step(self, action):
+            self.data.xfrc_applied[1, 1] = self.wind
+            self.do_simulation(action, self.frame_skip)
+            return self._get_obs(), 0.0, False, False, {}
+
+        wind = 0.0
+
+    assert derive_symmetry(Windy(), "y").observation.images[0].sign == (-1,)
+    Windy.wind = 20.0
+    with pytest.raises(SymmetryError, match=r"the map derived from Windy does not hold: .*mis-specified"):
+        derive_symmetry(Windy(), "y")
+
+
 class Commanded(robots.Crawler):
     """A crawler with a target that is not part of the simulator."""
 

@@ -140,7 +140,14 @@ def test_what_no_state_determines_counts_neither_for_nor_against_a_map(push):
         assert done.to_dict()["generators"][0]["unreachable"] == ["goal_x", "goal_y"]
 
 
-@pytest.mark.parametrize("kind", [Remembered, Reachable])
+class Pointed(Remembered):
+    """The goal that is an attribute is observed relative to the puck."""
+
+    def _get_obs(self):
+        return np.concatenate([self.puck(), self.data.qvel, self.goal() - self.puck()])
+
+
+@pytest.mark.parametrize("kind", [Remembered, Reachable, Pointed])
 def test_nothing_is_derived_of_what_the_simulator_does_not_hold(push, kind):
     with pytest.raises(SymmetryError, match="cannot be derived, since it is kept outside of the simulator"):
         derive_symmetry(push(kind), "y")

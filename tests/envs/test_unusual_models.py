@@ -27,13 +27,13 @@ def motors(left='ctrlrange="-1 1"', right='ctrlrange="-1 1"', kind="motor"):
 class Robot(MujocoEnv):
     """A robot without a reward."""
 
-    metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 250}  # noqa: RUF012
+    metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"], "render_fps": 125}  # noqa: RUF012
 
     def __init__(self, path, text, size, ignored=(), space=None):
         self.ignored = list(ignored)
         path.write_text(text)
         box = gym.spaces.Box(-np.inf, np.inf, (size,), np.float64)
-        super().__init__(str(path), 1, space or box)
+        super().__init__(str(path), 2, space or box)
 
     def _get_obs(self):
         seen = np.concatenate([self.data.qpos, self.data.qvel])
