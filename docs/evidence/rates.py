@@ -82,7 +82,9 @@ def areas(folder: Path) -> list[float]:
 
 def report(runs: Path, out: Path) -> None:
     """Write all areas, their tables and figure."""
-    found = {(row, rate): areas(folder_of(runs, row, rate)) for row in PLAN["rows"] for rate in PLAN["learning_rates"]}
+    kept = recorded(out / "areas.csv")
+    cells = [(row, rate) for row in PLAN["rows"] for rate in PLAN["learning_rates"]]
+    found = {cell: areas(folder_of(runs, *cell)) or kept.get(cell, []) for cell in cells}
     out.mkdir(parents=True, exist_ok=True)
     with (out / "areas.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -100,6 +102,16 @@ def report(runs: Path, out: Path) -> None:
     ]
     (out / "tables.md").write_text(f"{markdown_table(head, medians)}\n\n{markdown_table(head, chances)}\n")
     draw(found, out / "areas.png")
+
+
+def recorded(path: Path) -> dict[tuple[str, float], list[float]]:
+    """The areas that an earlier report has written, by row and learning rate; its runs may be gone."""
+    found: dict[tuple[str, float], list[float]] = {}
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            for line in csv.DictReader(file):
+                found.setdefault((line["row"], float(line["learning_rate"])), []).append(float(line["area"]))
+    return found
 
 
 def draw(found: Mapping[tuple[str, float], list[float]], path: Path) -> None:
@@ -140,7 +152,8 @@ def main() -> int:
     given = parser.parse_args()
     need_matplotlib("the figure needs")
     jobs = [(row, rate) for rate in given.rates for row in PLAN["rows"]]
-    left = [job for job in jobs if not areas(folder_of(given.runs, *job))]
+    kept = recorded(given.out / "areas.csv")
+    left = [job for job in jobs if not (areas(folder_of(given.runs, *job)) or job in kept)]
     # Two stacks on two cores are faster with one thread each; the workers read this when they start.
     os.environ["OMP_NUM_THREADS"] = "1"
     failed = 0

@@ -11,12 +11,17 @@ from rpp_rl.experiments.comparison.analysis import Pair
 from rpp_rl.experiments.comparison.verdicts import shown
 from rpp_rl.experiments.markdown import markdown_table
 from rpp_rl.statistics import Estimate
+from rpp_rl.strict_yaml import load_yaml
 
 TEXT = """# Does the symmetry help?
 
 Algorithms are compared here with the controls that this question needs. `make docs-evidence` writes the page; do not
-edit it by hand. `rpp-rl compare` made the tables from {runs} runs: {hours:.0f} hours of training, two runs at a time on
-two cores. `docs/results/evidence` has one folder per task; `scores.csv` in it lists every evaluation of every run.
+edit it by hand.
+
+{rates}## Two pathways, before steps were equal
+
+`rpp-rl compare` made the tables below from {runs} runs: {hours:.0f} hours of training, two runs at a time on two cores.
+`docs/results/evidence` has one folder per task; `scores.csv` in it lists every evaluation of every run.
 
 [evidence/plan.yml](evidence/plan.yml) trains the algorithms and their controls.
 [evidence/tries.yml](evidence/tries.yml) trains two more variants of `rpp_sac`. All networks have the paper's two
@@ -32,11 +37,40 @@ Bold marks a difference: both intervals, that of P(X > Y) and that of the differ
 Every interval has a coverage of 95 % by itself. The page has {comparisons} of them, so about one in twenty excludes "no
 difference" by chance. With five seeds the intervals of IQMs cover less: 86 to 90 %.
 
-{tasks}## Conclusions
+{tasks}### Conclusions
 
 {reading}"""
 
-TASK = """## {name}: {what}
+RATES = """## Equal steps, over learning rates: InvertedDoublePendulum-v5
+
+    python docs/evidence/rates.py --jobs 2 --runs runs/rates --out docs/results/evidence/rates
+
+[evidence/rates.yml](evidence/rates.yml) trains {seeds} seeds of each row at each learning rate, {steps} steps with two
+hidden layers of 64, on a task whose mirror is nearly exact. All networks move the entries of their weights equally far
+in a step. A seed counts by its evaluation returns averaged over the run (two episodes every {every} steps).
+`docs/results/evidence/rates/areas.csv` has every seed.
+
+| row | what it is |
+|---|---|
+| plain | plain networks |
+| coordinates | control: the coordinates of RPP from a plain start and without a prior, so that no symmetry is imposed |
+| exact | exactly equivariant networks |
+| rpp | the default: orthogonal coordinates and a budget for the residual |
+| mirrored minibatches | plain networks on mirrored minibatches |
+| rpp, wrong map | control: the action changes its sign and the observation does not, the worst map there is |
+| rpp, trivial group | control: RPP with a group that moves nothing |
+
+![Median and quartiles of the areas over learning rates](results/evidence/rates/areas.png)
+
+Medians over seeds, then the probability that a seed of one row beats a seed of another, with intervals of 95 %:
+
+{tables}
+
+{reading}
+
+"""
+
+TASK = """### {name}: {what}
 
 {steps} steps, with an evaluation of five episodes every {every} steps.
 
@@ -102,6 +136,7 @@ def main(folder: Path, page: Path) -> None:
     summary = [row for each in folders for row in rows(each / "summary.csv")]
     hours = sum(int(row["n"]) * float(row["wall_time_s"]) for row in summary) / 3600
     text = TEXT.format(
+        rates=rates(folder / "rates"),
         runs=sum(int(row["n"]) for row in summary),
         hours=hours,
         comparisons=3 * sum(len(questions(rows(each / "summary.csv"))) for each in folders),
@@ -110,6 +145,19 @@ def main(folder: Path, page: Path) -> None:
         reading=(folder / "reading.md").read_text(encoding="utf-8"),
     )
     page.write_text(text, encoding="utf-8")
+
+
+def rates(folder: Path) -> str:
+    """Format the study of learning rates, if it is recorded."""
+    if not (folder / "tables.md").exists():
+        return ""
+    plan = load_yaml(Path(__file__).parents[1].joinpath("evidence", "rates.yml").read_text(encoding="utf-8"))
+    tables, reading = (
+        folder.joinpath(name).read_text(encoding="utf-8").strip() for name in ("tables.md", "reading.md")
+    )
+    return RATES.format(
+        seeds=plan["seeds"], steps=plan["n_timesteps"], every=plan["eval_freq"], tables=tables, reading=reading
+    )
 
 
 def rows(path: Path) -> list[Row]:
