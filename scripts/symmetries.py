@@ -51,7 +51,7 @@ def symmetries(arguments: Annotated[SymmetriesArguments, arg(name="")]) -> None:
     if a.out is not None:
         raise RunError("--out belongs to a model file; for an environment use rpp-rl new-symmetry")
     if a.derive:
-        _show([(one.symmetry, one.line) for one in _derived(a)], a.json, has_default=False)
+        _show([(one.symmetry, "\n".join(one.sentences)) for one in _derived(a)], a.json, has_default=False)
         return
     if a.reflection or a.env_kwargs:
         raise RunError("--reflection and --env-kwargs belong to --derive; add it, or leave them out")

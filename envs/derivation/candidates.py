@@ -122,7 +122,7 @@ class Derivation:
     def _candidate(self, match: Match) -> Candidate:
         simulator, model = self.simulator, self.simulator.model
         state_map = state_map_of(model, match, np.zeros((model.nu, model.nu)), simulator.placements)
-        controls = control_map(simulator, state_map, self._coupled, action_names(model, model.nu))
+        controls = control_map(simulator, state_map, self._coupled, action_names(model, model.nu), match.bodies)
         state_map = replace(state_map, controls=controls)
         action = action_map(simulator, controls, self._start, self.action_names)
         if self.layout is not None:

@@ -46,6 +46,14 @@ class DerivedMap:
         verdict = "it moves nothing, or cannot be audited" if self.audit is None else self.audit.line
         return f"misfit of the bodies {self.misfit:.2g} of the robot's size; {verdict}"
 
+    @property
+    def sentences(self) -> list[str]:
+        """Misfit, verdict, what is unequal by name, and what to expect of the map."""
+        if self.audit is None:
+            return [self.line]
+        unequal = dict.fromkeys(f"unequal {one}" for g in self.audit.generators for one in g.unequal)
+        return [self.line, *unequal, f"expect: {self.audit.expected}"]
+
 
 def derive_maps(
     env: gym.Env[Any, Any], reflection: str | Sequence[str] = "y", *, name: str = "", seed: int = 0

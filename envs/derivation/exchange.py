@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -20,6 +21,7 @@ _ALIKE, _ALIKE_SCALED = 0.98, 0.99
 # Signals that a matrix mixes must follow from each other up to this, relative to their spread.
 _MIXED = 0.05
 _CONSTANT = 1e-7
+_OF_BODY = int(mujoco.mjtTrn.mjTRN_BODY)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +124,23 @@ def recognize_mixture(values: Floats, moved: Floats, signals: Sequence[int]) -> 
     return matrix, np.where(np.abs(offset) > np.maximum(1e-5 * spread, missed), offset, 0.0)
 
 
-def control_map(simulator: Simulator, state_map: StateMap, states: list[State], names: tuple[str, ...]) -> Floats:
+def control_map(
+    simulator: Simulator,
+    state_map: StateMap,
+    states: list[State],
+    names: tuple[str, ...],
+    bodies: Mapping[int, int],
+) -> Floats:
     """The matrix C of ctrl -> C ctrl, shape (nu, nu), from the rates of actuator lengths at mirrored states.
+
+    Adhesion has no length; it moves with its body.
+
+    Args:
+        simulator: the environment.
+        state_map: the map of states.
+        states: states at which lengths are compared.
+        names: one per actuator, for messages.
+        bodies: the image of each body.
 
     Raises:
         SymmetryError: if an actuator has no image, or its control would move by an offset; the message names it.
@@ -139,12 +156,23 @@ def control_map(simulator: Simulator, state_map: StateMap, states: list[State], 
             rows.append(simulator.data.actuator_velocity.copy())
         rates.append(np.array(rows))
     exchange = recognize_exchange(rates[0], rates[1], scaled=True, cost=_differences(model, *rates))
-    for i in (*exchange.unknown, *exchange.constant):
+    matrix, adhesions = exchange.matrix, _adhesions(model, bodies)
+    matrix[list(adhesions)] = 0.0
+    for i, image in adhesions.items():
+        matrix[image, i] = 1.0
+    for i in sorted({*exchange.unknown, *exchange.constant} - adhesions.keys()):
         raise SymmetryError(
             f"actuator {names[i]!r} of {simulator.name} has no image: no actuator acts on the image of its joints"
         )
     _refuse_offsets(simulator, state_map, names)
-    return exchange.matrix
+    return matrix
+
+
+def _adhesions(model: Any, bodies: Mapping[int, int]) -> dict[int, int]:
+    """The image of each actuator that makes a body stick, as far as its body's image has one."""
+    of_body = {int(model.actuator_trnid[i, 0]): i for i in range(model.nu) if model.actuator_trntype[i] == _OF_BODY}
+    images = {i: of_body.get(bodies.get(body, -1)) for body, i in of_body.items()}
+    return {i: image for i, image in images.items() if image is not None}
 
 
 def _differences(model: Any, rates: Floats, moved: Floats) -> Floats:

@@ -51,7 +51,7 @@ def show_model(name: str, plane: str | None, out: Path | None) -> None:
 
 
 def _show(found: ModelSymmetry) -> None:
-    console, symmetry, audit = Console(), found.best.symmetry, found.best.audit
+    console, symmetry = Console(), found.best.symmetry
     table = Table("body", "image", "misfit", title=f"{symmetry.name}: bodies")
     for one, other, misfit in found.bodies:
         table.add_row(one, other, f"{misfit:.2g}")
@@ -62,8 +62,4 @@ def _show(found: ModelSymmetry) -> None:
         for row in found.sensors:
             sensors.add_row(*row)
         console.print(sensors)
-    print(found.best.line)
-    for generator in audit.generators if audit is not None else ():
-        for inequality in generator.unequal:
-            print(f"unequal {inequality}")
-    print()
+    print(*found.best.sentences, "", sep="\n")

@@ -194,3 +194,13 @@ def test_a_wrong_sign_of_a_sensor_is_still_mis_specified(tmp_path):
     matrix[-8] *= -1
     wrong = type(right).from_generators("wrong", right.group, [matrix], right.action.images)
     assert str(audit(env, wrong, 60).verdict) == "mis-specified"
+
+
+def test_adhesion_moves_with_its_body(boat):
+    stick = "".join(
+        f'<adhesion name="{side}_sticks" body="{side}" ctrlrange="0 1" gain="1"/>' for side in ("left", "right")
+    )
+    symmetry = derive_symmetry(boat(motors() + stick), "y")
+    assert (symmetry.action.images[0].perm, symmetry.action.images[0].sign) == ((1, 0, 3, 2), (-1, -1, 1, 1))
+    with pytest.raises(SymmetryError, match="actuator 'left_sticks' of Robot has no image"):
+        derive_symmetry(boat(motors() + stick[: stick.index("/>") + 2]), "y")
