@@ -46,15 +46,18 @@ class Thoroughness:
         control: whether to run the negative control.
         causes: whether to repair inequalities and measure again.
         resets: number of resets whose distribution is compared; 0 for none.
+        rollouts: number of states from which 25 mirrored steps are taken; 0 for none.
     """
 
     control: bool = True
     causes: bool = True
     resets: int = _RESETS
+    rollouts: int = _DIVERGENCE
 
 
 THOROUGH = Thoroughness()
 QUICK = Thoroughness(control=False, causes=False, resets=0)
+BRIEF = Thoroughness(control=False, causes=False, resets=0, rollouts=0)
 
 
 def audit_symmetry(
@@ -109,6 +112,7 @@ def _audit_generator(
         raise diverging(simulator)
     errors = done.relative_error(move)
     few = _spread(drawn, _DIVERGENCE)
+    rolled = _spread(drawn, thoroughness.rollouts) if thoroughness.rollouts else ()
     unequal = inequalities(simulator, move, state_map, [sample.state for sample in few])
     causes = {}
     if thoroughness.causes and np.quantile(errors, 0.95) > EXACT:
@@ -135,7 +139,7 @@ def _audit_generator(
         contact_free_median=_median(errors[~done.contact]),
         contact_median=_median(errors[done.contact]),
         exact_share=float((errors <= 1e-6).mean()),
-        rollout25_median=_median(divergence(simulator, few, move, state_map, seed=seed)),
+        rollout25_median=_median(divergence(simulator, rolled, move, state_map, seed=seed)),
         entry_errors=_entry_errors(done, move, observation_names),
         reward_error=reward_error,
         termination_mismatch=mismatch,

@@ -123,7 +123,7 @@ class GeneratorAudit:
         contact_free_median: median error without contacts; None if every transition has contacts.
         contact_median: median error with contacts; None if no transition has contacts.
         exact_share: share of transitions with an error up to 1e-6.
-        rollout25_median: median error after 25 mirrored steps; None if all of them diverged.
+        rollout25_median: median error after 25 mirrored steps; None if none were taken, or all of them diverged.
         entry_errors: root mean square error of each entry over that of its change, by name.
         reward_error: mean |difference of rewards| over their standard deviation.
         termination_mismatch: share of transitions for which only one of the two steps ends the task.

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from rpp_rl.envs.auditing.measurement import QUICK, audit_symmetry
+from rpp_rl.envs.auditing.measurement import BRIEF, audit_symmetry
 from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.derivation.candidates import Candidate, Derivation, is_identity
 from rpp_rl.envs.geometry.isometry import WORLD_MAPS
@@ -22,7 +22,7 @@ from rpp_rl.representations import as_matrix
 from rpp_rl.symmetry import Symmetry
 
 # Number of transitions in the audit of each map.
-_AUDITED = 40
+_AUDITED = 30
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class DerivedMap:
         symmetry: the symmetry.
         misfit: the root mean square distance of bodies from the images of their partners, relative to the robot's
             size; the largest of its generators.
-        audit: its quick audit; None for a map that moves nothing, or if the environment cannot be audited.
+        audit: its brief audit; None for a map that moves nothing, or if the environment cannot be audited.
     """
 
     symmetry: Symmetry
@@ -218,9 +218,9 @@ def _center(where: str, choice: Sequence[Candidate]) -> tuple[float, ...]:
 
 
 def _audit(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> SymmetryAudit | None:
-    """The quick audit of a symmetry; None if the environment cannot be audited."""
+    """The brief audit of a symmetry; None if the environment cannot be audited."""
     try:
-        return audit_symmetry(Simulator(env), symmetry, _AUDITED, seed=seed, thoroughness=QUICK)
+        return audit_symmetry(Simulator(env), symmetry, _AUDITED, seed=seed, thoroughness=BRIEF)
     except SymmetryError:
         return None
 

@@ -47,7 +47,7 @@ def test_the_example_robots_are_exact(env_id, reflection, order):
     env = made(env_id)
     symmetry = derive_symmetry(env, reflection)
     assert symmetry.group.order == order
-    found = audit(env, symmetry, 150)
+    found = audit(env, symmetry, 80)
     assert str(found.verdict) == "exact"
     for g in found.generators:
         assert g.observation_error < 1e-12

@@ -107,16 +107,16 @@ def push(tmp_path):
 @pytest.mark.parametrize("goal", GOALS)
 def test_a_goal_is_mirrored_wherever_it_is_kept(push, goal, kind):
     env = push(kind, goal)
-    assert audit(env, mirror(), 60).verdict == Verdict.EXACT
+    assert audit(env, mirror(), 30).verdict == Verdict.EXACT
     derived = derive_symmetry(env, "y")
     assert np.array_equal(derived.observation.matrix(1), mirror().observation.matrix(1))
     assert not np.any(derived.center)
-    assert audit(env, derived, 60).verdict == Verdict.EXACT
+    assert audit(env, derived, 30).verdict == Verdict.EXACT
 
 
 @pytest.mark.parametrize("goal", GOALS)
 def test_a_declaration_that_leaves_a_goal_in_place_is_mis_specified(push, goal):
-    wrong = audit(push(Push, goal), mirror(flip=["y", "vy", "fy"]), 60)
+    wrong = audit(push(Push, goal), mirror(flip=["y", "vy", "fy"]), 30)
     assert wrong.verdict == Verdict.MIS_SPECIFIED
 
 
@@ -124,14 +124,14 @@ def test_a_declaration_that_leaves_a_goal_in_place_is_mis_specified(push, goal):
 def test_the_plane_is_that_of_the_robot(push, goal):
     """The puck's rails cross at y = 0.5, so the goal is mirrored in the plane y = 0.5."""
     env = push(Push, goal, y=0.5)
-    given = audit(env, mirror(center={"y": 0.5, "goal_y": 0.5}), 60)
+    given = audit(env, mirror(center={"y": 0.5, "goal_y": 0.5}), 30)
     assert given.verdict == Verdict.EXACT
 
 
 def test_what_no_state_determines_counts_neither_for_nor_against_a_map(push):
     env = push(Remembered)
     for flip in (["y", "vy", "goal_y", "fy"], ["y", "vy", "fy"]):
-        done = audit(env, mirror(flip=flip), 60)
+        done = audit(env, mirror(flip=flip), 30)
         (g,) = done.generators
         assert g.unreachable == ("goal_x", "goal_y")
         assert {"goal_x", "goal_y"} <= set(g.untested)
@@ -155,9 +155,9 @@ def test_nothing_is_derived_of_what_the_simulator_does_not_hold(push, kind):
 
 def test_an_extra_state_is_mirrored(push):
     env = push(Reachable)
-    assert audit(env, mirror(), 60).verdict == Verdict.EXACT
+    assert audit(env, mirror(), 30).verdict == Verdict.EXACT
     # Its mirror image is what the declaration says; the reward shows that it is wrong.
-    (wrong,) = audit(env, mirror(flip=["y", "vy", "fy"]), 60).generators
+    (wrong,) = audit(env, mirror(flip=["y", "vy", "fy"]), 30).generators
     assert wrong.axes["task"] == Verdict.APPROXIMATE
     assert not wrong.unreachable
 
@@ -189,7 +189,7 @@ def test_model_fields_that_cannot_be_mirrored_are_named(push):
 
 
 def test_the_trotter_is_exact_with_its_command_last_action_and_phase():
-    (g,) = audit("rpp_rl.envs.robots:Trotter-v0", states=80).generators
+    (g,) = audit("rpp_rl.envs.robots:Trotter-v0", states=40).generators
     assert g.verdict == Verdict.EXACT
     assert not g.unreachable
     assert not g.untested
@@ -210,5 +210,5 @@ def test_a_wrong_sign_of_the_trotters_command_or_phase_is_noticed(entries):
         observation_names=right.observation_names,
         action_names=right.action_names,
     )
-    (g,) = audit(Trotter(), replace(wrong, source="wrong on purpose"), 80).generators
+    (g,) = audit(Trotter(), replace(wrong, source="wrong on purpose"), 40).generators
     assert g.axes["task"] > Verdict.NEAR_EXACT

@@ -166,7 +166,7 @@ def test_sensors_of_a_nearly_symmetric_robot_are_recognized(tmp_path, fault):
     symmetry = derive_symmetry(env, "y")
     signs = np.diag(symmetry.observation.matrix(1))[-9:]
     assert signs.tolist() == [1, -1, 1, -1, 1, -1, 1, -1, 1]
-    (g,) = audit(env, symmetry, 60).generators
+    (g,) = audit(env, symmetry, 30).generators
     assert (g.observation_relative < 1e-9) == ("beside" not in fault)
     assert g.observation_relative < 0.3
 
@@ -182,7 +182,7 @@ def test_a_root_frame_that_is_turned_against_the_plane_is_found_by_probing(tmp_p
     matrix = symmetry.observation.matrix(1)
     assert np.allclose(matrix @ matrix, np.eye(20))
     assert not np.allclose(np.abs(matrix), np.round(np.abs(matrix)), atol=0.05)
-    (g,) = audit(env, symmetry, 60).generators
+    (g,) = audit(env, symmetry, 30).generators
     assert g.observation_relative < 1e-5
     assert g.dynamics_p95 < 1e-4
 
@@ -193,7 +193,7 @@ def test_a_wrong_sign_of_a_sensor_is_still_mis_specified(tmp_path):
     matrix = right.observation.matrix(1).copy()
     matrix[-8] *= -1
     wrong = type(right).from_generators("wrong", right.group, [matrix], right.action.images)
-    assert str(audit(env, wrong, 60).verdict) == "mis-specified"
+    assert str(audit(env, wrong, 30).verdict) == "mis-specified"
 
 
 def test_adhesion_moves_with_its_body(boat):
