@@ -42,6 +42,7 @@ EXACT_ROBOTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("env_id", "reflection", "order"), EXACT_ROBOTS)
 def test_the_example_robots_are_exact(env_id, reflection, order):
     env = made(env_id)

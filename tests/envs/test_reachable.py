@@ -195,6 +195,7 @@ def test_the_trotter_is_exact_with_its_command_last_action_and_phase():
     assert not g.untested
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entries", [["command_wz"], ["sin_phase", "cos_phase"]])
 def test_a_wrong_sign_of_the_trotters_command_or_phase_is_noticed(entries):
     right = trotter_mirror()
