@@ -13,8 +13,6 @@ from gymnasium import spaces
 
 from rpp_rl.envs.derivation.derive import DerivedMap, derive_maps
 from rpp_rl.envs.derivation.exchange import recognize_exchange
-from rpp_rl.envs.geometry.body_matching import find_matches
-from rpp_rl.envs.geometry.isometry import world_map
 from rpp_rl.envs.simulator import Floats, Simulator, State
 from rpp_rl.envs.state_map import state_map_of, terms
 from rpp_rl.errors import SymmetryError
@@ -44,7 +42,7 @@ def load_model(name: str) -> mujoco.MjModel:
         if name.startswith(MENAGERIE):
             return _from_menagerie(name.removeprefix(MENAGERIE))
         if not Path(name).is_file():
-            raise SymmetryError(f"there is no model file {name}")
+            raise SymmetryError(f"the model file {name} does not exist")
         load = mujoco.MjModel.from_binary_path if name.lower().endswith(".mjb") else mujoco.MjModel.from_xml_path
         return load(name)
     except ValueError as error:
@@ -127,11 +125,11 @@ def model_symmetry(env: ModelEnv, plane: str) -> ModelSymmetry:
 
     Raises:
         SymmetryError: if there is none; the message says why.
-        UnknownNameError: if there is no such reflection.
+        UnknownNameError: for an unknown reflection.
     """
     best, *_ = derive_maps(env, plane)
     model = env.model
-    match, *_ = find_matches(model, world_map(plane)).found
+    (match,) = best.matches
     name = [model.body(b).name or f"body{b}" for b in range(model.nbody)]
     bodies = tuple((name[p.body], name[p.image], p.misfit) for p in match.pairs if p.body <= p.image)
     simulator = Simulator(env)

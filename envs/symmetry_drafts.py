@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import yaml
 
-from rpp_rl.envs.derivation.candidates import Candidate, Derivation
+from rpp_rl.envs.derivation.candidates import Derivation
 from rpp_rl.envs.simulator import Simulator, has_simulator
+from rpp_rl.envs.state_map import Move
 from rpp_rl.envs.wrapper import box_sizes, name_of
 from rpp_rl.errors import SymmetryError
 from rpp_rl.signed_permutation import SignedPermutation
+from rpp_rl.symmetry import Symmetry
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,6 @@ class SymmetryDraft:
     declaration: dict[str, Any]
     remark: str
     obstacle: str = ""
-
-    def with_declaration(self, declaration: dict[str, Any]) -> SymmetryDraft:
-        """The same draft with other keys."""
-        return replace(self, declaration=declaration)
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -75,7 +74,7 @@ def draft_symmetry(env: gym.Env[Any, Any], reflection: str = "y") -> SymmetryDra
     remark = f"derived from the model for reflection {reflection!r}"
     if len(candidates) > 1:
         remark += f", one of {len(candidates)} maps that fit"
-    return SymmetryDraft(env_id, {**names, **_entries(derivation, best)}, remark)
+    return SymmetryDraft(env_id, {**names, **_entries(best.move, names, best.unknown)}, remark)
 
 
 def write_draft(drafted: SymmetryDraft, path: Path) -> None:
@@ -85,16 +84,30 @@ def write_draft(drafted: SymmetryDraft, path: Path) -> None:
     path.write_text(head + body, encoding="utf-8")
 
 
-def _entries(derivation: Derivation, candidate: Candidate) -> dict[str, Any]:
-    """The keys of a symmetry file that say how entries move."""
-    known = candidate.move.observation.copy()
-    for i in candidate.unknown:
+def draft_of(symmetry: Symmetry, name: str) -> SymmetryDraft:
+    """The draft of a symmetry of one generator, for environments whose models give the names of entries.
+
+    Args:
+        symmetry: the symmetry.
+        name: name of the robot.
+
+    Raises:
+        SymmetryError: if the map does more to entries than swap and flip them.
+    """
+    names = {"observation": list(symmetry.observation_names), "action": list(symmetry.action_names)}
+    return SymmetryDraft(name, _entries(Move.of(symmetry, 0), names), symmetry.source)
+
+
+def _entries(move: Move, entries: Mapping[str, Sequence[str]], unknown: Sequence[int] = ()) -> dict[str, Any]:
+    """The keys of a symmetry file that say how entries move; `entries` has the names of observation and action."""
+    known = move.observation.copy()
+    for i in unknown:
         known[i] = known[:, i] = 0.0
         known[i, i] = 1.0
     found: dict[str, Any] = {}
     for prefix, matrix, names in (
-        ("", known, derivation.observation_names),
-        ("action_", candidate.move.action, derivation.action_names),
+        ("", known, entries["observation"]),
+        ("action_", move.action, entries["action"]),
     ):
         image = SignedPermutation.from_matrix(matrix)
         if image is None or (image @ image) != SignedPermutation.identity(image.size):
@@ -104,10 +117,9 @@ def _entries(derivation: Derivation, candidate: Candidate) -> dict[str, Any]:
             )
         found[f"{prefix}swap"] = [[names[i], names[j]] for i, j in enumerate(image.perm) if i < j]
         found[f"{prefix}flip"] = [name for name, sign in zip(names, image.sign, strict=True) if sign < 0]
-    offsets = candidate.move.offset
+    offsets, names = move.offset, entries["observation"]
     if offsets.any():
-        names = derivation.observation_names
-        found["center"] = {names[i]: float(round(offsets[i] / 2, 9)) for i in offsets.nonzero()[0]}
-    if candidate.unknown:
-        found["unknown"] = [derivation.observation_names[i] for i in candidate.unknown]
+        found["center"] = {names[i]: float(round(offsets[i] / 2, 9)) for i in offsets.nonzero()[0].tolist()}
+    if unknown:
+        found["unknown"] = [names[i] for i in unknown]
     return found

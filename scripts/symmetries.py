@@ -33,7 +33,7 @@ class SymmetriesArguments:
     derive: bool = False
     """Derive symmetries from the environment's model instead."""
     reflection: Annotated[str | None, arg(aliases=["--plane"])] = None
-    """With --derive, and for models: x, y, z, rot90 or rot180, or several such as x,y; each but z if left out."""
+    """With --derive, and for models: x, y, z, rot90, rot180 (also several, as x,y); all but z if omitted."""
     env_kwargs: tuple[str, ...] = ()
     """With --derive: arguments of the environment, as key:value."""
     out: Path | None = None
@@ -46,6 +46,8 @@ def symmetries(arguments: Annotated[SymmetriesArguments, arg(name="")]) -> None:
     """List the declared symmetries of an environment, or of all environments."""
     a = arguments
     if a.env is not None and is_model(a.env):
+        if a.derive or a.json or a.env_kwargs:
+            raise RunError("--derive, --json and --env-kwargs are for environments only; leave them out for a model")
         show_model(a.env, a.reflection, a.out)
         return
     if a.out is not None:

@@ -30,12 +30,12 @@ class Candidate:
     Attributes:
         move: the map of observations and actions.
         unknown: entries of the observation whose image was not found.
-        misfit: of the match of bodies, see `Match`.
+        match: the match of bodies from which it follows.
     """
 
     move: Move
     unknown: tuple[int, ...]
-    misfit: float
+    match: Match
 
     @property
     def is_trivial(self) -> bool:
@@ -127,9 +127,9 @@ class Derivation:
         action = action_map(simulator, controls, self._start, self.action_names)
         if self.layout is not None:
             observation, offset = self.layout.map(match, state_map)
-            return Candidate(Move(observation, offset, action), (), match.misfit)
+            return Candidate(Move(observation, offset, action), (), match)
         observation, offset, unknown = self._probed(state_map)
-        return Candidate(Move(observation, offset, action), unknown, match.misfit)
+        return Candidate(Move(observation, offset, action), unknown, match)
 
     def _probed(self, state_map: StateMap) -> tuple[Floats, Floats, tuple[int, ...]]:
         """The map of observations, recognized from observations of states and of their mirror images."""

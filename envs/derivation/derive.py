@@ -13,6 +13,7 @@ import numpy as np
 from rpp_rl.envs.auditing.measurement import BRIEF, audit_symmetry
 from rpp_rl.envs.auditing.report import SymmetryAudit
 from rpp_rl.envs.derivation.candidates import Candidate, Derivation, is_identity
+from rpp_rl.envs.geometry.body_matching import Match
 from rpp_rl.envs.geometry.isometry import WORLD_MAPS
 from rpp_rl.envs.simulator import Simulator
 from rpp_rl.errors import RPPError, SymmetryError
@@ -31,14 +32,18 @@ class DerivedMap:
 
     Attributes:
         symmetry: the symmetry.
-        misfit: the root mean square distance of bodies from the images of their partners, relative to the robot's
-            size; the largest of its generators.
+        matches: the match of bodies of each generator.
         audit: its brief audit; None for a map that moves nothing, or if the environment cannot be audited.
     """
 
     symmetry: Symmetry
-    misfit: float
+    matches: tuple[Match, ...]
     audit: SymmetryAudit | None = None
+
+    @property
+    def misfit(self) -> float:
+        """The misfit of the bodies, see `Match`; the largest of the generators."""
+        return max(match.misfit for match in self.matches)
 
     @property
     def line(self) -> str:
@@ -67,14 +72,14 @@ def derive_maps(
     for choice in itertools.product(*per_generator):
         try:
             symmetry = _symmetry(deriving, reflections, choice, name or "derived_" + "_".join(reflections))
-            audit = None if _is_trivial(symmetry) else _audit(env, symmetry, seed)
+            audit = None if _is_trivial(symmetry) else _audit(deriving.simulator, symmetry, seed)
         except RPPError as error:
             refused.append(error)
             continue
         if audit is not None and audit.is_wrong:
             refused.append(SymmetryError(f"the map derived from {deriving.simulator.name} does not hold: {audit.line}"))
         else:
-            found.append(DerivedMap(symmetry, max(candidate.misfit for candidate in choice), audit))
+            found.append(DerivedMap(symmetry, tuple(candidate.match for candidate in choice), audit))
     if refused and all(_is_trivial(one.symmetry) for one in found):
         raise refused[0]
     if len(found) > 1:
@@ -217,10 +222,10 @@ def _center(where: str, choice: Sequence[Candidate]) -> tuple[float, ...]:
     return tuple(float(np.round(value, 9)) for value in center.tolist())
 
 
-def _audit(env: gym.Env[Any, Any], symmetry: Symmetry, seed: int) -> SymmetryAudit | None:
+def _audit(simulator: Simulator, symmetry: Symmetry, seed: int) -> SymmetryAudit | None:
     """The brief audit of a symmetry; None if the environment cannot be audited."""
     try:
-        return audit_symmetry(Simulator(env), symmetry, _AUDITED, seed=seed, thoroughness=BRIEF)
+        return audit_symmetry(simulator, symmetry, _AUDITED, seed=seed, thoroughness=BRIEF)
     except SymmetryError:
         return None
 

@@ -103,7 +103,7 @@ def recognize_mixture(values: Floats, moved: Floats, signals: Sequence[int]) -> 
         signals: the signals that move into each other.
 
     Returns:
-        The matrix, shape (k, k), and the offset, shape (k,); None if there is no such matrix.
+        The matrix, shape (k, k), and the offset, shape (k,); None if the signals move otherwise.
     """
     x, y = values[:, signals], moved[:, signals]
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)

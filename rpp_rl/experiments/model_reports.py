@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rpp_rl.envs.model_files import ModelEnv, ModelSymmetry, load_model, model_symmetry
-from rpp_rl.envs.symmetry_drafts import draft_symmetry, write_draft
+from rpp_rl.envs.symmetry_drafts import draft_of, write_draft
 from rpp_rl.errors import RunError, SymmetryError
 from rpp_rl.experiments.symmetry_reports import moves_table
 
@@ -35,19 +35,17 @@ def show_model(name: str, plane: str | None, out: Path | None) -> None:
     mujoco.set_mju_user_warning(lambda message: None)
     env = ModelEnv(load_model(name), Path(name).stem)
     if plane is not None:
-        _show(model_symmetry(env, plane))
+        found = model_symmetry(env, plane)
+        _show(found)
+        if out is not None:
+            write_draft(draft_of(found.best.symmetry, env.robot), out)
+            print(f"written to {out}: delete the entries that your environment does not observe")
     else:
         for each in _PLANES:
             try:
                 _show(model_symmetry(env, each))
             except SymmetryError as error:
                 print(error, file=sys.stderr)
-    if out is not None and plane is not None:
-        drafted = draft_symmetry(env, plane)
-        # The names come from the environment, which need not observe all of them.
-        moves = {k: v for k, v in drafted.declaration.items() if k not in ("observation", "action", "unknown")}
-        write_draft(drafted.with_declaration(moves), out)
-        print(f"written to {out}: delete the entries that your environment does not observe")
 
 
 def _show(found: ModelSymmetry) -> None:

@@ -31,6 +31,15 @@ def test_the_images_of_sensors_are_found():
     assert all(image != "?" for _, image in found.sensors)
 
 
+def test_the_pairs_of_bodies_are_those_of_the_map_that_is_shown(tmp_path):
+    """Each leg of a planar walker fits its own mirror image as well as the other leg's."""
+    assets = Path(gym.__file__).parent / "envs" / "mujoco" / "assets"
+    found = model_symmetry(ModelEnv(load_model(str(assets / "walker2d_v5.xml")), "walker"), "y")
+    assert ("thigh", "thigh_left") in {(one, other) for one, other, _ in found.bodies}
+    names = found.best.symmetry.action_names
+    assert found.best.symmetry.action.images[0].perm[names.index("thigh_joint")] == names.index("thigh_left_joint")
+
+
 def test_the_file_declares_the_symmetry_of_an_environment(main, tmp_path):
     path = tmp_path / "mirror.yaml"
     assert main("symmetries", FILES / "crawler.xml", "--plane", "y", "--out", path)[0] == 0
@@ -64,7 +73,7 @@ def test_robots_of_the_menagerie_are_loaded_from_its_cache(main, tmp_path, monke
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("missing.xml", None, "there is no model file"),
+        ("missing.xml", None, "does not exist"),
         ("broken.xml", "<mujoco><worldbody>", "cannot be compiled"),
         ("text.urdf", "hello", "cannot be compiled"),
     ],
@@ -81,6 +90,9 @@ def test_options_that_do_not_belong_together_are_refused(main, tmp_path):
     code, _, err = main("symmetries", FILES / "crawler.xml", "--out", tmp_path / "x.yaml")
     assert code == 2
     assert "--plane y" in err
+    code, _, err = main("symmetries", FILES / "crawler.xml", "--json")
+    assert code == 2
+    assert "for environments only" in err
     code, _, err = main("symmetries", "Ant-v5", "--out", tmp_path / "x.yaml")
     assert code == 2
     assert "rpp-rl new-symmetry" in err
